@@ -1,0 +1,1 @@
+"""What the tests and the scripts of the NATS Streaming FT charts share."""

@@ -1,0 +1,1 @@
+"""The commands behind scripts/: each module has a main()."""

@@ -1,0 +1,1 @@
+"""The local cluster: pinned tools, container engine, images, and the life of the kind cluster."""
