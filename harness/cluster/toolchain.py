@@ -54,7 +54,7 @@ MODULES = {
     for module in (
         GoModule(
             "helm",
-            {"helm": "helm.sh/helm/v4/cmd/helm"},
+            {"helm": "helm.sh/helm/v4/cmd/helm", "helm-render": "./render"},
             {"helm.sh/helm/v4/internal/version.version": _required("helm", "helm.sh/helm/v4")},
         ),
         GoModule("kind", {"kind": "sigs.k8s.io/kind"}),
@@ -121,6 +121,14 @@ def ensure(binary: str) -> Path:
     return content.built("tools", binary, key, lambda directory: _build(module, binary, directory)) / binary
 
 
+def module_source(name: str, module: str) -> Path:
+    """The folder with the source of a Go module, at the version that cluster/go/<name> pins (go.sum checks it)."""
+    directory = CLUSTER / "go" / name
+    go = [_go_root() / "bin" / "go"]
+    shell.run([*go, "mod", "download", module], cwd=directory, env=_go_environment())
+    return Path(shell.output([*go, "list", "-m", "-f", "{{.Dir}}", module], cwd=directory, env=_go_environment()))
+
+
 def _go_root() -> Path:
     spec = importlib.util.find_spec("go")
     if spec is None or spec.origin is None:
@@ -132,9 +140,9 @@ def _go_version() -> str:
     return (_go_root() / "VERSION").read_text().splitlines()[0]
 
 
-def _build(module: GoModule, binary: str, directory: Path) -> None:
+def _go_environment() -> dict[str, str]:
     go_cache = cache() / "go"
-    env = {
+    return {
         "CGO_ENABLED": "0",
         "GOCACHE": str(go_cache / "build"),
         "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false -modcacherw",
@@ -143,6 +151,9 @@ def _build(module: GoModule, binary: str, directory: Path) -> None:
         "GOTOOLCHAIN": "local",
         "GOWORK": "off",
     }
+
+
+def _build(module: GoModule, binary: str, directory: Path) -> None:
     with step(f"building {binary} from cluster/go/{module.name}"):
         try:
             shell.run(
@@ -156,7 +167,7 @@ def _build(module: GoModule, binary: str, directory: Path) -> None:
                     module.packages[binary],
                 ],
                 cwd=module.directory,
-                env=env,
+                env=_go_environment(),
             )
         except shell.CommandError as error:
             raise UserError(

@@ -1,0 +1,148 @@
+// Renders charts through the Helm SDK for as long as somebody asks: one JSON request per line on stdin,
+// one JSON answer per line on stdout. It takes the same path as `helm template` (values, schema, templates,
+// order of objects), without a process start per render, and gives NOTES.txt as well.
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"helm.sh/helm/v4/pkg/action"
+	"helm.sh/helm/v4/pkg/chart/common"
+	"helm.sh/helm/v4/pkg/chart/loader"
+	valuesloader "helm.sh/helm/v4/pkg/chart/v2/loader"
+	releaser "helm.sh/helm/v4/pkg/release"
+	release "helm.sh/helm/v4/pkg/release/v1"
+	"helm.sh/helm/v4/pkg/strvals"
+)
+
+type request struct {
+	Chart       string          `json:"chart"`
+	Release     string          `json:"release"`
+	Namespace   string          `json:"namespace"`
+	KubeVersion string          `json:"kube_version"`
+	Values      json.RawMessage `json:"values"`
+	Set         []string        `json:"set"`
+	APIVersions []string        `json:"api_versions"`
+	IsUpgrade   bool            `json:"is_upgrade"`
+}
+
+type answer struct {
+	Manifest string `json:"manifest"`
+	Notes    string `json:"notes"`
+	Error    string `json:"error,omitempty"`
+}
+
+func main() {
+	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
+	in := bufio.NewReader(os.Stdin)
+	out := json.NewEncoder(os.Stdout)
+	for {
+		line, err := in.ReadBytes('\n')
+		if errors.Is(err, io.EOF) && len(bytes.TrimSpace(line)) == 0 {
+			return
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			fmt.Fprintln(os.Stderr, "helm-render: cannot read a request:", err)
+			os.Exit(1)
+		}
+		if err := out.Encode(serve(line)); err != nil {
+			fmt.Fprintln(os.Stderr, "helm-render: cannot write an answer:", err)
+			os.Exit(1)
+		}
+	}
+}
+
+// serve turns a panic of the template engine into an error of this one request.
+func serve(line []byte) (reply answer) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			reply = answer{Error: fmt.Sprintf("helm panicked: %v", cause)}
+		}
+	}()
+	var wanted request
+	if err := json.Unmarshal(line, &wanted); err != nil {
+		return answer{Error: "not a request: " + err.Error()}
+	}
+	rendered, err := render(wanted)
+	if err != nil {
+		return answer{Error: err.Error()}
+	}
+	return answer{Manifest: text(rendered), Notes: rendered.Info.Notes}
+}
+
+func render(wanted request) (*release.Release, error) {
+	values, err := merge(wanted)
+	if err != nil {
+		return nil, err
+	}
+	chart, err := loader.Load(wanted.Chart)
+	if err != nil {
+		return nil, err
+	}
+	install := action.NewInstall(action.NewConfiguration())
+	install.ReleaseName = wanted.Release
+	install.Namespace = wanted.Namespace
+	install.DryRunStrategy = action.DryRunClient
+	install.Replace = true
+	install.APIVersions = common.VersionSet(wanted.APIVersions)
+	install.IsUpgrade = wanted.IsUpgrade
+	if wanted.KubeVersion != "" {
+		version, err := common.ParseKubeVersion(wanted.KubeVersion)
+		if err != nil {
+			return nil, fmt.Errorf("invalid kube version '%s': %w", wanted.KubeVersion, err)
+		}
+		install.KubeVersion = version
+	}
+	found, err := install.RunWithContext(context.Background(), chart, values)
+	if err != nil {
+		return nil, err
+	}
+	return asRelease(found)
+}
+
+// merge reads the values as Helm reads a values file, then applies what --set would.
+func merge(wanted request) (map[string]any, error) {
+	values := map[string]any{}
+	if len(wanted.Values) > 0 {
+		var err error
+		if values, err = valuesloader.LoadValues(bytes.NewReader(wanted.Values)); err != nil {
+			return nil, err
+		}
+	}
+	for _, assignment := range wanted.Set {
+		if err := strvals.ParseInto(assignment, values); err != nil {
+			return nil, fmt.Errorf("failed parsing --set data: %w", err)
+		}
+	}
+	return values, nil
+}
+
+func asRelease(found releaser.Releaser) (*release.Release, error) {
+	switch rendered := found.(type) {
+	case *release.Release:
+		return rendered, nil
+	case release.Release:
+		return &rendered, nil
+	default:
+		return nil, fmt.Errorf("unsupported release type %T", found)
+	}
+}
+
+// text joins manifests and hooks as `helm template` prints them.
+func text(rendered *release.Release) string {
+	var all strings.Builder
+	fmt.Fprintln(&all, strings.TrimSpace(rendered.Manifest))
+	for _, hook := range rendered.Hooks {
+		fmt.Fprintf(&all, "---\n# Source: %s\n%s\n", hook.Path, hook.Manifest)
+	}
+	return all.String()
+}
