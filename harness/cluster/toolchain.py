@@ -25,6 +25,7 @@ class GoModule:
     name: str
     packages: dict[str, str]
     variables: dict[str, str] = field(default_factory=dict)
+    tags: str = ""
 
     @property
     def directory(self) -> Path:
@@ -103,6 +104,12 @@ MODULES = {
             },
         ),
         GoModule("local-path-provisioner", {"local-path-provisioner": "github.com/rancher/local-path-provisioner"}),
+        GoModule(
+            "prometheus",
+            {tool: f"github.com/prometheus/prometheus/cmd/{tool}" for tool in ("prometheus", "promtool")},
+            {"github.com/prometheus/common/version.Version": _required("prometheus", "github.com/prometheus/prometheus")},
+            tags="remove_all_sd",  # static targets are enough here; each cloud's discovery would be compiled otherwise
+        ),
         GoModule("pod-network", {"pod-network": "."}),
         GoModule("pause", {"pause": "."}),
     )
@@ -117,7 +124,7 @@ def ensure(binary: str) -> Path:
     Raises KeyError for a name that no module builds, UserError if Go cannot build it (for example no network).
     """
     module = _OWNER[binary]
-    key = content.digest(module.directory, module.packages[binary], module.ldflags, _go_version())
+    key = content.digest(module.directory, module.packages[binary], module.ldflags + module.tags, _go_version())
     return content.built("tools", binary, key, lambda directory: _build(module, binary, directory)) / binary
 
 
@@ -160,6 +167,7 @@ def _build(module: GoModule, binary: str, directory: Path) -> None:
                 [
                     _go_root() / "bin" / "go",
                     "build",
+                    f"-tags={module.tags}",
                     "-ldflags",
                     module.ldflags,
                     "-o",
