@@ -1,0 +1,90 @@
+"""What a caller may choose: how to connect, where a subscription starts; and how a publication can end."""
+
+from __future__ import annotations
+
+import enum
+import ssl
+from dataclasses import dataclass
+
+from harness.stan import protocol_pb2 as pb
+
+
+class Outcome(enum.Enum):
+    """What became of a published message, as far as its publisher can know."""
+
+    STORED = "stored"
+    NOT_STORED = "not stored"  # nobody was there to take it
+    REFUSED = "refused"  # the active answered with an error
+    UNKNOWN = "unknown"  # no answer in time, or the connection broke before one came
+
+
+@dataclass(frozen=True, slots=True)
+class PublishResult:
+    """The end of one publication; late = the answer came after it had been told to be unknown."""
+
+    guid: str
+    outcome: Outcome
+    error: str = ""
+    late: bool = False
+
+
+@dataclass(frozen=True)
+class ConnectOptions:
+    """How to reach the servers and how patient to be (times in seconds).
+
+    The defaults keep the client's own share of an outage small; NATS_PY_DEFAULTS is what the usual client does.
+    The session is given up after ping_interval x ping_max_out without an answer (440 s, as stan.go has it).
+    discover: reconnect also to the addresses that the servers announce (inside a cluster they are pod addresses).
+    """
+
+    user: str | None = None
+    password: str | None = None
+    token: str | None = None
+    tls: ssl.SSLContext | None = None
+    tls_hostname: str | None = None
+    reconnect_wait: float = 0.05
+    connect_timeout: float = 1.0
+    request_timeout: float = 2.0
+    ack_timeout: float = 30.0
+    ping_interval: int = 5
+    ping_max_out: int = 88
+    discover: bool = False
+    discover_prefix: str = "_STAN.discover"
+
+
+# nats-py 2.16 aio/client.py DEFAULT_RECONNECT_TIME_WAIT, DEFAULT_CONNECT_TIMEOUT; it follows announced addresses.
+NATS_PY_DEFAULTS = ConnectOptions(reconnect_wait=2.0, connect_timeout=2.0, discover=True)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a new subscription begins; a durable one that exists already goes on where it was instead."""
+
+    position: pb.StartPosition
+    first_sequence: int = 0
+    seconds: float = 0.0
+
+    @classmethod
+    def new(cls) -> Start:
+        """Only messages stored from now on."""
+        return cls(pb.NEW_ONLY)
+
+    @classmethod
+    def first(cls) -> Start:
+        """Every message that the channel still has."""
+        return cls(pb.FIRST)
+
+    @classmethod
+    def last(cls) -> Start:
+        """The last message stored, then the new ones."""
+        return cls(pb.LAST_RECEIVED)
+
+    @classmethod
+    def sequence(cls, number: int) -> Start:
+        """From this sequence number of the channel on."""
+        return cls(pb.SEQUENCE, first_sequence=number)
+
+    @classmethod
+    def since(cls, seconds: float) -> Start:
+        """Messages stored in the last so many seconds, then the new ones."""
+        return cls(pb.TIME_DELTA, seconds=seconds)
