@@ -1,0 +1,151 @@
+"""The machines' kernel and initramfs: busybox, nfs-utils, the streaming server, and the scripts in guest/."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.cluster import content, toolchain
+from harness.errors import UserError
+from harness.nfs_lab import packages
+from harness.progress import step
+
+GUEST = Path(__file__).resolve().parent / "guest"
+
+# In this order: each is loaded with what it depends on before it.
+MODULES = ("virtio_pci", "virtio_net", "virtio_blk", "virtio_console", "nfsv4", "nfsd")
+PROGRAMS = ("sbin/mount.nfs", "usr/sbin/exportfs", "usr/sbin/rpc.mountd", "usr/sbin/rpc.nfsd", "usr/sbin/nfsdcld")
+LIBRARY_FOLDERS = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu")
+
+
+@dataclass(frozen=True)
+class Image:
+    """What a machine boots: the kernel and its initramfs, and the name of the kernel's release."""
+
+    kernel: Path
+    initramfs: Path
+    release: str
+
+
+def ensure() -> Image:
+    """The lab's boot image, built once per content. Raises UserError if a package or a tool cannot be had."""
+    debian = packages.unpacked()
+    server = toolchain.ensure("nats-streaming-server")
+    kernel = next(debian.glob("boot/vmlinuz-*"))
+    release = kernel.name.removeprefix("vmlinuz-")
+    # The builder is part of the key: a change of this file changes what it builds.
+    key = content.digest(debian.name, server.parent.name, GUEST, Path(__file__))
+    folder = content.built("nfs-lab", "image", key, lambda target: _build(debian, server, release, target))
+    return Image(kernel, folder / "initramfs.cpio", release)
+
+
+def _build(debian: Path, server: Path, release: str, target: Path) -> None:
+    with step("building the initramfs of the lab's machines"):
+        root = target / "root"
+        for name in ("bin", "sbin", "dev", "proc", "sys", "run", "tmp", "etc", "data", "lib64", "usr/sbin", "var/lib/nfs"):
+            (root / name).mkdir(parents=True, exist_ok=True)
+        (root / "tmp").chmod(0o1777)
+        _copy(_one(debian, "bin/busybox", "usr/bin/busybox"), root / "bin/busybox")
+        (root / "bin/sh").symlink_to("busybox")
+        _copy(server, root / "bin/nats-streaming-server")
+        for name in ("netconfig", "protocols", "services"):
+            _copy(debian / "etc" / name, root / "etc" / name)
+        for program in PROGRAMS:
+            _copy(debian / program, root / program)
+        (root / "sbin/mount.nfs4").symlink_to("mount.nfs")
+        _libraries(debian, root)
+        _modules(debian / "lib/modules" / release, root)
+        for script in GUEST.iterdir():
+            _copy(script, root / "lab" / script.name, executable=True)
+        (root / "init").symlink_to("lab/init.sh")
+        _archive(root, target / "initramfs.cpio")
+        shutil.rmtree(root)
+
+
+def _one(folder: Path, *names: str) -> Path:
+    for name in names:
+        if (folder / name).exists():
+            return folder / name
+    raise UserError(f"the unpacked Debian packages hold none of {', '.join(names)}: the lab's package list is out of date.")
+
+
+def _copy(source: Path, target: Path, *, executable: bool = False) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    mode = source.stat().st_mode & 0o777
+    target.chmod(mode | 0o755 if executable or mode & stat.S_IXUSR else 0o644)
+
+
+def _libraries(debian: Path, root: Path) -> None:
+    """Copy every library that the programs load, by their ELF headers; raises UserError if one is in no package."""
+    waiting = [root / program for program in PROGRAMS]
+    while waiting:
+        for name in _needed(waiting.pop()):
+            copy = root / "lib/x86_64-linux-gnu" / name
+            if copy.exists():
+                continue
+            _copy(_one(debian, *(f"{folder}/{name}" for folder in LIBRARY_FOLDERS)), copy)
+            waiting.append(copy)
+    loader = "ld-linux-x86-64.so.2"
+    _copy(_one(debian, f"lib64/{loader}", f"lib/x86_64-linux-gnu/{loader}"), root / "lib64" / loader, executable=True)
+
+
+def _needed(program: Path) -> list[str]:
+    """The names of the shared libraries in a 64-bit ELF file's dynamic section."""
+    data = program.read_bytes()
+
+    def number(offset: int, size: int) -> int:
+        return int.from_bytes(data[offset : offset + size], "little")
+
+    table, width, count = number(32, 8), number(54, 2), number(56, 2)
+    headers = [table + index * width for index in range(count)]
+    loads = [(number(h + 16, 8), number(h + 8, 8), number(h + 32, 8)) for h in headers if number(h, 4) == 1]
+    entries: list[tuple[int, int]] = []
+    for header in headers:
+        if number(header, 4) == 2:  # PT_DYNAMIC
+            start, size = number(header + 8, 8), number(header + 32, 8)
+            entries = [(number(at, 8), number(at + 8, 8)) for at in range(start, start + size, 16)]
+    strings = next((value for tag, value in entries if tag == 5), 0)  # DT_STRTAB, a virtual address
+    offset = next((strings - address + file for address, file, size in loads if address <= strings < address + size), 0)
+    names = [offset + value for tag, value in entries if tag == 1]  # DT_NEEDED
+    return [data[at : data.index(b"\0", at)].decode() for at in names if data[at : at + 10] != b"ld-linux-x"]
+
+
+def _modules(source: Path, root: Path) -> None:
+    """Copy the kernel modules and write /lib/modules/order: the files in the order in which they are to be loaded."""
+    files = {path.stem.replace("-", "_"): path for path in source.rglob("*.ko")}
+    order: list[str] = []
+    for module in MODULES:
+        _add(module, files, order)
+    for name in order:
+        _copy(files[name], root / "lib/modules" / files[name].name)
+    (root / "lib/modules/order").write_text("".join(f"{files[name].name}\n" for name in order))
+
+
+def _add(name: str, files: dict[str, Path], order: list[str]) -> None:
+    if name in order or name not in files:  # not a file: built into the kernel
+        return
+    info = files[name].read_bytes()
+    for kind in (rb"depends", rb"softdep"):
+        for match in re.finditer(rb"\0" + kind + rb"=([^\0]*)", info):
+            words = re.split(r"[, ]+", match[1].decode().replace("pre:", ""))
+            for other in words:
+                _add(other.replace("-", "_"), files, order)
+    order.append(name)
+
+
+def _archive(root: Path, target: Path) -> None:
+    names = "\n".join(_names(root))
+    # Not compressed: a machine in software emulation would need longer to unpack it than the host to read it.
+    command = ["cpio", "--create", "--format=newc", "--quiet", "--owner=0:0"]
+    with target.open("wb") as file:
+        subprocess.run(command, cwd=root, input=names.encode(), stdout=file, check=True)
+
+
+def _names(root: Path) -> Iterable[str]:
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*"))

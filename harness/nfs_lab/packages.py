@@ -1,0 +1,98 @@
+"""What the lab takes from Debian: host tools are installed, everything that goes into the machines is only unpacked."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import tempfile
+from pathlib import Path
+
+from harness import shell, system
+from harness.cluster import content
+from harness.errors import UserError
+from harness.progress import step
+
+HOST_TOOLS = {
+    "qemu-system-x86_64": "qemu-system-x86",
+    "cpio": "cpio",
+    "ip": "iproute2",
+    "nft": "nftables",
+    "mkfs.ext4": "e2fsprogs",
+}
+
+# The NFS programs of the machines and the libraries that they load (checked by image.py against the ELF headers).
+GUEST_PACKAGES = (
+    "busybox-static",
+    "libblkid1",
+    "libc6",
+    "libcap2",
+    "libevent-core-2.1-7",
+    "libmount1",
+    "libnsl2",
+    "libselinux1",
+    "libpcre2-8-0",
+    "libsqlite3-0",
+    "libtirpc-common",
+    "libtirpc3",
+    "libgssapi-krb5-2",
+    "libkrb5-3",
+    "libkrb5support0",
+    "libk5crypto3",
+    "libcom-err2",
+    "libkeyutils1",
+    "libuuid1",
+    "libwrap0",
+    "netbase",
+    "nfs-common",
+    "nfs-kernel-server",
+)
+KERNEL_PACKAGE = "linux-image-cloud-amd64"
+
+
+def require_host() -> None:
+    """Install what the lab runs on this computer; raises UserError where it cannot run (not x86-64, no Debian, no root)."""
+    if platform.machine() != "x86_64":
+        raise UserError(f"the NFS lab's machines are x86-64 and this computer is {platform.machine()}: run it on x86-64.")
+    if os.geteuid() != 0:
+        raise UserError("the NFS lab makes network devices, which needs root: run it as root, or with sudo.")
+    system.ensure_packages(HOST_TOOLS, "the NFS lab")
+    if not Path("/dev/net/tun").exists():
+        raise UserError("/dev/net/tun is missing, the machines have no network without it: load the kernel module tun.")
+
+
+def unpacked() -> Path:
+    """The directory that holds kernel, modules and programs of the machines, unpacked from the Debian packages.
+
+    Kept in the cache under the packages' versions. Raises UserError if apt-get does not offer them.
+    """
+    versions = _versions()
+    key = content.digest(*(f"{name}={version}" for name, version in sorted(versions.items())))
+    return content.built("nfs-lab", "debian", key, lambda target: _unpack(versions, target))
+
+
+def _versions() -> dict[str, str]:
+    """Package name -> the version that apt-get would fetch; the kernel's package is found through its meta package."""
+    for attempt in ("as it is", "after apt-get update"):
+        if attempt != "as it is":
+            shell.run(system.as_root(["apt-get", "update"]), check=False)
+        kernel = re.search(r"Depends: (linux-image-\S+)", shell.output(["apt-cache", "depends", KERNEL_PACKAGE], check=False))
+        names = [*GUEST_PACKAGES, *([kernel[1]] if kernel else [])]
+        policy = shell.output(["apt-cache", "policy", *names], check=False)
+        found = dict(re.findall(r"^(\S+):\n(?: .*\n)*?  Candidate: (?!\(none\))(\S+)", policy, re.MULTILINE))
+        missing = [name for name in GUEST_PACKAGES if name not in found]
+        if kernel and not missing:
+            return {name: found[name] for name in names}
+    raise UserError(
+        f"apt-get offers no {', '.join(missing) or KERNEL_PACKAGE}: the NFS lab's machines are made from Debian 12 "
+        "packages.\nRun it on Debian 12, or add a Debian 12 package source."
+    )
+
+
+def _unpack(versions: dict[str, str], target: Path) -> None:
+    with step("fetching the kernel and the NFS programs of the lab's machines"), tempfile.TemporaryDirectory() as folder:
+        wanted = [f"{name}={version}" for name, version in versions.items()]
+        # The sandbox user of apt may not write here, and needs not: nothing is installed.
+        shell.run(["apt-get", "-o", "APT::Sandbox::User=root", "download", *wanted], cwd=Path(folder))
+        for package in sorted(Path(folder).glob("*.deb")):
+            shell.run(["dpkg-deb", "-x", package, target])
