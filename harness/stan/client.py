@@ -23,8 +23,16 @@ from nats.aio.msg import Msg
 from nats.nuid import NUID
 
 from harness.stan import protocol_pb2 as pb
-from harness.stan.errors import ConnectError, ConnectionLostError, NoActiveError, RefusedError, StanError, UnknownError
-from harness.stan.options import ConnectOptions, Outcome, PublishResult, Start
+from harness.stan.errors import (
+    ConnectError,
+    ConnectionLostError,
+    NoActiveError,
+    RefusedError,
+    StanError,
+    UnknownError,
+)
+from harness.stan.options import ConnectOptions, Start
+from harness.stan.outcome import Outcome, PublishResult
 from harness.stan.subscription import Handler, Subscription
 
 NO_RESPONDERS = "503"
@@ -32,7 +40,12 @@ RETRY_PAUSE = 0.02  # seconds between two tries while there is no active
 SWEEP = 0.025  # seconds between two looks for overdue acknowledgements
 LATE_KEPT = 60.0  # seconds for which a late acknowledgement is still matched to its message
 TAKEN = "clientID already registered"  # the server's words: nats-streaming-server server/server.go ErrInvalidClient
-TOLD_AT_CONNECT = ("Authorization Violation", "certificate", "CERTIFICATE", "Secure Connection")
+TOLD_AT_CONNECT = (
+    "Authorization Violation",
+    "certificate",
+    "CERTIFICATE",
+    "Secure Connection",
+)
 
 PublishCallback = Callable[[PublishResult], Awaitable[None] | None]
 Response = TypeVar("Response", pb.ConnectResponse, pb.SubscriptionResponse, pb.CloseResponse)
@@ -123,6 +136,7 @@ class Client:
             "pending_size": 0,
             "error_cb": self._on_error,
             "disconnected_cb": self._on_disconnect,
+            "closed_cb": self._on_closed,
         }
         if not options.discover:
             settings["reconnect_to_server_handler"] = self._next_server
@@ -168,6 +182,10 @@ class Client:
         for number in list(self._pending):
             await self._settle(number, Outcome.UNKNOWN, "connection lost before an answer came")
 
+    async def _on_closed(self) -> None:
+        """nats-py gives up for good when a server turns the client away, after a change of password for example."""
+        self._lose(f"connection closed: {self.last_error or 'by the server'}")
+
     async def _register(self, deadline: float) -> None:
         """Get a session from the active, again and again while there is none."""
         await self._core.subscribe(f"{self._acks}.*", cb=self._on_ack)
@@ -191,7 +209,10 @@ class Client:
             )
             try:
                 self._wire = await self._ask(
-                    discover, request, pb.ConnectResponse, min(left, self.options.request_timeout)
+                    discover,
+                    request,
+                    pb.ConnectResponse,
+                    min(left, self.options.request_timeout),
                 )
             except RefusedError as error:
                 if TAKEN not in str(error) or not asked_before:
@@ -202,7 +223,10 @@ class Client:
                 last = str(error)
             else:
                 loop = asyncio.get_running_loop()
-                self._tasks = [loop.create_task(self._sweep()), loop.create_task(self._ping(pings))]
+                self._tasks = [
+                    loop.create_task(self._sweep()),
+                    loop.create_task(self._ping(pings)),
+                ]
                 return
             with contextlib.suppress(nats.errors.Error):
                 await heartbeats.unsubscribe()
@@ -216,8 +240,13 @@ class Client:
         self._check()
         try:
             answer = await self._core.request(subject, request.SerializeToString(), timeout=timeout)
-        except (nats.errors.NoRespondersError, nats.errors.OutboundBufferLimitError) as error:
+        except (
+            nats.errors.NoRespondersError,
+            nats.errors.OutboundBufferLimitError,
+        ) as error:
             raise NoActiveError(f"nobody answers on {subject}") from error
+        except nats.errors.ConnectionClosedError as error:
+            raise ConnectionLostError("the connection is closed") from error
         except (nats.errors.TimeoutError, TimeoutError) as error:
             raise UnknownError(f"no answer on {subject} within {timeout:.3g} s") from error
         response = kind.FromString(answer.data)
@@ -233,7 +262,10 @@ class Client:
         """Send without waiting for an answer; False if there is no connection to send on."""
         try:
             await self._core.publish(subject, data)
-        except (nats.errors.OutboundBufferLimitError, nats.errors.ConnectionClosedError):
+        except (
+            nats.errors.OutboundBufferLimitError,
+            nats.errors.ConnectionClosedError,
+        ):
             return False
         return True
 
@@ -262,7 +294,12 @@ class Client:
         return result.guid
 
     async def publish_async(
-        self, channel: str, data: bytes, callback: PublishCallback | None = None, *, timeout: float | None = None
+        self,
+        channel: str,
+        data: bytes,
+        callback: PublishCallback | None = None,
+        *,
+        timeout: float | None = None,
     ) -> str:
         """Publish and return at once with the guid; callback hears how it ended, within timeout seconds.
 
@@ -273,18 +310,27 @@ class Client:
         number = next(self._numbers)
         guid = f"{self._unit}{number}"
         wire = pb.PubMsg(
-            client_id=self.client_id, guid=guid, subject=channel, data=data, connection_id=self._connection_id
+            client_id=self.client_id,
+            guid=guid,
+            subject=channel,
+            data=data,
+            connection_id=self._connection_id,
         )
         deadline = time.monotonic() + (self.options.ack_timeout if timeout is None else timeout)
         self._pending[number] = _Pending(guid, deadline, callback)
         try:
             # Each message has its own reply subject: "no responders" then tells which one was not stored.
             await self._core.publish(
-                f"{self._wire.publish_prefix}.{channel}", wire.SerializeToString(), reply=f"{self._acks}.{number}"
+                f"{self._wire.publish_prefix}.{channel}",
+                wire.SerializeToString(),
+                reply=f"{self._acks}.{number}",
             )
         except nats.errors.OutboundBufferLimitError as error:
             self._pending.pop(number, None)
             raise NoActiveError("not connected to any server") from error
+        except nats.errors.ConnectionClosedError as error:
+            self._pending.pop(number, None)
+            raise ConnectionLostError("the connection is closed") from error
         except BaseException:
             self._pending.pop(number, None)
             raise
@@ -350,7 +396,13 @@ class Client:
         deadline = time.monotonic() + wait
         while True:
             subscription = Subscription(
-                self, channel, f"_INBOX.{self._unit}.{_new_id()}", queue, durable, manual_acks, handler
+                self,
+                channel,
+                f"_INBOX.{self._unit}.{_new_id()}",
+                queue,
+                durable,
+                manual_acks,
+                handler,
             )
             subscription.core = await self._core.subscribe(subscription.inbox, cb=subscription.receive)
             request = pb.SubscriptionRequest(
@@ -367,7 +419,10 @@ class Client:
             )
             try:
                 answer = await self._ask(
-                    self._wire.subscribe_subject, request, pb.SubscriptionResponse, self.options.request_timeout
+                    self._wire.subscribe_subject,
+                    request,
+                    pb.SubscriptionResponse,
+                    self.options.request_timeout,
                 )
             except StanError as error:
                 await self._drop(subscription, maybe_known=isinstance(error, UnknownError))
@@ -498,7 +553,12 @@ class Client:
         try:
             if not self.lost and self._wire.close_subject:
                 request = pb.CloseRequest(client_id=self.client_id)
-                await self._ask(self._wire.close_subject, request, pb.CloseResponse, self.options.request_timeout)
+                await self._ask(
+                    self._wire.close_subject,
+                    request,
+                    pb.CloseResponse,
+                    self.options.request_timeout,
+                )
         finally:
             await self.abandon()
 

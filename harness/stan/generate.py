@@ -26,7 +26,13 @@ def generate(root: Path = REPO) -> dict[str, str]:
     except ImportError as error:
         raise UserError("grpcio-tools is missing: run this with the locked environment that scripts/ make.") from error
     with tempfile.TemporaryDirectory() as directory:
-        arguments = ["protoc", f"-I{root}", f"--python_out={directory}", f"--pyi_out={directory}", str(SOURCE)]
+        arguments = [
+            "protoc",
+            f"-I{root}",
+            f"--python_out={directory}",
+            f"--pyi_out={directory}",
+            str(SOURCE),
+        ]
         if protoc.main(arguments) != 0:
             raise UserError(
                 f"{SOURCE} is not a valid protocol file; the lines above say where. Mend it, then try again."

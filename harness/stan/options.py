@@ -1,31 +1,11 @@
-"""What a caller may choose: how to connect, where a subscription starts; and how a publication can end."""
+"""What a caller may choose: how to connect, and where a subscription starts."""
 
 from __future__ import annotations
 
-import enum
 import ssl
 from dataclasses import dataclass
 
 from harness.stan import protocol_pb2 as pb
-
-
-class Outcome(enum.Enum):
-    """What became of a published message, as far as its publisher can know."""
-
-    STORED = "stored"
-    NOT_STORED = "not stored"  # nobody was there to take it
-    REFUSED = "refused"  # the active answered with an error
-    UNKNOWN = "unknown"  # no answer in time, or the connection broke before one came
-
-
-@dataclass(frozen=True, slots=True)
-class PublishResult:
-    """The end of one publication; late = the answer came after it had been told to be unknown."""
-
-    guid: str
-    outcome: Outcome
-    error: str = ""
-    late: bool = False
 
 
 @dataclass(frozen=True)
