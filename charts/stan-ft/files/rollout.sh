@@ -1,0 +1,203 @@
+#!/bin/sh
+# Restarts the servers of one FT group so that the active moves exactly once: standbys first, the active last.
+# Runs in the chart's hook Job and from outside through scripts/rollout. Needs POSIX sh, kubectl and (VIA=direct) wget.
+# Every round it looks at the live objects anew and keeps no state, so it can be stopped and started at any point.
+set -eu
+
+NAMESPACE=${NAMESPACE:?the namespace of the StatefulSet}
+STATEFULSET=${STATEFULSET:?the name of the StatefulSet}
+CONTAINER=${CONTAINER:-stan}
+MONITOR_PORT=${MONITOR_PORT:-8222}
+TIMEOUT=${TIMEOUT:-240}     # seconds until this gives up
+RESTART=${RESTART:-outdated} # "outdated": pods of an older revision; "all": every pod that is there at the start
+VIA=${VIA:-direct}          # "direct": ask the pod's address; "proxy": ask through the API server
+CONTEXT=${CONTEXT:-}        # a context of the kubeconfig; empty for the current one or the pod's own account
+ROUTES=${ROUTES:-}          # routes that each server must have; empty for one to every other server, 0 for no check
+
+FIELDS='{range .items[*]}{.kind}|{.metadata.name}|{.metadata.uid}|{.metadata.deletionTimestamp}|'
+FIELDS=$FIELDS'{.metadata.generation}|{.status.observedGeneration}|{.status.updateRevision}|'
+FIELDS=$FIELDS'{.metadata.labels.controller-revision-hash}|{.status.podIP}|'
+FIELDS=$FIELDS'{.status.conditions[?(@.type=="PodScheduled")].status}|{.status.conditions[?(@.type=="Ready")].status}|'
+FIELDS=$FIELDS'{.status.containerStatuses[?(@.name=="'$CONTAINER'")].state.waiting.reason}{"\n"}{end}'
+
+now() { date +%s; }
+say() { echo "$(date -u +%H:%M:%S) $*"; }
+
+fail() {
+  say "error: $*"
+  exit 1
+}
+
+api() { kubectl ${CONTEXT:+--context="$CONTEXT"} --namespace="$NAMESPACE" --request-timeout=10s "$@"; }
+
+# monitor POD ADDRESS PATH: what the server's monitor answers; nothing if it says nothing for 2 seconds.
+monitor() {
+  if [ "$VIA" = proxy ]; then
+    kubectl ${CONTEXT:+--context="$CONTEXT"} --request-timeout=2s get --raw \
+      "/api/v1/namespaces/$NAMESPACE/pods/$1:$MONITOR_PORT/proxy$3" 2>/dev/null || true
+    return
+  fi
+  case $2 in
+    *:*) wget -q -T 2 -O - "http://[$2]:$MONITOR_PORT$3" 2>/dev/null || true ;;
+    *) wget -q -T 2 -O - "http://$2:$MONITOR_PORT$3" 2>/dev/null || true ;;
+  esac
+}
+
+state_of() { monitor "$1" "$2" /streaming/serverz | sed -n 's/.*"state": *"\([A-Z_]*\)".*/\1/p' | head -n 1; }
+
+# Counts peers, not connections: two servers may hold two routes to each other for a moment.
+routes_of() { monitor "$1" "$2" /routez | grep -o '"remote_id": *"[^"]*"' | sort -u | wc -l | tr -d ' '; }
+
+# look: asks for everything once and leaves in $verdict "restart POD UID WHY", "wait WHY" or "finished".
+look() {
+  # shellcheck disable=SC2086 # the names are a list
+  if ! objects=$(api get "statefulset/$STATEFULSET" $names --ignore-not-found -o jsonpath="$FIELDS" 2>&1); then
+    verdict="wait the API server refuses: $(echo "$objects" | tail -n 1)"
+    return
+  fi
+  present=0 revision='' behind='' stuck='' unsettled='' standby='' old_active='' actives='' newcomers=''
+  while IFS='|' read -r kind name uid deleted generation observed update hash address scheduled ready waiting; do
+    case $kind in
+      StatefulSet)
+        revision=$update
+        [ "${observed:-0}" -ge "$generation" ] || behind=1
+        continue
+        ;;
+      Pod) present=$((present + 1)) ;;
+      *) continue ;;
+    esac
+    if [ "$RESTART" = all ]; then
+      case " $condemned " in *" $uid "*) old=1 ;; *) old='' ;; esac
+    else
+      [ "$hash" = "$revision" ] && old='' || old=1
+    fi
+    if [ -n "$deleted" ]; then
+      unsettled="$name is terminating"
+      continue
+    fi
+    case $waiting in '' | ContainerCreating | PodInitializing) ;; *) trouble=$waiting ;; esac
+    [ "$scheduled" != False ] || trouble='no node takes it'
+    if [ -n "${trouble:-}" ]; then
+      if [ -n "$old" ]; then stuck="$name $uid $trouble"; else unsettled="$name does not start: $trouble"; fi
+      trouble=''
+      continue
+    fi
+    if [ "$ready" != True ]; then
+      unsettled="$name is not Ready"
+      continue
+    fi
+    state=$(state_of "$name" "$address")
+    case $state in
+      FT_ACTIVE)
+        actives="$actives $name"
+        [ -z "$old" ] || old_active="$name $uid"
+        ;;
+      FT_STANDBY) [ -z "$old" ] || standby="$name $uid" ;;
+      '') unsettled="$name does not answer on its monitor port (a server that recovers its store does not)" ;;
+      *) unsettled="$name is $state" ;;
+    esac
+    # Only servers that stay are asked for their routes: an old one may lack them for the very reason of this change.
+    [ -n "$old" ] || newcomers="$newcomers $name=$address"
+  done <<EOF
+$objects
+EOF
+  decide
+}
+
+# decide: the rule itself, from what look() found.
+decide() {
+  active=${actives# }
+  if [ -z "$revision" ]; then
+    fail "StatefulSet $STATEFULSET is not in namespace $NAMESPACE"
+  elif [ -n "$behind" ]; then
+    verdict="wait the StatefulSet controller has not seen the change yet"
+  elif [ -n "$stuck" ]; then
+    verdict="restart $stuck" # it serves nobody and will not get better
+  elif [ "$present" -lt "$replicas" ]; then
+    verdict="wait $present of $replicas pods are there"
+  elif [ -n "$unsettled" ]; then
+    verdict="wait $unsettled"
+  elif [ -z "$active" ]; then
+    verdict="wait no server is active"
+  elif [ "$active" != "${active% *}" ]; then
+    verdict="wait more than one server says that it is active: $active"
+  elif ! meshed; then
+    verdict="wait $incomplete"
+  elif [ -n "$standby" ]; then
+    verdict="restart $standby standby"
+  elif [ -n "$old_active" ]; then
+    verdict="restart $old_active active, the last one"
+  else
+    verdict=finished
+  fi
+}
+
+# meshed: whether every server that stays has a route to every other one.
+meshed() {
+  [ "$routes" -gt 0 ] || return 0
+  for newcomer in $newcomers; do
+    found=$(routes_of "${newcomer%%=*}" "${newcomer#*=}")
+    if [ "$found" -lt "$routes" ]; then
+      incomplete="${newcomer%%=*} has a route to $found of $routes other servers"
+      return 1
+    fi
+  done
+}
+
+# restart POD UID WHY...: deletes this very pod, never its successor of the same name.
+restart() {
+  pod=$1 uid=$2
+  shift 2
+  say "restarting $pod ($*)"
+  if answer=$(printf '{"apiVersion":"v1","kind":"DeleteOptions","preconditions":{"uid":"%s"}}' "$uid" |
+    api delete --raw "/api/v1/namespaces/$NAMESPACE/pods/$pod" -f - 2>&1); then
+    restarted="$restarted $pod"
+  else
+    say "$pod was not deleted, looking again: $(echo "$answer" | tail -n 1)"
+  fi
+}
+
+began=$(now)
+replicas=$(api get statefulset "$STATEFULSET" -o jsonpath='{.spec.replicas}') ||
+  fail "StatefulSet $STATEFULSET in namespace $NAMESPACE cannot be read (see the line above)"
+strategy=$(api get statefulset "$STATEFULSET" -o jsonpath='{.spec.updateStrategy.type}')
+[ "$strategy" = OnDelete ] || [ "$RESTART" = all ] ||
+  say "note: the update strategy of $STATEFULSET is $strategy, so its own controller restarts pods as well; OnDelete leaves that to this program"
+routes=${ROUTES:-$((replicas - 1))}
+names=''
+ordinal=0
+while [ "$ordinal" -lt "$replicas" ]; do
+  names="$names pod/$STATEFULSET-$ordinal"
+  ordinal=$((ordinal + 1))
+done
+condemned=''
+# shellcheck disable=SC2086 # the names are a list
+[ "$RESTART" = outdated ] ||
+  condemned=$(api get "statefulset/$STATEFULSET" $names --ignore-not-found -o jsonpath='{.items[*].metadata.uid}')
+
+active='' restarted='' last_reason='' last_active='' takeovers=0
+while :; do
+  look
+  if [ -n "$active" ] && [ "$active" != "$last_active" ]; then
+    [ -z "$last_active" ] || takeovers=$((takeovers + 1))
+    say "$active is active"
+    last_active=$active
+  fi
+  case $verdict in
+    finished) break ;;
+    restart*)
+      last_reason=''
+      # shellcheck disable=SC2086 # the words are the arguments
+      restart ${verdict#restart }
+      ;;
+    *)
+      reason=${verdict#wait }
+      [ "$reason" = "$last_reason" ] || say "waiting: $reason"
+      last_reason=$reason
+      [ $(($(now) - began)) -lt "$TIMEOUT" ] ||
+        fail "gave up after $TIMEOUT s: $reason. Restarted so far:${restarted:- none}. Nothing else was touched; mend this and run it again."
+      sleep 0.5
+      ;;
+  esac
+done
+say "done in $(($(now) - began)) s: restarted${restarted:- none}; active is $active; takeovers: $takeovers; every server is Ready with all its routes"

@@ -1,0 +1,110 @@
+{{/* Names, labels and addresses: one helper for each, so that nothing else builds a name from parts. */}}
+
+{{- define "stan-ft.fullname" -}}
+{{- .Values.fullnameOverride | default .Release.Name -}}
+{{- end -}}
+
+{{- define "stan-ft.name" -}}
+{{- .Values.nameOverride | default .Chart.Name -}}
+{{- end -}}
+
+{{- define "stan-ft.configMapName" -}}
+{{- .Values.config.existingConfigMap | default (printf "%s-config" (include "stan-ft.fullname" .)) -}}
+{{- end -}}
+
+{{- define "stan-ft.clientServiceName" -}}
+{{- printf "%s-client" (include "stan-ft.fullname" .) -}}
+{{- end -}}
+
+{{- define "stan-ft.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- .Values.serviceAccount.name | default (include "stan-ft.fullname" .) -}}
+{{- else -}}
+{{- .Values.serviceAccount.name | default "default" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "stan-ft.claimName" -}}
+{{- .Values.persistence.existingClaim | default .Values.persistence.claim.name | default (include "stan-ft.fullname" .) -}}
+{{- end -}}
+
+{{/* Name of the chart's own PersistentVolume, which is cluster-scoped: the namespace keeps releases apart. */}}
+{{- define "stan-ft.staticVolumeName" -}}
+{{- printf "%s-%s" .Release.Namespace (include "stan-ft.claimName" .) -}}
+{{- end -}}
+
+{{- define "stan-ft.certificateSecretName" -}}
+{{- printf "%s-tls" (include "stan-ft.fullname" .) -}}
+{{- end -}}
+
+{{- define "stan-ft.clientTLSSecretName" -}}
+{{- .Values.nats.tls.existingSecret | default (include "stan-ft.certificateSecretName" .) -}}
+{{- end -}}
+
+{{- define "stan-ft.clusterTLSSecretName" -}}
+{{- .Values.nats.cluster.tls.existingSecret | default (include "stan-ft.certificateSecretName" .) -}}
+{{- end -}}
+
+{{/* Domain of the pods, such as stan.default.svc.cluster.local: fully qualified, so that no search domain is walked. */}}
+{{- define "stan-ft.podDomain" -}}
+{{- printf "%s.%s.svc.%s" (include "stan-ft.fullname" .) .Release.Namespace .Values.clusterDomain -}}
+{{- end -}}
+
+{{- define "stan-ft.clientHost" -}}
+{{- printf "%s.%s.svc.%s" (include "stan-ft.clientServiceName" .) .Release.Namespace .Values.clusterDomain -}}
+{{- end -}}
+
+{{/* Name of the fault-tolerance group. */}}
+{{- define "stan-ft.ftGroup" -}}
+{{- .Values.streaming.ftGroup | default .Values.streaming.id -}}
+{{- end -}}
+
+{{/* The one label of the recipe, which its StatefulSet and Service select by; a StatefulSet's selector can never change. */}}
+{{- define "stan-ft.selectorLabels" -}}
+app: {{ include "stan-ft.fullname" . }}
+{{- end -}}
+
+{{/* Labels that tell what an object is, without the selector's: for objects whose pods are no servers (context, component). */}}
+{{- define "stan-ft.componentLabels" -}}
+{{- $root := .context -}}
+app.kubernetes.io/name: {{ include "stan-ft.name" $root }}
+app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+app.kubernetes.io/part-of: nats-streaming
+{{- with $root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* Labels of a server's pod. No version among them: a new chart alone restarts no pod. */}}
+{{- define "stan-ft.podLabels" -}}
+{{ include "stan-ft.selectorLabels" . }}
+{{ include "stan-ft.componentLabels" (dict "context" . "component" "server") }}
+{{- with .Values.podLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* Labels of every object. */}}
+{{- define "stan-ft.labels" -}}
+{{ include "stan-ft.selectorLabels" . }}
+{{ include "stan-ft.componentLabels" (dict "context" . "component" "server") }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{/* metadata of an object: context, name, and optionally labels and annotations of its own. */}}
+{{- define "stan-ft.metadata" -}}
+{{- $root := .context -}}
+name: {{ .name }}
+labels:
+  {{- include "stan-ft.labels" $root | nindent 2 }}
+  {{- with .labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with mustMergeOverwrite (dict) ($root.Values.commonAnnotations | default dict) (.annotations | default dict) }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}

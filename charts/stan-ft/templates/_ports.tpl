@@ -1,0 +1,34 @@
+{{/* The one list of ports: Services and containers are made from it. */}}
+
+{{- define "stan-ft.serverPorts" -}}
+{{- if not .Values.nats.external.url }}
+- name: client
+  port: {{ int64 .Values.ports.client }}
+  appProtocol: {{ ternary "tls" "tcp" .Values.nats.tls.enabled }}
+- name: cluster
+  port: {{ int64 .Values.ports.cluster }}
+  appProtocol: {{ ternary "tls" "tcp" .Values.nats.cluster.tls.enabled }}
+{{- end }}
+- name: monitor
+  port: {{ int64 .Values.ports.monitor }}
+  appProtocol: http
+{{- end -}}
+
+{{- define "stan-ft.ports" -}}
+{{ include "stan-ft.serverPorts" . }}
+{{- if .Values.metrics.enabled }}
+- name: metrics
+  port: {{ int64 .Values.ports.metrics }}
+  appProtocol: http
+{{- end }}
+{{- end -}}
+
+{{- define "stan-ft.ipFamilies" -}}
+{{- with .Values.networking.ipFamilyPolicy }}
+ipFamilyPolicy: {{ . }}
+{{- end }}
+{{- with .Values.networking.ipFamilies }}
+ipFamilies:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
