@@ -1,0 +1,3 @@
+module stan-ft.local/pause
+
+go 1.26.0

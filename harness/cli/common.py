@@ -1,0 +1,21 @@
+"""What every command does alike: one clear message for an error of the user's, 130 for Ctrl-C."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from harness import shell
+from harness.errors import UserError
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Run a command's main function and end the process with its exit code (1 for an error that it explains)."""
+    try:
+        sys.exit(main() or 0)
+    except (UserError, shell.CommandError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on from here when it is run again", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,179 @@
+"""The container engine: the machine's own if it runs well, else one that is started here and stopped by scripts/down.
+
+An engine that already runs privileged containers is used as it is. Where none runs, the machine's service is started,
+or a separate dockerd with its own socket and data. Where the machine cannot give every capability, that separate
+engine gets the runtime cluster/engine/runc-reduced, which asks for less; the machine's own engine is never changed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import shell, system
+from harness.cluster import toolchain
+from harness.cluster.archive import ImageSpec, write_archive
+from harness.errors import UserError
+from harness.paths import CLUSTER, cache
+from harness.progress import say, step
+
+RUN = Path("/run/stan-ft")  # socket, pid file and log of the engine that is started here
+DATA = Path("/var/lib/stan-ft/docker")
+OWN_SOCKET = f"unix://{RUN}/docker.sock"
+START_TIMEOUT = 60.0  # seconds for an engine to answer after its start
+_PROBE_IMAGE = "stan-ft/probe:1"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A running container engine; host is its address, or "" for the client's default."""
+
+    host: str
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment variables that make docker and kind use this engine."""
+        return {"DOCKER_HOST": self.host} if self.host else {}
+
+    def docker(
+        self, *arguments: str | Path, check: bool = True, timeout: float | None = None, stdin: str | bytes | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the docker client against this engine; raises shell.CommandError if it fails and check is True."""
+        return shell.run(["docker", *arguments], env=self.env, check=check, timeout=timeout, stdin=stdin)
+
+    def answers(self) -> bool:
+        """Whether the engine answers at all."""
+        if not shutil.which("docker"):
+            return False
+        return self.docker("version", "--format", "{{.Server.Version}}", check=False, timeout=20).returncode == 0
+
+    def runs_privileged(self) -> tuple[bool, str]:
+        """Whether a privileged container starts, as kind's nodes must; and the engine's words if it does not."""
+        with tempfile.TemporaryDirectory() as directory:
+            archive = Path(directory) / "probe.tar"
+            write_archive(
+                [ImageSpec(_PROBE_IMAGE, {"/pause": toolchain.ensure("pause")}, entrypoint=("/pause",))], archive
+            )
+            self.docker("load", "-i", archive)
+        done = self.docker(
+            "run", "-d", "--rm", "--privileged", "--network", "none", _PROBE_IMAGE, check=False, timeout=60
+        )
+        if done.returncode == 0:
+            self.docker("kill", done.stdout.strip(), check=False)
+        return done.returncode == 0, done.stderr.strip()
+
+
+def ensure() -> Engine:
+    """A container engine that can run kind's nodes: found, started, or installed and started.
+
+    Raises UserError when there is none and this user may not install or start one.
+    """
+    own = Engine(OWN_SOCKET)
+    if own.answers():
+        return own
+    default = Engine(os.environ.get("DOCKER_HOST", ""))
+    if default.answers() or _start_service(default):
+        fine, words = default.runs_privileged()
+        if fine:
+            return default
+        if "unable to apply caps" not in words:
+            raise UserError(f"the container engine runs, but it cannot start a privileged container:\n{words}")
+        say("    this machine cannot give every capability: starting a separate engine that asks for less")
+    elif _denied(default):
+        raise UserError(
+            "a container engine runs, but this user may not use it.\n"
+            "Add the user to its group (sudo usermod -aG docker $USER, then log in again), or run this as root."
+        )
+    return _start_own()
+
+
+def find() -> Engine | None:
+    """The engine that ensure() would give, if it runs already; nothing is started."""
+    for engine in (Engine(OWN_SOCKET), Engine(os.environ.get("DOCKER_HOST", ""))):
+        if engine.answers():
+            return engine
+    return None
+
+
+def stop_own() -> bool:
+    """Stop the engine that was started here, if it runs; returns whether there was one."""
+    pid_file = RUN / "docker.pid"
+    if not pid_file.exists():
+        return False
+    pid = pid_file.read_text().strip()
+    shell.run(system.as_root(["kill", f"-{signal.SIGTERM.value}", pid]), check=False)
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return True
+
+
+def _install() -> None:
+    system.ensure_packages(
+        {"dockerd": "docker.io", "docker": "docker.io", "runc": "runc", "iptables": "iptables"}, "the container engine"
+    )
+
+
+def _denied(engine: Engine) -> bool:
+    if not shutil.which("docker"):
+        return False
+    return "permission denied" in engine.docker("version", check=False, timeout=20).stderr.lower()
+
+
+def _start_service(engine: Engine) -> bool:
+    """Start the machine's own service where systemd runs it; returns whether the engine answers then."""
+    if engine.host or not Path("/run/systemd/system").exists() or _denied(engine):
+        return False
+    _install()
+    with step("starting the machine's container engine"):
+        shell.run(system.as_root(["systemctl", "start", "docker"]), check=False)
+        return _wait(engine)
+
+
+def _wait(engine: Engine) -> bool:
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline:
+        if engine.answers():
+            return True
+        time.sleep(0.3)
+    return False
+
+
+def _start_own() -> Engine:
+    _install()
+    with step("starting a container engine"):
+        runtime = cache() / "engine" / "runc-reduced"
+        runtime.parent.mkdir(exist_ok=True)
+        # A copy with a plain interpreter: the checkout may move away while the engine runs.
+        source = (CLUSTER / "engine" / "runc-reduced").read_text().split("\n", 1)[1]
+        runtime.write_text(f"#!{Path(sys.executable).resolve()} -ESs\n{source}")
+        runtime.chmod(0o755)
+        log = RUN / "docker.log"
+        daemon = [
+            "dockerd",
+            f"--host={OWN_SOCKET}",
+            f"--pidfile={RUN}/docker.pid",
+            f"--exec-root={RUN}/exec",
+            f"--data-root={DATA}",
+            f"--group={os.getgid()}",
+            "--bridge=none",
+            f"--add-runtime=reduced={runtime}",
+            "--default-runtime=reduced",
+        ]
+        script = f'mkdir -p {RUN} {DATA} && PATH=$PATH:/usr/sbin:/sbin exec setsid "$@" </dev/null >{log} 2>&1 9>&- &'
+        shell.run(system.as_root(["sh", "-c", script, "dockerd", *daemon]))
+        engine = Engine(OWN_SOCKET)
+        if not _wait(engine):
+            words = shell.run(system.as_root(["tail", "-n", "15", log]), check=False).stdout
+            raise UserError(f"the container engine did not answer within {START_TIMEOUT:.0f} s. Its log ends with:\n{words}")
+    fine, words = engine.runs_privileged()
+    if not fine:
+        raise UserError(f"the container engine cannot start a privileged container on this machine:\n{words}")
+    return engine

@@ -1,0 +1,151 @@
+"""The images that the charts run on the local cluster: pulled where a registry answers, else built under the same names.
+
+Nothing here lists versions: the wanted names come from the rendered charts. What is built has the official image's
+shape (entry point, paths), so that the charts cannot tell the difference.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import shell
+from harness.cluster import content, nodeimage, toolchain
+from harness.cluster.archive import ImageSpec, write_archive
+from harness.cluster.engine import Engine
+from harness.errors import UserError
+from harness.progress import step
+
+PULL_TIMEOUT = 600.0  # seconds for one image
+# Words of an engine that could not reach a registry at all, as opposed to one that answered.
+_UNREACHABLE = re.compile(
+    r"no such host|i/o timeout|connection refused|network is unreachable|no route to host|server misbehaving"
+    r"|Client\.Timeout|TLS handshake timeout|context deadline exceeded|connection reset|proxyconnect|EOF",
+    re.IGNORECASE,
+)
+
+
+def repository(image: str) -> str:
+    """The part of an image's name before its tag and digest, without Docker Hub's own prefixes."""
+    name = image.split("@")[0]
+    head, slash, tail = name.rpartition("/")
+    return (head + slash + tail.split(":")[0]).removeprefix("docker.io/").removeprefix("library/")
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Where images are pulled from: mirror is a host (with port and path) put before each name, "" for the names' own."""
+
+    engine: Engine
+    mirror: str = ""
+
+    def _source(self, image: str) -> str:
+        return f"{self.mirror.rstrip('/')}/{image}" if self.mirror else image
+
+    def answers(self, image: str) -> bool:
+        """Whether a registry answers when it is asked for image, be it with a refusal."""
+        done = self._pull(image)
+        return done.returncode == 0 or not _UNREACHABLE.search(done.stderr)
+
+    def pull(self, image: str) -> str:
+        """Bring the image into the engine and return the name it has there: its own, where it is not pinned by digest.
+
+        Raises UserError that says whether no registry answered, or one that does not have the image.
+        """
+        done = self._pull(image)
+        if done.returncode != 0:
+            source, words = self._source(image), done.stderr.strip().splitlines()[-1:]
+            if _UNREACHABLE.search(done.stderr):
+                raise UserError(
+                    f"no registry answered for the image {source}: {' '.join(words)}\n"
+                    "Check the network, or build the images from package registries with --registry none."
+                )
+            raise UserError(
+                f"the registry answers, but it does not give the image {source}: {' '.join(words)}\n"
+                "Check the name and the tag (and the login), point --registry at one that has it, "
+                "or build the images from package registries with --registry none."
+            )
+        if not self.mirror or "@" in image:
+            return self._source(image)
+        self.engine.docker("tag", self._source(image), image)
+        return image
+
+    def _pull(self, image: str) -> subprocess.CompletedProcess[str]:
+        present = self.engine.docker("image", "inspect", self._source(image), check=False)
+        if present.returncode == 0 and not self.mirror:
+            return present
+        try:
+            return self.engine.docker("pull", "--quiet", self._source(image), check=False, timeout=PULL_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess([], 1, "", f"i/o timeout after {PULL_TIMEOUT:.0f} s")
+
+
+def _busybox() -> dict[str, Path]:
+    root = nodeimage.debian_root()
+
+    def extract(directory: Path) -> None:
+        shell.run(["tar", "-C", directory, "--strip-components=3", "-xf", root, "./usr/bin/busybox"])
+
+    return {"/bin/busybox": content.built("images", "busybox", root.parent.name, extract) / "busybox"}
+
+
+def _applets() -> dict[str, str]:
+    names = shell.output([_busybox()["/bin/busybox"], "--list"]).splitlines()
+    return {f"/bin/{name}": "busybox" for name in names if name != "busybox"}
+
+
+def _server(name: str) -> ImageSpec:
+    binary = {"/nats-streaming-server": toolchain.ensure("nats-streaming-server")}
+    return ImageSpec(name, binary, entrypoint=("/nats-streaming-server",), command=("-m", "8222"))
+
+
+def _box(name: str, *, tools: tuple[str, ...], entrypoint: tuple[str, ...] = ()) -> ImageSpec:
+    files = {**_busybox(), **{f"/usr/local/bin/{tool}": toolchain.ensure(tool) for tool in tools}}
+    return ImageSpec(
+        name, files, _applets(), directories=("/tmp", "/etc"), entrypoint=entrypoint, command=("/bin/sh",)
+    )
+
+
+def _provisioner(name: str) -> ImageSpec:
+    tool = "local-path-provisioner"
+    return ImageSpec(name, {f"/usr/bin/{tool}": toolchain.ensure(tool)}, entrypoint=(tool,), directories=("/tmp",))
+
+
+# What can be built without a registry: repository -> recipe.
+RECIPES: dict[str, Callable[[str], ImageSpec]] = {
+    "nats-streaming": _server,
+    "natsio/nats-box": lambda name: _box(name, tools=("stan-pub", "stan-sub", "stan-bench")),
+    "alpine/kubectl": lambda name: _box(name, tools=("kubectl",), entrypoint=("kubectl",)),
+    "busybox": lambda name: _box(name, tools=()),
+    "rancher/local-path-provisioner": _provisioner,
+}
+
+
+def can_build(image: str) -> bool:
+    """Whether the image can be had without a container registry."""
+    return repository(image) in RECIPES
+
+
+def build(images: Iterable[str]) -> Path:
+    """An archive with all the images, built from package registries; kept by content.
+
+    Raises UserError for an image that can only be pulled.
+    """
+    wanted = sorted(set(images))
+    for image in wanted:
+        if not can_build(image):
+            raise UserError(
+                f"the image {image} cannot be built from package registries, and no container registry is used.\n"
+                "Switch off what needs it in the values, or run this where a container registry answers."
+            )
+    specs = [RECIPES[repository(image)](image) for image in wanted]
+    parts = [f"{spec}" for spec in specs]
+
+    def write(directory: Path) -> None:
+        with step("the images of the charts"):
+            write_archive(specs, directory / "images.tar")
+
+    return content.built("images", "charts", content.digest(*parts), write) / "images.tar"

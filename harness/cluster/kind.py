@@ -1,0 +1,200 @@
+"""The life of the local kind cluster: made, found again, started after a stop, taken away."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import string
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness import shell, system
+from harness.cluster import content, toolchain
+from harness.cluster.engine import Engine
+from harness.errors import UserError
+from harness.paths import CLUSTER, cache
+from harness.progress import say, step
+
+NAME = "stan-ft"
+DEFAULT_PORT = 4222  # on 127.0.0.1, for clients on this machine; STAN_FT_PORT changes it
+NODES_READY = 180.0  # seconds
+DISK_FOR_CLUSTER = 6 * 2**30  # bytes: the node image and what four nodes write
+_COMPLETE = "/kind/stan-ft-complete"  # in the control plane: the cluster was made to its end, and from what
+
+
+def client_port() -> int:
+    """The port on 127.0.0.1 that leads to the servers; raises UserError if STAN_FT_PORT is no port."""
+    text = os.environ.get("STAN_FT_PORT", str(DEFAULT_PORT))
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise UserError(f"STAN_FT_PORT is {text!r}, which is no port: set it to a number from 1 to 65535, or unset it.")
+    return int(text)
+
+
+def shared_directory() -> Path:
+    """The directory of this machine that all nodes mount as their shared volume."""
+    return cache() / "cluster" / "shared"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The local cluster as tests and scripts use it."""
+
+    engine: Engine
+    name: str = NAME
+    kubeconfig: Path = field(default_factory=lambda: cache() / "kubeconfig")
+
+    @property
+    def context(self) -> str:
+        """The name of the cluster's context in its kubeconfig."""
+        return f"kind-{self.name}"
+
+    @property
+    def control_plane(self) -> str:
+        """The name of the control plane's node."""
+        return f"{self.name}-control-plane"
+
+    def kind(self, *arguments: str | Path) -> str:
+        """Run kind against this cluster's engine; raises shell.CommandError if it fails."""
+        return shell.output([toolchain.ensure("kind"), *arguments], env=self.engine.env)
+
+    def kubectl(
+        self, *arguments: str | Path, stdin: str | None = None, check: bool = True, timeout: float | None = 120
+    ) -> str:
+        """What kubectl prints on stdout; timeout in seconds. Raises shell.CommandError if it fails and check is True."""
+        command = [toolchain.ensure("kubectl"), f"--kubeconfig={self.kubeconfig}", *arguments]
+        return shell.output(command, stdin=stdin, check=check, timeout=timeout)
+
+    def node_exec(self, node: str, *command: str, check: bool = True, timeout: float | None = 60) -> str:
+        """What a command prints inside a node; raises shell.CommandError if it fails and check is True."""
+        return self.engine.docker("exec", node, *command, check=check, timeout=timeout).stdout.strip()
+
+    def nodes(self) -> list[str]:
+        """The names of all nodes that exist, running or not, control plane first."""
+        listing = self.engine.docker(
+            "ps", "--all", "--filter", f"label=io.x-k8s.kind.cluster={self.name}", "--format", "{{.Names}}"
+        ).stdout.split()
+        return sorted(listing, key=lambda node: (node != self.control_plane, node))
+
+    def workers(self) -> list[str]:
+        """The names of the nodes that run servers."""
+        return [node for node in self.nodes() if node != self.control_plane]
+
+    def running(self, node: str) -> bool:
+        """Whether a node's container runs (a paused one counts as running)."""
+        inspected = self.engine.docker("inspect", "--format", "{{.State.Running}}", node, check=False)
+        return inspected.stdout.strip() == "true"
+
+    def is_complete(self, key: str) -> bool:
+        """Whether the cluster was once made to its end from what `key` stands for."""
+        return self.made_from() == key
+
+    def made_from(self) -> str:
+        """The key that the finished cluster was made from; "" if there is none or it was left unfinished."""
+        if self.control_plane not in self.nodes():
+            return ""
+        target = Path(tempfile.mkdtemp()) / "complete"
+        try:
+            copied = self.engine.docker("cp", f"{self.control_plane}:{_COMPLETE}", target, check=False)
+            return target.read_text().strip() if copied.returncode == 0 else ""
+        finally:
+            shutil.rmtree(target.parent)
+
+    def wait_ready(self, timeout: float = NODES_READY) -> None:
+        """Wait until every node is Ready; timeout in seconds. Raises UserError with the states otherwise."""
+        wait_for(
+            lambda: self._ready() == len(self.nodes()),
+            timeout,
+            lambda: f"not all nodes became Ready within {timeout:.0f} s:\n{self.kubectl('get', 'nodes', check=False)}",
+        )
+
+    def _ready(self) -> int:
+        try:
+            listing = self.kubectl("get", "nodes", "--no-headers", timeout=15)
+        except Exception:  # the API server may not answer yet; the caller's time limit decides
+            return 0
+        return sum(line.split()[1] == "Ready" for line in listing.splitlines())
+
+
+def wait_for(condition: Callable[[], bool], timeout: float, message: Callable[[], str], every: float = 0.5) -> None:
+    """Wait until condition() is true; timeout and every in seconds. Raises UserError(message()) when time is up."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise UserError(message())
+        time.sleep(every)
+
+
+def ensure(engine: Engine, image: str) -> Cluster:
+    """The local cluster with all its nodes Ready: found, started, or made anew if it is missing or unfinished.
+
+    Raises UserError when a port is taken, the disk is nearly full, or the nodes do not become Ready.
+    """
+    cluster = Cluster(engine)
+    key = content.digest(CLUSTER / "kind.yaml", image, str(client_port()))
+    if cluster.nodes() and not cluster.is_complete(key):
+        say("    the cluster was left unfinished or made from other files: making it anew")
+        delete(engine)
+    if cluster.nodes():
+        stopped = [node for node in cluster.nodes() if not cluster.running(node)]
+        if stopped:
+            with step(f"starting the nodes {', '.join(stopped)}"):
+                engine.docker("start", *stopped)
+        if stopped or not cluster.kubeconfig.exists():
+            _write_kubeconfig(cluster)
+    else:
+        _create(cluster, image, key)
+    cluster.wait_ready()
+    return cluster
+
+
+def _create(cluster: Cluster, image: str, key: str) -> None:
+    system.require_free_disk(Path("/var/lib"), DISK_FOR_CLUSTER)
+    system.require_free_port(
+        client_port(),
+        "the cluster's client port",
+        "End what listens there, or choose another one: STAN_FT_PORT=14222 scripts/up.",
+    )
+    shared = shared_directory()
+    shared.mkdir(parents=True, exist_ok=True)
+    shared.chmod(0o777)
+    text = (CLUSTER / "kind.yaml").read_text()
+    config = string.Template(text).safe_substitute(SHARED=shared, PORT=client_port())
+    with step("a kind cluster of one control plane and three workers"):
+        try:
+            shell.run(
+                [
+                    toolchain.ensure("kind"), "create", "cluster", "--name", cluster.name, "--image", image,
+                    "--config", "-", "--kubeconfig", cluster.kubeconfig, "--retain",
+                ],
+                env=cluster.engine.env,
+                stdin=config,
+            )  # fmt: skip
+        except shell.CommandError as error:
+            raise UserError(
+                f"kind could not create the cluster:\n{error.output.strip()[-3000:]}\n"
+                "The nodes are kept for a look (docker ps); scripts/up makes them anew, scripts/down takes them away."
+            ) from error
+        cluster.wait_ready()
+    cluster.engine.docker("exec", cluster.control_plane, "sh", "-c", f"echo {key} >{_COMPLETE}")
+
+
+def _write_kubeconfig(cluster: Cluster) -> None:
+    cluster.kind("export", "kubeconfig", "--name", cluster.name, "--kubeconfig", cluster.kubeconfig)
+
+
+def delete(engine: Engine) -> None:
+    """Take the cluster, its kubeconfig and its shared volume away; does nothing where there is none."""
+    cluster = Cluster(engine)
+    if cluster.nodes():
+        with step("removing the kind cluster"):
+            # A paused node can be neither stopped nor removed.
+            engine.docker("unpause", *cluster.nodes(), check=False)
+            cluster.kind("delete", "cluster", "--name", cluster.name, "--kubeconfig", cluster.kubeconfig)
+    cluster.kubeconfig.unlink(missing_ok=True)
+    shared = shared_directory()
+    if shared.exists():
+        # Its files belong to the servers' uid.
+        shell.run(system.as_root(["rm", "-rf", shared]))

@@ -1,0 +1,23 @@
+"""The values of an environment: environments/<name>/<chart>.yaml."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from harness.errors import UserError
+from harness.paths import ENVIRONMENTS
+
+
+def names() -> list[str]:
+    """The environments that there are."""
+    return sorted(directory.name for directory in ENVIRONMENTS.iterdir() if directory.is_dir())
+
+
+def values(environment: str, chart: str) -> dict[str, Any]:
+    """The values that an environment gives a chart; raises UserError for a name that does not exist."""
+    if environment not in names():
+        raise UserError(f"there is no environment {environment!r}: choose one of {', '.join(names())}.")
+    document = yaml.load((ENVIRONMENTS / environment / f"{chart}.yaml").read_text(), Loader=yaml.CSafeLoader)
+    return dict(document or {})

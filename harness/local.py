@@ -1,0 +1,221 @@
+"""Everything from a bare machine to a verified message: what scripts/up does, and what the failover tests build on."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import string
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from harness import environments, objects, releases, system
+from harness.cluster import engine as engines
+from harness.cluster import content, images, kind, network, nodeimage
+from harness.cluster.engine import Engine
+from harness.cluster.kind import Cluster
+from harness.errors import UserError
+from harness.group import Group, ServerState
+from harness.paths import CLUSTER, cache
+from harness.progress import say, step
+from harness.render import render
+from harness.stan.client import Client
+from harness.stan.options import Start
+
+# The official node image whose Kubernetes minor version is the one that cluster/go/kubernetes pins, by digest
+# (kind's release notes for v0.31.0).
+OFFICIAL_NODE = "kindest/node:v1.34.3@sha256:08497ee19eace7b4b5348db5c6a1591d7752b164530a36f855cb0f2bdcbadd48"
+ENVIRONMENT = "kind"  # the one environment that is a local cluster
+DISK_FOR_BUILD = 12 * 2**30  # bytes: Go's caches, the Debian files, the images
+CLUSTER_ID = "test-cluster"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """The running result: the cluster, the group of servers, and what the values were."""
+
+    cluster: Cluster
+    group: Group
+    has_exporter: bool
+
+    def servers(self) -> list[ServerState]:
+        """The state of every server now."""
+        return self.group.servers()
+
+    def urls(self) -> list[str]:
+        """The NATS address of each server's pod, reachable from this machine."""
+        return [f"nats://{server.ip}:4222" for server in self.servers() if server.ip]
+
+
+def up(environment: str = ENVIRONMENT, registry: str = "auto") -> Deployment:
+    """Bring up the local cluster with both charts, whole and proven by a message through each server.
+
+    registry is "auto" (use one if it answers), "none" (build every image from package registries), or a mirror's host.
+    Raises UserError for whatever the user can solve.
+    """
+    known = environments.names()
+    if environment not in known:
+        raise UserError(f"there is no environment {environment!r}: choose one of {', '.join(known)}.")
+    if environment != ENVIRONMENT:
+        raise UserError(
+            f"the environment {environment!r} is for a cluster of yours: scripts/up only makes the local one "
+            f"({ENVIRONMENT}).\nUse helm install with -f environments/{environment}/stan-ft.yaml there."
+        )
+    _require_disk()
+    engine = engines.ensure()
+    wanted = _wanted_images(environment)
+    puller = _choose_registry(engine, registry, wanted)
+    has_exporter = puller is not None or all(images.can_build(image) for image in wanted)
+    cluster = kind.ensure(engine, puller.pull(OFFICIAL_NODE) if puller else nodeimage.ensure(engine))
+    if not has_exporter:
+        wanted = {image for image in wanted if images.can_build(image)}
+        say("    no container registry answers: the metrics sidecar, which cannot be built here, is left out")
+    _load_images(cluster, wanted, puller)
+    with step("the way to the pods, and names inside the cluster"):
+        network.ensure_routes(cluster)
+    _ensure_storage(cluster, environment, next(image for image in wanted if images.repository(image) == "busybox"))
+    group = _ensure_charts(cluster, environment, has_exporter)
+    deployment = Deployment(cluster, group, has_exporter)
+    with step("a message through each server"):
+        network.ensure_routes(cluster)
+        asyncio.run(prove(deployment.urls()))
+    return deployment
+
+
+def chart_values(environment: str, has_exporter: bool) -> dict[str, Any]:
+    """The values of charts/stan-ft on this cluster: the environment's, without what has no image here."""
+    values = environments.values(environment, "stan-ft")
+    if not has_exporter:
+        values = {**values, "metrics": {**values.get("metrics", {}), "enabled": False}}
+    return values
+
+
+def _require_disk() -> None:
+    if not (cache() / "cluster").exists():
+        system.require_free_disk(cache(), DISK_FOR_BUILD)
+
+
+def _wanted_images(environment: str) -> set[str]:
+    rendered = [
+        obj for chart in ("efs-provisioner", "stan-ft") for obj in render(chart, environments.values(environment, chart))
+    ]
+    rendered += objects.parse((CLUSTER / "shared-storage.yaml").read_text())
+    return set(_images_in(rendered))
+
+
+def _images_in(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        here = [value["image"]] if isinstance(value.get("image"), str) else []
+        return here + [image for item in value.values() for image in _images_in(item)]
+    if isinstance(value, list):
+        return [image for item in value for image in _images_in(item)]
+    # The provisioner's helper pod is a text inside a ConfigMap.
+    if isinstance(value, str) and "kind: Pod" in value:
+        return [image for obj in objects.parse(value) for image in _images_in(obj)]
+    return []
+
+
+def _choose_registry(engine: Engine, registry: str, wanted: set[str]) -> images.Registry | None:
+    """The registry to pull from, None to build; the first answer is kept until the cluster is taken away."""
+    if registry == "none":
+        return None
+    if registry != "auto":
+        return images.Registry(engine, registry)
+    memory = cache() / "cluster" / "images-from"
+    if not memory.exists():
+        puller = images.Registry(engine)
+        with step("asking for a container registry"):
+            answers = puller.answers(min(image for image in wanted if images.repository(image) == "nats-streaming"))
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        memory.write_text("registry" if answers else "packages")
+    if memory.read_text() == "registry":
+        return images.Registry(engine)
+    say("    images are built from package registries (no container registry answered)")
+    return None
+
+
+def _load_images(cluster: Cluster, wanted: set[str], puller: images.Registry | None) -> None:
+    names = sorted(wanted)
+    if puller:
+        with step(f"pulling {len(names)} images"), ThreadPoolExecutor(max_workers=3) as pool:
+            list(pool.map(puller.pull, names))
+        identity = cluster.engine.docker("image", "inspect", "--format", "{{.Id}}", *names).stdout
+        load = ["load", "docker-image", *names]
+    else:
+        archive = images.build(names)
+        identity = archive.parent.name
+        load = ["load", "image-archive", str(archive)]
+    marker = f"/kind/images-{content.digest(identity)}"
+    nodes = cluster.nodes()
+    if all(cluster.engine.docker("exec", node, "test", "-e", marker, check=False).returncode == 0 for node in nodes):
+        return
+    with step(f"loading {len(names)} images into {len(nodes)} nodes"):
+        cluster.kind(*load, "--name", cluster.name)
+        for node in nodes:
+            cluster.node_exec(node, "touch", marker)
+
+
+def _ensure_storage(cluster: Cluster, environment: str, busybox: str) -> None:
+    storage_class = objects.find(
+        render("efs-provisioner", environments.values(environment, "efs-provisioner")), "StorageClass"
+    )
+    manifest = string.Template((CLUSTER / "shared-storage.yaml").read_text()).safe_substitute(
+        PROVISIONER=storage_class["provisioner"]
+    )
+    with step("the shared storage and the cluster's DNS"):
+        cluster.kubectl("apply", "-f", "-", stdin=manifest)
+        network.ensure_dns(cluster, busybox)
+        cluster.kubectl("-n", "shared-storage", "rollout", "status", "deployment/shared-storage", "--timeout=120s")
+
+
+def _ensure_charts(cluster: Cluster, environment: str, has_exporter: bool) -> Group:
+    kubeconfig = cluster.kubeconfig
+    with step("charts/efs-provisioner"):
+        values = environments.values(environment, "efs-provisioner")
+        releases.ensure("efs-provisioner", "efs-provisioner", values, kubeconfig=kubeconfig)
+        claims = [obj["metadata"]["name"] for obj in objects.find_all(render("efs-provisioner", values), "PersistentVolumeClaim")]
+        for claim in claims:
+            cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Bound", "--timeout=90s", f"pvc/{claim}")
+    with step("charts/stan-ft"):
+        releases.ensure("stan", "stan-ft", chart_values(environment, has_exporter), kubeconfig=kubeconfig)
+        group = Group.connect(kubeconfig=kubeconfig)
+        group.wait_whole()
+    return group
+
+
+async def prove(urls: list[str], cluster_id: str = CLUSTER_ID) -> None:
+    """Publish a message through each server and receive all of them; raises what the client raises if one is missing.
+
+    The channel is deleted by nobody, as the server cannot: it is always the same one and holds one message per run.
+    """
+    channel = "stan-ft.proof"
+    for number, url in enumerate(urls):
+        token = f"proof-{number}".encode()
+        client = await Client.connect(url, client_id=f"stan-ft-proof-{number}", cluster_id=cluster_id)
+        async with client:
+            received: asyncio.Queue[bytes] = asyncio.Queue()
+
+            async def on_message(message: Any, queue: asyncio.Queue[bytes] = received) -> None:
+                queue.put_nowait(message.data)
+
+            await client.subscribe(channel, on_message, start=Start.new())
+            await client.publish(channel, token, timeout=10.0)
+            async with asyncio.timeout(10.0):
+                while await received.get() != token:
+                    pass
+
+
+def down(everything: bool = False) -> None:
+    """Take away the cluster and the engine that was started here; with everything also the cache.
+
+    An engine that was there before keeps running. Does nothing where there is nothing.
+    """
+    engine = engines.find()
+    if engine is not None:
+        kind.delete(engine)
+    shutil.rmtree(cache() / "cluster", ignore_errors=True)
+    if engines.stop_own():
+        say("    the container engine that was started here is stopped")
+    if everything:
+        with step("removing the cache"):
+            shutil.rmtree(cache(), ignore_errors=True)

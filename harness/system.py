@@ -1,0 +1,78 @@
+"""The machine itself: root rights, Debian packages, free disk space, ports."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness import shell
+from harness.errors import UserError
+from harness.progress import step
+
+
+def as_root(command: Sequence[str | Path]) -> list[str]:
+    """The command as it must be run to have root rights; raises UserError if this user cannot have them."""
+    argv = [str(part) for part in command]
+    if os.geteuid() == 0:
+        return argv
+    if shutil.which("sudo"):
+        return ["sudo", *argv]
+    raise UserError(
+        f"root rights are needed for {argv[0]!r}, this user is not root and there is no sudo.\n"
+        "Run it as root, or install sudo and allow this user to use it."
+    )
+
+
+def ensure_packages(commands: dict[str, str], why: str) -> None:
+    """Install the Debian packages whose commands are missing (command -> package); why goes into the messages.
+
+    Raises UserError where there is no apt-get or no root.
+    """
+    missing = sorted({package for command, package in commands.items() if not _found(command)})
+    if not missing:
+        return
+    if not shutil.which("apt-get"):
+        raise UserError(
+            f"{why} needs {', '.join(missing)}, and this is no Debian or Ubuntu: install them, then run this again."
+        )
+    install = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "--no-install-recommends", *missing]
+    with step(f"installing {', '.join(missing)} ({why})"):
+        try:
+            if shell.run(as_root(install), check=False).returncode != 0:
+                shell.run(as_root(["apt-get", "update"]))
+                shell.run(as_root(install))
+        except shell.CommandError as error:
+            raise UserError(
+                f"apt-get could not install {', '.join(missing)}:\n{error.output.strip()[-1000:]}\n"
+                "Check the machine's package sources, then run this again."
+            ) from error
+
+
+def _found(command: str) -> bool:
+    search = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    return shutil.which(command, path=search) is not None or Path(command).exists()
+
+
+def require_free_disk(directory: Path, wanted: int) -> None:
+    """Raise UserError unless the file system of directory has at least `wanted` bytes free."""
+    while not directory.exists():
+        directory = directory.parent
+    free = shutil.disk_usage(directory).free
+    if free < wanted:
+        raise UserError(
+            f"{directory} has {free / 2**30:.1f} GiB free, and {wanted / 2**30:.0f} GiB are needed.\n"
+            "Free some space there, or point STAN_FT_CACHE at a larger disk."
+        )
+
+
+def require_free_port(port: int, purpose: str, remedy: str) -> None:
+    """Raise UserError if something listens on 127.0.0.1:port already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise UserError(f"port {port} on 127.0.0.1 is taken, and {purpose} needs it.\n{remedy}") from error
