@@ -29,7 +29,7 @@ class KubernetesLoader(yaml.CSafeLoader):
     Source: go.yaml.in/yaml/v2 resolve.go, which sigs.k8s.io/yaml uses.
     """
 
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
 
 
 _INTEGER = re.compile(r"^[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)$")
