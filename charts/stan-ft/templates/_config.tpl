@@ -1,5 +1,27 @@
 {{/* Body of stan.conf: a one-to-one map of values to the keys of the server. */}}
 
+{{/* A list in the server's syntax: key, items. */}}
+{{- define "stan-ft.conf.list" -}}
+{{- with .items }}
+{{ $.key }}: [
+{{- range . }}
+  {{ quote . }}
+{{- end }}
+]
+{{- end }}
+{{- end -}}
+
+{{/* Limits of a TLS block: what may be spoken, and by whom. */}}
+{{- define "stan-ft.conf.tlsLimits" -}}
+{{- include "stan-ft.conf.lines" (list . (list
+  "timeout timeout int"
+  "connectionRateLimit connection_rate_limit int"
+)) }}
+{{- include "stan-ft.conf.list" (dict "key" "cipher_suites" "items" .cipherSuites) }}
+{{- include "stan-ft.conf.list" (dict "key" "curve_preferences" "items" .curvePreferences) }}
+{{- include "stan-ft.conf.list" (dict "key" "pinned_certs" "items" .pinnedCerts) }}
+{{- end -}}
+
 {{/*
 Lines "server_key: value" for those of the given values that are set.
 Arguments: values, then a list of "valueKey server_key kind". Kinds: int, size (bare, since the server reads a quoted
@@ -258,7 +280,7 @@ tls {
   cert_file: {{ printf "/etc/stan-tls/cluster/%s" .certKey | quote }}
   key_file: {{ printf "/etc/stan-tls/cluster/%s" .keyKey | quote }}
   ca_file: {{ printf "/etc/stan-tls/cluster/%s" .caKey | quote }}
-  {{- with include "stan-ft.conf.lines" (list . (list "timeout timeout int")) }}
+  {{- with include "stan-ft.conf.tlsLimits" . | trim }}
   {{- . | nindent 2 }}
   {{- end }}
 }
@@ -292,7 +314,7 @@ verify: true
 {{- if .verifyAndMap }}
 verify_and_map: true
 {{- end }}
-{{ include "stan-ft.conf.lines" (list . (list "timeout timeout int")) }}
+{{ include "stan-ft.conf.tlsLimits" . | trim }}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -344,6 +366,9 @@ trace: true
 {{- if not .Values.nats.external.url }}
 {{- include "stan-ft.conf.block" (dict "name" "authorization" "body" (include "stan-ft.conf.authorization" .)) }}
 {{- include "stan-ft.conf.block" (dict "name" "tls" "body" (include "stan-ft.conf.tls" .)) }}
+{{- with include "stan-ft.conf.lines" (list .Values.nats.tls (list "allowNonTLS allow_non_tls bool")) }}
+{{ . }}
+{{- end }}
 {{- include "stan-ft.conf.block" (dict "name" "cluster" "body" (include "stan-ft.conf.cluster" .)) }}
 {{- end }}
 {{- with .Values.nats.extraConfig | trim }}

@@ -10,6 +10,9 @@
 httpGet:
   path: {{ .path }}
   port: monitor
+{{- with .initialDelaySeconds }}
+initialDelaySeconds: {{ int64 . }}
+{{- end }}
 periodSeconds: {{ int64 .periodSeconds }}
 timeoutSeconds: {{ int64 .timeoutSeconds }}
 failureThreshold: {{ int64 .failureThreshold }}
@@ -154,14 +157,6 @@ digits would be a number. The second variable puts quotes around the first.
 {{- with $constraints -}}
 {{- toYaml . -}}
 {{- end -}}
-{{- end -}}
-
-{{- define "stan-ft.updateStrategy" -}}
-type: {{ .Values.updateStrategy.type }}
-{{- if eq .Values.updateStrategy.type "RollingUpdate" }}
-rollingUpdate:
-  partition: {{ int64 .Values.updateStrategy.partition }}
-{{- end }}
 {{- end -}}
 
 {{/* Init container that hands an older store over to the servers' user. */}}
