@@ -19,7 +19,7 @@ GUEST = Path(__file__).resolve().parent / "guest"
 
 # In this order: each is loaded with what it depends on before it.
 MODULES = ("virtio_pci", "virtio_net", "virtio_blk", "virtio_console", "nfsv4", "nfsd")
-PROGRAMS = ("sbin/mount.nfs", "usr/sbin/exportfs", "usr/sbin/rpc.mountd", "usr/sbin/rpc.nfsd", "usr/sbin/nfsdcld")
+PROGRAMS = ("sbin/mount.nfs", "usr/sbin/exportfs", "usr/sbin/rpc.mountd", "usr/sbin/rpc.nfsd", "usr/sbin/nfsdcld", "usr/bin/flock")
 LIBRARY_FOLDERS = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu")
 
 
@@ -47,7 +47,7 @@ def ensure() -> Image:
 def _build(debian: Path, server: Path, release: str, target: Path) -> None:
     with step("building the initramfs of the lab's machines"):
         root = target / "root"
-        for name in ("bin", "sbin", "dev", "proc", "sys", "run", "tmp", "etc", "data", "lib64", "usr/sbin", "var/lib/nfs"):
+        for name in ("bin", "sbin", "dev", "proc", "sys", "run", "tmp", "etc", "data", "lib64", "usr/bin", "usr/sbin", "var/lib/nfs"):
             (root / name).mkdir(parents=True, exist_ok=True)
         (root / "tmp").chmod(0o1777)
         _copy(_one(debian, "bin/busybox", "usr/bin/busybox"), root / "bin/busybox")

@@ -69,3 +69,8 @@ def heal() -> None:
     """Undo every cut; harmless when there is none."""
     for chain in ("cut", "in", "out"):
         shell.run(["nft", "flush", "chain", "bridge", "lab", chain])
+
+
+def remove_port(machine: str) -> None:
+    """Remove the machine's tap device, if it is there."""
+    shell.run(["ip", "link", "del", f"tap-{machine}"], check=False)

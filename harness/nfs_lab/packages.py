@@ -46,6 +46,7 @@ GUEST_PACKAGES = (
     "netbase",
     "nfs-common",
     "nfs-kernel-server",
+    "util-linux",
 )
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
 

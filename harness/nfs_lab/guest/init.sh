@@ -19,8 +19,8 @@ value() { tr ' ' '\n' </proc/cmdline | sed -n "s/^lab\.$1=//p"; }
 hostname "$(value name)"
 echo "127.0.0.1 localhost" >/etc/hosts
 value hosts | tr ',' '\n' | sed -n 's/^\(.*\)=\(.*\)$/\2 \1/p' >>/etc/hosts
-printf 'root:x:0:0:root:/:/bin/sh\nstan:x:1000:1000:stan:/:/bin/sh\n' >/etc/passwd
-printf 'root:x:0:\nstan:x:1000:\n' >/etc/group
+printf 'root:x:0:0:root:/:/bin/sh\n' >/etc/passwd
+printf 'root:x:0:\n' >/etc/group
 ip link set lo up
 ip address add "$(value address)" dev eth0
 ip link set eth0 up

@@ -1,0 +1,136 @@
+"""The faults as data: what is done to the active's machine, its network or the NFS server, and how it is undone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from harness.nfs_lab import network
+from harness.nfs_lab.lab import Lab
+from harness.nfs_lab.machine import Machine
+
+Act = Callable[[Lab, Machine], None]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault. inject and heal get the lab and the node that was active; hold gives seconds from the lease time."""
+
+    name: str
+    title: str
+    inject: Act
+    heal: Act
+    hold: Callable[[int], float]
+
+
+def _others(lab: Lab, active: Machine) -> list[str]:
+    return [node.name for node in lab.nodes if node is not active]
+
+
+def _nothing(_lab: Lab, _active: Machine) -> None:
+    """Kubernetes' part (a new container) is done by the node itself."""
+
+
+def _heal_network(_lab: Lab, _active: Machine) -> None:
+    network.heal()
+
+
+def _kill(lab: Lab, active: Machine) -> None:
+    lab.kill_server(active)
+
+
+def _power_off(lab: Lab, active: Machine) -> None:
+    active.power_off()
+    lab.note(active.name, "powered off")
+
+
+def _power_on(lab: Lab, active: Machine) -> None:
+    started = time.monotonic()
+    active.start()
+    active.wait_ready(since=started)
+    lab.start_node(active)
+
+
+def _freeze(lab: Lab, active: Machine) -> None:
+    active.freeze()
+    lab.note(active.name, "frozen")
+
+
+def _thaw(lab: Lab, active: Machine) -> None:
+    lab.note(active.name, "thawed")
+    active.thaw()
+
+
+def _reset_nfs(lab: Lab, _active: Machine) -> None:
+    started = time.monotonic()
+    lab.nfs.reset()
+    lab.nfs.wait_ready(since=started)
+    lab.start_nfs()
+
+
+def _fill(lab: Lab, _active: Machine) -> None:
+    # Blocks first, then what is left in small pieces: the next message finds no room.
+    lab.nfs.run("dd if=/dev/zero of=/disk/export/filler bs=1M 2>/dev/null; dd if=/dev/zero of=/disk/export/filler2 bs=1k; sync", check=False)
+
+
+def _empty(lab: Lab, _active: Machine) -> None:
+    lab.nfs.run("rm -f /disk/export/filler /disk/export/filler2; sync")
+
+
+def _beyond_lease(lease: int) -> float:
+    # knfsd looks for expired leases in rounds, so a lease may live a while longer than its time.
+    return lease * 2.0 + 8.0
+
+
+FAULTS = {
+    fault.name: fault
+    for fault in (
+        Fault("kill", "server process killed", _kill, _nothing, lambda lease: 0.0),
+        Fault("power-off", "active's node loses power", _power_off, _power_on, _beyond_lease),
+        Fault(
+            "freeze",
+            "active's node frozen for longer than the lease, then thawed",
+            _freeze,
+            _thaw,
+            _beyond_lease,
+        ),
+        Fault(
+            "freeze-short",
+            "active's node frozen for half the lease, then thawed",
+            _freeze,
+            _thaw,
+            lambda lease: lease / 2,
+        ),
+        Fault(
+            "cut-store",
+            "active cut off from the NFS server",
+            lambda lab, active: network.cut(active.name, [lab.nfs.name]),
+            _heal_network,
+            _beyond_lease,
+        ),
+        Fault(
+            "cut-peers",
+            "active cut off from the other servers",
+            lambda lab, active: network.cut(active.name, _others(lab, active)),
+            _heal_network,
+            _beyond_lease,
+        ),
+        Fault(
+            "cut-both",
+            "active cut off from the NFS server and the other servers, not from its clients",
+            lambda lab, active: network.cut(active.name, [lab.nfs.name, *_others(lab, active)]),
+            _heal_network,
+            _beyond_lease,
+        ),
+        Fault("nfs-restart", "NFS server restarted (grace period)", _reset_nfs, _nothing, lambda lease: 0.0),
+        Fault(
+            "nfs-hang",
+            "NFS server silent for longer than the lease",
+            lambda lab, active: lab.nfs.freeze(),
+            lambda lab, active: lab.nfs.thaw(),
+            _beyond_lease,
+        ),
+        Fault("disk-full", "file system full, then freed", _fill, _empty, lambda lease: 10.0),
+    )
+}

@@ -1,0 +1,186 @@
+"""The lab put together: an NFS server and the nodes of one FT group, each a machine, started and ended as one."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness import shell
+from harness.nfs_lab import network
+from harness.nfs_lab.image import Image
+from harness.nfs_lab.machine import Line, Machine, MachineError
+from harness.nfs_lab.pod import SERVER, Pod
+
+DISK = 512 * 2**20  # bytes, sparse
+ACTIVE_LINE = "STREAM: Server is active"
+ENDED_LINE = "lab: server ended"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one lab is like: lease and grace of the NFS server in seconds, mount options, with the fence or without.
+
+    options None means the chart's own.
+    """
+
+    lease: int = 10
+    grace: int = 10
+    options: tuple[str, ...] | None = None
+    fence: bool = True
+
+
+@dataclass
+class Lab:
+    """A running lab: `nfs` is the server's machine, `nodes` those of the FT group in pod order."""
+
+    settings: Settings
+    pod: Pod
+    nfs: Machine
+    nodes: list[Machine]
+    folder: Path
+    events: list[tuple[float, str, str]] = field(default_factory=list)  # time, machine, what happened
+    acks: list[tuple[float, str, str]] = field(default_factory=list)  # time, node that acknowledged, message's guid
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    # ---- looking ----
+
+    def actives(self) -> list[Machine]:
+        """The nodes whose server took itself for active last and has not ended since (a frozen node's too)."""
+        return [node for node in self.nodes if node.running and self._is_active(node)]
+
+    def _is_active(self, node: Machine) -> bool:
+        for line in reversed(node.lines):
+            if ACTIVE_LINE in line.text:
+                return True
+            if ENDED_LINE in line.text or "lab: ready" in line.text:
+                return False
+        return False
+
+    def wait_active(self, timeout: float = 90.0, *, other_than: Machine | None = None) -> Machine:
+        """The active node (another one than the given), once there is one; raises MachineError after timeout seconds."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            found = [node for node in self.actives() if node is not other_than]
+            if found:
+                return found[0]
+            time.sleep(0.05)
+        raise MachineError(f"no server became active within {timeout:.0f} s")
+
+    def note(self, machine: str, text: str) -> float:
+        """Record an event of the run and give its time."""
+        at = time.monotonic()
+        with self._lock:
+            self.events.append((at, machine, text))
+        return at
+
+    def client_url(self, node: Machine) -> str:
+        """Where clients reach the node's server."""
+        return f"nats://{node.address}:4222"
+
+    # ---- doing ----
+
+    def start_nfs(self) -> None:
+        """Start the NFS service on its machine (after each boot of it)."""
+        self.nfs.run(f"/lab/nfs-server.sh {self.settings.lease} {self.settings.grace} {self.pod.uid}:{self.pod.gid}")
+
+    def start_node(self, node: Machine) -> None:
+        """Mount the volume as the chart says and start the server (after each boot of the node)."""
+        pod, number = self.pod, self.nodes.index(node)
+        options = ",".join(self.settings.options or pod.options)
+        node.run(
+            f"mkdir -p {pod.mount} && mount.nfs4 {SERVER}:/ {pod.mount} -o {options} && "
+            f"echo stan:x:{pod.uid}:{pod.gid}:stan:/:/bin/sh >>/etc/passwd && echo stan:x:{pod.gid}: >>/etc/group"
+        )
+        node.write("/etc/stan-config/stan.conf", pod.configuration)
+        environment = pod.environment_of(number)
+        node.write("/run/stan.env", "".join(f"export {name}={shlex.quote(text)}\n" for name, text in environment.items()))
+        if self.settings.fence:
+            self._start_fence(node, environment)
+        self.start_server(node)
+
+    def start_server(self, node: Machine) -> None:
+        """Run the streaming server on a node, from now on restarted whenever it ends."""
+        node.run(f"touch /run/stan.wanted; /lab/stan.sh {shlex.join(self.pod.arguments)} </dev/null >/dev/null 2>&1 &")
+
+    def kill_server(self, node: Machine) -> None:
+        """End a node's server at once (SIGKILL); it is started again like a container."""
+        node.run("kill -9 $(cat /tmp/stan.pid) 2>/dev/null; true")
+
+    def _start_fence(self, node: Machine, environment: dict[str, str]) -> None:
+        settings = {
+            **environment,
+            "FENCE_VOLUME": self.pod.mount,
+            "FENCE_INTERVAL": "0.5",
+            "FENCE_LIMIT": "",
+            "FENCE_MONITOR": "http://127.0.0.1:8222",
+        }
+        node.write("/run/fence.env", "".join(f"export {name}={shlex.quote(text)}\n" for name, text in settings.items()))
+        node.run("su stan -c '. /run/fence.env; exec /lab/fence.sh' </dev/null >&3 2>&3 &")
+
+    # ---- inside ----
+
+    def on_line(self, machine: Machine, line: Line) -> None:
+        """Sort a machine's log line: acknowledgements are counted, turning points become events."""
+        text = line.text
+        if "Acking Publisher" in text:
+            guid = re.search(r"guid=(\S+)", text)
+            with self._lock:
+                self.acks += [(line.at, machine.name, guid[1])] if guid else []
+            return
+        if "TRC" in text:
+            return
+        if text.startswith("lab: ") or any(word in text for word in NOTABLE):
+            with self._lock:
+                self.events.append((line.at, machine.name, text.partition("STREAM: ")[2] or text))
+
+
+NOTABLE = (ACTIVE_LINE, "fence: ", "panic:", "[FTL]", "claims to be active", "standby mode", "[ERR] STREAM")
+
+
+@contextmanager
+def running(settings: Settings, pod: Pod, image: Image, accelerator: str) -> Iterator[Lab]:
+    """A lab with its group up and one server active; everything ends with the block, whatever happens in it.
+
+    Call network.enter() first. Raises MachineError if it does not come up.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="nfs-lab-"))
+    machines: list[Machine] = []
+    try:
+        disk = folder / "disk"
+        with disk.open("wb") as file:
+            file.truncate(DISK)
+        shell.run(["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=1", disk])
+        addresses = {pod.hostname(number): f"{network.PREFIX}.{11 + number}" for number in range(pod.replicas)}
+        hosts = {f"{name}.{pod.domain}": address for name, address in addresses.items()}
+        nfs = Machine("nfs", SERVER, image, folder, accelerator, disk=disk)
+        nodes = [Machine(name, address, image, folder, accelerator, hosts=hosts) for name, address in addresses.items()]
+        machines += [nfs, *nodes]
+        lab = Lab(settings, pod, nfs, nodes, folder)
+        for machine in machines:
+            machine.on_line = lab.on_line
+            machine.start()
+        nfs.wait_ready()
+        lab.start_nfs()
+        for node in nodes:
+            node.wait_ready()
+        with ThreadPoolExecutor(len(nodes)) as pool:
+            list(pool.map(lab.start_node, nodes))
+        lab.wait_active()
+        yield lab
+    finally:
+        for machine in machines:
+            with suppress(OSError):
+                machine.power_off()
+        for machine in machines:
+            network.remove_port(machine.name)
+        network.heal()
+        shutil.rmtree(folder, ignore_errors=True)

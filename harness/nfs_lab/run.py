@@ -1,0 +1,187 @@
+"""One run: a fresh lab, clients, a fault, its end, a restart of all servers, and what the ledger and the logs say."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from harness.errors import UserError
+from harness.ledger import Ledger, Verdict
+from harness.nfs_lab.clients import Clients
+from harness.nfs_lab.faults import Fault
+from harness.nfs_lab.image import Image
+from harness.nfs_lab.lab import ACTIVE_LINE, ENDED_LINE, Lab, Settings, running
+from harness.nfs_lab.machine import Machine, MachineError
+from harness.nfs_lab.pod import Pod
+from harness.stan.errors import StanError
+from harness.stan.outcome import Outcome
+
+WARM_UP = 5.0  # seconds of traffic before the fault
+MINIMUM_RATE = 10.0  # acknowledged messages per second before the fault, below which a run proves nothing
+SETTLE = 4.0  # seconds of traffic after everything flows again
+
+
+@dataclass
+class Result:
+    """What one run showed (seconds; None = did not happen). harm = why the run is a failure, empty if it is none."""
+
+    fault: str
+    settings: dict[str, Any]
+    active: str = ""
+    takeover: float | None = None  # from the fault to another server's "Server is active"
+    outage: float | None = None  # longest time without any acknowledgement, all publishers together
+    outage_rest: float | None = None  # the same for publishers beside the other nodes
+    fenced: float | None = None  # from the fault to the fence's ending the server
+    ended: float | None = None  # from the fault to the end of the old active's server, by whatever cause
+    two_actives: float = 0.0  # seconds during which two servers took themselves for active (frozen time not counted)
+    acks_by_loser: int = 0  # messages that the old active acknowledged after another one had become active
+    refused: int = 0
+    unknown: int = 0
+    acknowledged: int = 0
+    lost: int = 0
+    damage: list[str] = field(default_factory=list)
+    verdict: str = ""
+    harm: list[str] = field(default_factory=list)
+    void: str = ""
+    events: list[tuple[float, str, str]] = field(default_factory=list)
+
+
+def once(fault: Fault, settings: Settings, pod: Pod, image: Image, accelerator: str, number: int) -> Result:
+    """Do one run in a lab of its own. Raises UserError only where the lab itself cannot run."""
+    result = Result(fault.name, asdict(settings))
+    try:
+        with running(settings, pod, image, accelerator) as lab:
+            clients = Clients(lab, f"{fault.name}-{number}")
+            try:
+                _run(lab, clients, fault, settings, result)
+            finally:
+                clients.close()
+    except MachineError as error:
+        result.void = f"the lab failed: {error}"
+    except OSError as error:
+        raise UserError(f"the NFS lab cannot run here: {error}") from error
+    return result
+
+
+def _run(lab: Lab, clients: Clients, fault: Fault, settings: Settings, result: Result) -> None:
+    active = lab.wait_active()
+    result.active = active.name
+    clients.start()
+    _wait(lambda: clients.flowing(0.0), 30)
+    time.sleep(WARM_UP)
+    active = lab.wait_active()
+    at = lab.note("lab", f"fault: {fault.title}")
+    fault.inject(lab, active)
+    time.sleep(max(0.0, fault.hold(settings.lease) - (time.monotonic() - at)))
+    healed = lab.note("lab", "healed")
+    with suppress(MachineError):
+        fault.heal(lab, active)
+    flowing = _wait(lambda: clients.flowing(healed + 0.5), settings.lease * 2 + settings.grace + 40)
+    lab.note("lab", "every publisher is served again" if flowing else "not every publisher is served")
+    time.sleep(SETTLE)
+    clients.stop()
+    stopped = time.monotonic()
+    _measure(lab, clients, active, at, stopped, result)
+    _read_after_restart(lab, clients, result)
+    verdict = clients.ledger.verdict()
+    _judge(clients.ledger, verdict, at, flowing, result)
+    result.events = [(round(when - at, 3), machine, text) for when, machine, text in sorted(lab.events)]
+
+
+def _wait(condition: Any, timeout: float) -> bool:
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def _measure(lab: Lab, clients: Clients, active: Machine, at: float, stopped: float, result: Result) -> None:
+    """Times from the logs: who was active when, who acknowledged what."""
+    ledger = clients.ledger
+    took = [when for when, name, text in lab.events if when > at and name != active.name and text in ACTIVE_LINE]
+    ends = [when for when, name, text in lab.events if when > at and name == active.name and _is_end(text)]
+    fences = [when for when, name, text in lab.events if when > at and name == active.name and "ended the server" in text]
+    result.takeover = _since(at, took)
+    result.fenced = _since(at, fences)
+    result.ended = _since(at, ends)
+    result.outage = round(ledger.outage(at, stopped).seconds, 2)
+    others = [clients.track_of(node) for node in lab.nodes if node is not active]
+    result.outage_rest = round(ledger.outage(at, stopped, tracks=others).seconds, 2)
+    spans = _spans(lab, at, stopped)
+    result.two_actives = round(sum(max(0.0, min(b[1], d[1]) - max(b[0], d[0])) for b, d in _pairs(spans)), 2)
+    if took:
+        end = next((when for when in ends if when > took[0]), stopped)
+        result.acks_by_loser = sum(
+            1 for when, name, _ in lab.acks if name == active.name and took[0] < when <= end
+        )
+
+
+def _is_end(text: str) -> bool:
+    return text.startswith(ENDED_LINE) or text == "powered off"
+
+
+def _since(at: float, times: list[float]) -> float | None:
+    return round(min(times) - at, 2) if times else None
+
+
+def _spans(lab: Lab, at: float, stopped: float) -> list[tuple[str, float, float]]:
+    """(node, from, to) for each time that a server took itself for active; frozen time is left out."""
+    spans = []
+    for node in lab.nodes:
+        began: float | None = None
+        for when, name, text in sorted(lab.events):
+            if name != node.name:
+                continue
+            if text in ACTIVE_LINE:
+                began = when
+            elif began is not None and (_is_end(text) or text in ("frozen",)):
+                spans.append((node.name, began, when))
+                began = None if _is_end(text) else -1.0
+            elif began == -1.0 and text == "thawed":
+                began = when
+        if began is not None and began > 0:
+            spans.append((node.name, began, stopped))
+    return spans
+
+
+def _pairs(spans: list[tuple[str, float, float]]) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+    return [
+        ((a[1], a[2]), (b[1], b[2])) for i, a in enumerate(spans) for b in spans[i + 1 :] if a[0] != b[0]
+    ]
+
+
+def _read_after_restart(lab: Lab, clients: Clients, result: Result) -> None:
+    """End all servers, start them again and read everything: what counts is what the store holds, not what one knows."""
+    began = lab.note("lab", "all servers restarted")
+    for node in lab.nodes:
+        if node.running:
+            lab.kill_server(node)
+    limit = lab.settings.lease * 2 + lab.settings.grace + 30
+    try:
+        clients.read_all(limit + 30)
+    except (StanError, TimeoutError) as error:
+        result.damage.append(f"after a restart of all nobody serves: {error}")
+        clients.ledger.view("nobody", "lab")
+    fatal = [text for when, _, text in lab.events if when > began and ("[FTL]" in text or "panic" in text)]
+    result.damage += sorted(set(fatal))
+
+
+def _judge(ledger: Ledger, verdict: Verdict, at: float, flowing: bool, result: Result) -> None:
+    result.acknowledged = verdict.acknowledged
+    result.refused = ledger.count(Outcome.REFUSED)
+    result.unknown = ledger.count(Outcome.UNKNOWN)
+    result.lost = verdict.findings["lost"].count
+    result.verdict = verdict.sentence()
+    result.void = ledger.too_quiet(at, MINIMUM_RATE, WARM_UP)
+    if not verdict.valid:
+        result.harm.append(verdict.sentence())
+    if result.acks_by_loser:
+        result.harm.append(f"{result.acks_by_loser} messages acknowledged by the old active after another had taken over")
+    if result.damage:
+        result.harm.append("store damaged: " + "; ".join(result.damage))
+    if not flowing:
+        result.harm.append("service did not come back by itself")
