@@ -2,7 +2,7 @@
 
 {{- define "efs-provisioner.validate" -}}
 {{- $messages := list -}}
-{{- range list "engine" "labels" "file-system" "mount-options" "claims" "cluster" -}}
+{{- range list "engine" "controller" "labels" "file-system" "mount-options" "claims" "cluster" -}}
 {{- $messages = concat $messages (include (printf "efs-provisioner.validate.%s" .) $ | fromYamlArray) -}}
 {{- end -}}
 {{- if $messages -}}
@@ -25,6 +25,23 @@
 {{- with .Values.efsCsi -}}
 {{- if and .reuseAccessPoint (not .subPathPattern) (eq $.Values.storageClass.reclaimPolicy "Delete") -}}
 {{- $messages = append $messages "efsCsi.reuseAccessPoint: an access point that is used again must outlive its volume: set storageClass.reclaimPolicy=Retain." -}}
+{{- end -}}
+{{- end -}}
+{{- $messages | toYaml -}}
+{{- end -}}
+
+{{- define "efs-provisioner.validate.controller" -}}
+{{- $messages := list -}}
+{{- range $engine := list "efsProvisioner" "nfsSubdir" -}}
+{{- $image := (get $.Values $engine).image -}}
+{{- if and (eq $image.tag "latest") (not $image.digest) -}}
+{{- $messages = append $messages (printf "%s.image.tag: latest says nothing about what runs: name a release, as the default does." $engine) -}}
+{{- end -}}
+{{- end -}}
+{{- $sources := dict "FILE_SYSTEM_ID" "fileSystem.id" "AWS_REGION" "fileSystem.region" "DNS_NAME" "fileSystem.dnsName" "PROVISIONER_NAME" "provisionerName" "NFS_SERVER" "nfs.server" "NFS_PATH" "nfs.path" -}}
+{{- range $variable, $_ := .Values.controller.extraEnv -}}
+{{- if hasKey $sources $variable -}}
+{{- $messages = append $messages (printf "controller.extraEnv.%s: the chart sets this variable itself: set %s." $variable (get $sources $variable)) -}}
 {{- end -}}
 {{- end -}}
 {{- $messages | toYaml -}}
