@@ -1,0 +1,230 @@
+"""Every alert that the chart ships, against promtool: it fires when it must, and not when it need not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import shell
+from harness.cluster import toolchain
+from harness.objects import Object
+from harness.paths import REPO
+from harness.render import render
+
+POD = 'namespace="default", pod="stan-{}"'
+THREE_STATES = 'nss_server_active{{namespace="default", pod="stan-{}"}}'
+
+
+def rules(**section: Any) -> list[Object]:
+    """The rules of the chart with every alert that its limits allow, as rendered."""
+    limits = {"maxChannels": 10, "maxSubs": 10, "maxMsgs": 1000, "maxBytes": "1mb"}
+    values = {"metrics": {"prometheusRule": {"enabled": True, **section}}, "store": {"limits": limits}}
+    found = [each for each in render("stan-ft", values) if each["kind"] == "PrometheusRule"]
+    assert len(found) == 1
+    group: list[Object] = found[0]["spec"]["groups"][0]["rules"]
+    return group
+
+
+def active(*states: str) -> dict[str, str]:
+    """Series of nss_server_active of stan-0, stan-1, ..., each given as promtool's values."""
+    return {THREE_STATES.format(number): values for number, values in enumerate(states)}
+
+
+WELL = active("1x60", "0x60", "0x60")
+
+
+def sub(name: str, *, durable: str = "", channel: str = "orders", client: str = "c1") -> str:
+    """A per-subscription series of the active."""
+    return (
+        f'{name}{{namespace="default", pod="stan-0", channel="{channel}", client_id="{client}", inbox="i{client}", '
+        f'is_durable="{str(bool(durable)).lower()}", durable_name="{durable}", queue_name=""}}'
+    )
+
+
+def chan(name: str, channel: str = "orders") -> str:
+    return f'{name}{{namespace="default", pod="stan-0", channel="{channel}"}}'
+
+
+def starts(count: int) -> dict[str, str]:
+    """nss_server_info of so many processes of stan-1, one after the other, two minutes each."""
+    return {
+        f'nss_server_info{{namespace="default", pod="stan-1", start_time="t{n}"}}': f"_x{2 * n} 1x1 stale"
+        if n
+        else "1x1 stale"
+        for n in range(count)
+    }
+
+
+@dataclass
+class Case:
+    """When an alert fires (series as promtool writes them, one value a minute; after minutes), and when it is quiet."""
+
+    alert: str
+    fires: dict[str, str]
+    after: str
+    quiet: dict[str, str] = field(default_factory=lambda: WELL)
+    count: int = 1
+
+
+CASES = [
+    Case("StanNoActive", active("0x10", "0x10", "0x10"), "3m"),
+    Case("StanTwoActives", active("1x10", "1x10", "0x10"), "3m", active("1 0x9", "0 1x9", "0x10")),
+    Case(
+        "StanRecoveryLong",
+        active("stale", "0x10", "0x10") | {f"up{{{POD.format(0)}}}": "0x10", f"up{{{POD.format(1)}}}": "1x10"},
+        "4m",
+        active("0x10", "0x10", "0x10") | {f"up{{{POD.format(n)}}}": "1x10" for n in range(3)},
+    ),
+    Case("StanServerMissing", active("1x20", "0x20"), "10m"),
+    Case("StanRestartLoop", starts(4), "9m", starts(3)),
+    Case(
+        "StanFlapping",
+        active("1 0 1 0 1 0 1x30", "0 1 0 1 0 1 0x30", "0x40"),
+        "8m",
+        active("1 0 1x30", "0 1 0x30", "0x40"),  # there and back: two takeovers
+    ),
+    Case(
+        "StanMeshIncomplete",
+        {f"gnatsd_varz_routes{{{POD.format(2)}}}": "1x10", f"gnatsd_varz_routes{{{POD.format(1)}}}": "2x10"},
+        "3m",
+        {f"gnatsd_varz_routes{{{POD.format(n)}}}": "2x10" for n in range(3)},
+    ),
+    Case(
+        "StanChannelsNearLimit",
+        {f"nss_server_channels{{{POD.format(0)}}}": "10x20"},
+        "10m",
+        {f"nss_server_channels{{{POD.format(0)}}}": "9x20"},
+    ),
+    Case("StanChannelSizeNearLimit", {chan("nss_chan_bytes_total"): "1000000x20"}, "10m", {chan("nss_chan_bytes_total"): "900000x20"}),
+    Case("StanChannelMessagesNearLimit", {chan("nss_chan_msgs_total"): "950x20"}, "10m", {chan("nss_chan_msgs_total"): "900x20"}),
+    Case(
+        "StanSubscriptionsNearLimit",
+        {sub("nss_chan_subs_last_sent", client=f"c{n}"): "1x20" for n in range(10)},
+        "10m",
+        {sub("nss_chan_subs_last_sent", client=f"c{n}"): "1x20" for n in range(9)},
+    ),
+    Case(
+        "StanVolumeFilling",
+        {
+            'kubelet_volume_stats_available_bytes{namespace="default", persistentvolumeclaim="efs"}': "5x20",
+            'kubelet_volume_stats_capacity_bytes{namespace="default", persistentvolumeclaim="efs"}': "100x20",
+        },
+        "10m",
+        {
+            'kubelet_volume_stats_available_bytes{namespace="default", persistentvolumeclaim="efs"}': "15x20",
+            'kubelet_volume_stats_capacity_bytes{namespace="default", persistentvolumeclaim="efs"}': "100x20",
+        },
+    ),
+    Case(
+        "StanDurableLagging",
+        {chan("nss_chan_last_seq"): "20000x30", sub("nss_chan_subs_last_sent", durable="d"): "9000x30"},
+        "15m",
+        {
+            chan("nss_chan_last_seq"): "20000x30",
+            sub("nss_chan_subs_last_sent", durable="d"): "15000x30",
+            sub("nss_chan_subs_last_sent", client="c2"): "1x30",  # no durable: it gets nothing when it is away
+        },
+    ),
+    Case(
+        "StanSubscriptionStalled",
+        {sub("nss_chan_subs_pending_count"): "16x30", sub("nss_chan_subs_max_inflight"): "16x30"},
+        "15m",
+        {sub("nss_chan_subs_pending_count"): "15x30", sub("nss_chan_subs_max_inflight"): "16x30"},
+    ),
+]
+
+
+def promtool(directory: Path, group: list[Object], *tests: dict[str, Any]) -> None:
+    """Run promtool's rule tests; it fails the test with promtool's own words."""
+    (directory / "rules.yaml").write_text(json.dumps({"groups": [{"name": "stan", "rules": group}]}))
+    (directory / "tests.yaml").write_text(
+        json.dumps({"rule_files": ["rules.yaml"], "evaluation_interval": "15s", "tests": list(tests)})
+    )
+    shell.run([toolchain.ensure("promtool"), "test", "rules", "tests.yaml"], cwd=directory)
+
+
+def firing(alert: str, series: dict[str, str], after: str, count: int) -> dict[str, Any]:
+    """A promtool test: so many alerts of this name fire after that time."""
+    expression = f'count(ALERTS{{alertname="{alert}", alertstate="firing"}}) or vector(0)'
+    return {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [
+            {"expr": expression, "eval_time": after, "exp_samples": [{"labels": "{}", "value": count}]}
+        ],
+    }
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
+def test_the_alert_fires(case: Case, tmp_path: Path) -> None:
+    promtool(tmp_path, rules(), firing(case.alert, case.fires, case.after, case.count))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
+def test_the_alert_is_quiet_when_all_is_well(case: Case, tmp_path: Path) -> None:
+    promtool(tmp_path, rules(), firing(case.alert, case.quiet, case.after, 0))
+
+
+def test_no_active_fires_when_nothing_can_be_scraped_at_all(tmp_path: Path) -> None:
+    promtool(tmp_path, rules(), firing("StanNoActive", {"other": "1x10"}, "3m", 1))
+
+
+def test_a_takeover_between_two_scrapes_is_no_alert(tmp_path: Path) -> None:
+    moved = active("1x5 stale", "0x5 1x20", "0x30")
+    promtool(tmp_path, rules(), *(firing(name, moved, "9m", 0) for name in ("StanNoActive", "StanTwoActives")))
+
+
+def test_a_server_that_two_jobs_scrape_counts_once(tmp_path: Path) -> None:
+    twice = {f'nss_server_active{{namespace="default", pod="stan-0", job="{job}"}}': "1x10" for job in ("a", "b")}
+    promtool(tmp_path, rules(), firing("StanTwoActives", twice, "5m", 0))
+
+
+def test_another_release_in_the_cluster_does_not_count(tmp_path: Path) -> None:
+    others = {
+        'nss_server_active{namespace="other", pod="stan-0"}': "1x10",
+        'nss_server_active{namespace="default", pod="stan-blue-0"}': "1x10",
+    }
+    promtool(tmp_path, rules(), firing("StanNoActive", others, "3m", 1))
+
+
+def test_every_alert_has_a_case() -> None:
+    assert {rule["alert"] for rule in rules()} == {case.alert for case in CASES}
+
+
+def test_every_alert_has_a_section_in_the_runbook() -> None:
+    sections = {line.removeprefix("## ") for line in (REPO / "docs/runbook.md").read_text().splitlines()}
+    for rule in rules():
+        assert rule["alert"] in sections, f"docs/runbook.md has no section {rule['alert']}"
+        assert rule["annotations"]["runbook_url"] == f"docs/runbook.md#{rule['alert'].lower()}"
+
+
+def test_promtool_finds_nothing_wrong_with_the_rules(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(json.dumps({"groups": [{"name": "stan", "rules": rules()}]}))
+    done = shell.run([toolchain.ensure("promtool"), "check", "rules", "--lint=all", "--lint-fatal", file])
+    assert f"{len(CASES)} rules found" in done.stdout
+
+
+def test_waiting_time_severity_and_labels_can_be_set_per_alert() -> None:
+    changed = {
+        rule["alert"]: rule
+        for rule in rules(
+            waits={"StanNoActive": "10s"}, severities={"StanNoActive": "info"}, alertLabels={"team": "messaging"}
+        )
+    }
+    rule = changed["StanNoActive"]
+    assert (rule["for"], rule["labels"]["severity"], rule["labels"]["team"]) == ("10s", "info", "messaging")
+    assert changed["StanTwoActives"]["labels"]["severity"] == "critical"
+
+
+def test_a_disabled_alert_is_left_out() -> None:
+    assert "StanFlapping" not in {rule["alert"] for rule in rules(disabled=["StanFlapping"])}
+
+
+def test_own_rules_come_last() -> None:
+    own = {"alert": "Mine", "expr": "vector(1)"}
+    assert rules(extraRules=[own])[-1] == own
