@@ -94,7 +94,21 @@ AUTHORIZATION: Final = _table(
 
 # Keys whose value names a file that must be mounted into the container.
 FILES: Final = frozenset(
-    ["cert_file", "key_file", "ca_file", "client_cert", "client_key", "client_ca", "client_cacert", "credentials", "nkey_seed_file", "slice_archive_script", "slice_archive", "slice_script", "include"]
+    [
+        "cert_file",
+        "key_file",
+        "ca_file",
+        "client_cert",
+        "client_key",
+        "client_ca",
+        "client_cacert",
+        "credentials",
+        "nkey_seed_file",
+        "slice_archive_script",
+        "slice_archive",
+        "slice_script",
+        "include",
+    ]
 )
 # Keys whose value is a secret.
 SECRETS: Final = frozenset(["password", "pass", "token", "encryption_key", "source"])

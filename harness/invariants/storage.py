@@ -136,7 +136,7 @@ def claim_class_field(_: Manifests, claim: Object) -> Iterator[str]:
         yield f"the class is named by the annotation {_BETA_CLASS}"
 
 
-@invariant("claim-holds-a-slice", on_files, "Request at least as much as one slice of the store.", Severity.WARNING)
+@invariant("claim-holds-a-slice", on_files, "Request at least as much as one slice of the store.", Severity.ADVICE)
 def claim_holds_a_slice(manifests: Manifests, server: Server) -> Iterator[str | Unseen]:
     """The claim asks for more than one slice of the message store (back ends that enforce sizes stop the server else)."""
     claim = manifests.get("PersistentVolumeClaim", server.claim) if server.claim else None
