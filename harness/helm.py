@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import threading
 from collections.abc import Coroutine, Mapping
 from functools import cache
@@ -20,6 +21,9 @@ from harness import objects
 from harness.cluster import toolchain
 
 T = TypeVar("T")
+
+# pyhelm3 logs each refusal that it then raises; the one who catches it decides what the user reads.
+logging.getLogger("pyhelm3.command").setLevel(logging.CRITICAL)
 
 
 class PinnedCommand(Command):  # type: ignore[misc]

@@ -91,7 +91,7 @@ def chart_values(environment: str, has_exporter: bool) -> dict[str, Any]:
 
 
 def _require_disk() -> None:
-    if not (cache() / "cluster").exists():
+    if not kind.home().exists():
         system.require_free_disk(cache(), DISK_FOR_BUILD)
 
 
@@ -121,7 +121,7 @@ def _choose_registry(engine: Engine, registry: str, wanted: set[str]) -> images.
         return None
     if registry != "auto":
         return images.Registry(engine, registry)
-    memory = cache() / "cluster" / "images-from"
+    memory = kind.home() / "images-from"
     if not memory.exists():
         puller = images.Registry(engine)
         with step("asking for a container registry"):
@@ -145,14 +145,13 @@ def _load_images(cluster: Cluster, wanted: set[str], puller: images.Registry | N
         archive = images.build(names)
         identity = archive.parent.name
         load = ["load", "image-archive", str(archive)]
-    marker = f"/kind/images-{content.digest(identity)}"
-    nodes = cluster.nodes()
-    if all(cluster.engine.docker("exec", node, "test", "-e", marker, check=False).returncode == 0 for node in nodes):
+    marker = f"images-{content.digest(identity)}"
+    if all(cluster.remembers(marker, node) for node in cluster.nodes()):
         return
-    with step(f"loading {len(names)} images into {len(nodes)} nodes"):
+    with step(f"loading {len(names)} images into {len(cluster.nodes())} nodes"):
         cluster.kind(*load, "--name", cluster.name)
-        for node in nodes:
-            cluster.node_exec(node, "touch", marker)
+        for node in cluster.nodes():
+            cluster.remember(marker, node)
 
 
 def _ensure_storage(cluster: Cluster, environment: str, busybox: str) -> None:
@@ -164,8 +163,10 @@ def _ensure_storage(cluster: Cluster, environment: str, busybox: str) -> None:
     )
     with step("the shared storage and the cluster's DNS"):
         cluster.kubectl("apply", "-f", "-", stdin=manifest)
-        network.ensure_dns(cluster, busybox)
-        cluster.kubectl("-n", "shared-storage", "rollout", "status", "deployment/shared-storage", "--timeout=120s")
+        if not cluster.remembers("dns-proven"):
+            network.ensure_dns(cluster, busybox)
+            cluster.remember("dns-proven")
+        cluster.wait_rollout("deployment/shared-storage", "shared-storage")
 
 
 def _ensure_charts(cluster: Cluster, environment: str, has_exporter: bool) -> Group:
@@ -213,8 +214,8 @@ def down(everything: bool = False) -> None:
     engine = engines.find()
     if engine is not None:
         kind.delete(engine)
-    shutil.rmtree(cache() / "cluster", ignore_errors=True)
-    if engines.stop_own():
+    shutil.rmtree(kind.home(), ignore_errors=True)
+    if (engine is None or not kind.all_nodes(engine)) and engines.stop_own():
         say("    the container engine that was started here is stopped")
     if everything:
         with step("removing the cache"):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import string
 import tempfile
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +20,7 @@ from harness.errors import UserError
 from harness.paths import CLUSTER, cache
 from harness.progress import say, step
 
-NAME = "stan-ft"
+DEFAULT_NAME = "stan-ft"  # STAN_FT_CLUSTER changes it, so that several clusters can live side by side
 DEFAULT_PORT = 4222  # on 127.0.0.1, for clients on this machine; STAN_FT_PORT changes it
 NODES_READY = 180.0  # seconds
 DISK_FOR_CLUSTER = 6 * 2**30  # bytes: the node image and what four nodes write
@@ -33,9 +35,32 @@ def client_port() -> int:
     return int(text)
 
 
+def name() -> str:
+    """The name of the local cluster; raises UserError if STAN_FT_CLUSTER is no name that Kubernetes takes."""
+    text = os.environ.get("STAN_FT_CLUSTER", DEFAULT_NAME)
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", text):
+        raise UserError(f"STAN_FT_CLUSTER is {text!r}: use lower-case letters, digits and hyphens only, or unset it.")
+    return text
+
+
+def home() -> Path:
+    """The directory that holds what belongs to this cluster: its shared volume, and what scripts/up remembers."""
+    return cache() / "cluster" / name()
+
+
 def shared_directory() -> Path:
     """The directory of this machine that all nodes mount as their shared volume."""
-    return cache() / "cluster" / "shared"
+    return home() / "shared"
+
+
+def _kubeconfig() -> Path:
+    return cache() / ("kubeconfig" if name() == DEFAULT_NAME else f"kubeconfig-{name()}")
+
+
+def _pod_subnet() -> str:
+    """The addresses of the pods: each cluster its own, as this machine has a route to every pod."""
+    second = 244 if name() == DEFAULT_NAME else 100 + zlib.crc32(name().encode()) % 100
+    return f"10.{second}.0.0/16"
 
 
 @dataclass(frozen=True)
@@ -43,8 +68,8 @@ class Cluster:
     """The local cluster as tests and scripts use it."""
 
     engine: Engine
-    name: str = NAME
-    kubeconfig: Path = field(default_factory=lambda: cache() / "kubeconfig")
+    name: str = field(default_factory=name)
+    kubeconfig: Path = field(default_factory=_kubeconfig)
 
     @property
     def context(self) -> str:
@@ -67,9 +92,33 @@ class Cluster:
         command = [toolchain.ensure("kubectl"), f"--kubeconfig={self.kubeconfig}", *arguments]
         return shell.output(command, stdin=stdin, check=check, timeout=timeout)
 
+    def wait_rollout(self, workload: str, namespace: str, timeout: int = 120) -> None:
+        """Wait until a workload such as "deployment/x" runs as asked; timeout in whole seconds.
+
+        Raises UserError with its pods and events otherwise.
+        """
+        try:
+            self.kubectl(
+                "-n", namespace, "rollout", "status", workload, f"--timeout={timeout}s", timeout=timeout + 30
+            )  # fmt: skip
+        except shell.CommandError as error:
+            pods = self.kubectl("-n", namespace, "get", "pods", "-o", "wide", check=False)
+            events = self.kubectl("-n", namespace, "get", "events", "--sort-by=.lastTimestamp", check=False)
+            tail = "\n".join(events.splitlines()[-8:])
+            raise UserError(f"{workload} in {namespace} did not come up within {timeout} s:\n{pods}\n{tail}") from error
+
     def node_exec(self, node: str, *command: str, check: bool = True, timeout: float | None = 60) -> str:
         """What a command prints inside a node; raises shell.CommandError if it fails and check is True."""
         return self.engine.docker("exec", node, *command, check=check, timeout=timeout).stdout.strip()
+
+    def remember(self, fact: str, node: str = "") -> None:
+        """Note on a node (default: the control plane) that something was done; the note goes when the node goes."""
+        self.node_exec(node or self.control_plane, "touch", f"/kind/stan-ft-{fact}")
+
+    def remembers(self, fact: str, node: str = "") -> bool:
+        """Whether remember() was called with the same fact and node."""
+        path = f"/kind/stan-ft-{fact}"
+        return self.engine.docker("exec", node or self.control_plane, "test", "-e", path, check=False).returncode == 0
 
     def nodes(self) -> list[str]:
         """The names of all nodes that exist, running or not, control plane first."""
@@ -161,7 +210,7 @@ def _create(cluster: Cluster, image: str, key: str) -> None:
     shared.mkdir(parents=True, exist_ok=True)
     shared.chmod(0o777)
     text = (CLUSTER / "kind.yaml").read_text()
-    config = string.Template(text).safe_substitute(SHARED=shared, PORT=client_port())
+    config = string.Template(text).safe_substitute(SHARED=shared, PORT=client_port(), POD_SUBNET=_pod_subnet())
     with step("a kind cluster of one control plane and three workers"):
         try:
             shell.run(
@@ -183,6 +232,11 @@ def _create(cluster: Cluster, image: str, key: str) -> None:
 
 def _write_kubeconfig(cluster: Cluster) -> None:
     cluster.kind("export", "kubeconfig", "--name", cluster.name, "--kubeconfig", cluster.kubeconfig)
+
+
+def all_nodes(engine: Engine) -> list[str]:
+    """The nodes of all kind clusters in the engine, this one's and others'."""
+    return engine.docker("ps", "--all", "--filter", "label=io.x-k8s.kind.cluster", "--format", "{{.Names}}").stdout.split()
 
 
 def delete(engine: Engine) -> None:

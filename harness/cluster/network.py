@@ -97,7 +97,7 @@ def _stop_forwarding(cluster: Cluster) -> None:
     patch = json.dumps({"data": {"Corefile": "\n".join(kept) + "\n"}})
     cluster.kubectl("-n", "kube-system", "patch", "configmap", "coredns", "--type=merge", "-p", patch)
     cluster.kubectl("-n", "kube-system", "rollout", "restart", "deployment/coredns")
-    cluster.kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=90s")
+    cluster.wait_rollout("deployment/coredns", "kube-system")
 
 
 def _pod(name: str, image: str, host_network: bool) -> dict[str, object]:
