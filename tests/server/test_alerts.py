@@ -22,8 +22,13 @@ THREE_STATES = 'nss_server_active{{namespace="default", pod="stan-{}"}}'
 def rules(**section: Any) -> list[Object]:
     """The rules of the chart with every alert that its limits allow, as rendered."""
     limits = {"maxChannels": 10, "maxSubs": 10, "maxMsgs": 1000, "maxBytes": "1mb"}
-    values = {"metrics": {"prometheusRule": {"enabled": True, **section}}, "store": {"limits": limits}}
-    found = [each for each in render("stan-ft", values) if each["kind"] == "PrometheusRule"]
+    values = {
+        "metrics": {"prometheusRule": {"enabled": True, **section}},
+        "store": {"limits": limits},
+    }
+    found = [
+        each for each in render("stan-ft", values) if each["kind"] == "PrometheusRule"
+    ]
     assert len(found) == 1
     group: list[Object] = found[0]["spec"]["groups"][0]["rules"]
     return group
@@ -37,7 +42,9 @@ def active(*states: str) -> dict[str, str]:
 WELL = active("1x60", "0x60", "0x60")
 
 
-def sub(name: str, *, durable: str = "", channel: str = "orders", client: str = "c1") -> str:
+def sub(
+    name: str, *, durable: str = "", channel: str = "orders", client: str = "c1"
+) -> str:
     """A per-subscription series of the active."""
     return (
         f'{name}{{namespace="default", pod="stan-0", channel="{channel}", client_id="{client}", inbox="i{client}", '
@@ -72,12 +79,19 @@ class Case:
 
 CASES = [
     Case("StanNoActive", active("0x10", "0x10", "0x10"), "3m"),
-    Case("StanTwoActives", active("1x10", "1x10", "0x10"), "3m", active("1 0x9", "0 1x9", "0x10")),
+    Case(
+        "StanTwoActives",
+        active("1x10", "1x10", "0x10"),
+        "3m",
+        active("1 0x9", "0 1x9", "0x10"),
+    ),
     Case(
         "StanRecoveryLong",
-        active("stale", "0x10", "0x10") | {f"up{{{POD.format(0)}}}": "0x10", f"up{{{POD.format(1)}}}": "1x10"},
+        active("stale", "0x10", "0x10")
+        | {f"up{{{POD.format(0)}}}": "0x10", f"up{{{POD.format(1)}}}": "1x10"},
         "4m",
-        active("0x10", "0x10", "0x10") | {f"up{{{POD.format(n)}}}": "1x10" for n in range(3)},
+        active("0x10", "0x10", "0x10")
+        | {f"up{{{POD.format(n)}}}": "1x10" for n in range(3)},
     ),
     Case("StanServerMissing", active("1x20", "0x20"), "10m"),
     Case("StanRestartLoop", starts(4), "9m", starts(3)),
@@ -89,7 +103,10 @@ CASES = [
     ),
     Case(
         "StanMeshIncomplete",
-        {f"gnatsd_varz_routes{{{POD.format(2)}}}": "1x10", f"gnatsd_varz_routes{{{POD.format(1)}}}": "2x10"},
+        {
+            f"gnatsd_varz_routes{{{POD.format(2)}}}": "1x10",
+            f"gnatsd_varz_routes{{{POD.format(1)}}}": "2x10",
+        },
         "3m",
         {f"gnatsd_varz_routes{{{POD.format(n)}}}": "2x10" for n in range(3)},
     ),
@@ -99,8 +116,18 @@ CASES = [
         "10m",
         {f"nss_server_channels{{{POD.format(0)}}}": "9x20"},
     ),
-    Case("StanChannelSizeNearLimit", {chan("nss_chan_bytes_total"): "1000000x20"}, "10m", {chan("nss_chan_bytes_total"): "900000x20"}),
-    Case("StanChannelMessagesNearLimit", {chan("nss_chan_msgs_total"): "950x20"}, "10m", {chan("nss_chan_msgs_total"): "900x20"}),
+    Case(
+        "StanChannelSizeNearLimit",
+        {chan("nss_chan_bytes_total"): "1000000x20"},
+        "10m",
+        {chan("nss_chan_bytes_total"): "900000x20"},
+    ),
+    Case(
+        "StanChannelMessagesNearLimit",
+        {chan("nss_chan_msgs_total"): "950x20"},
+        "10m",
+        {chan("nss_chan_msgs_total"): "900x20"},
+    ),
     Case(
         "StanSubscriptionsNearLimit",
         {sub("nss_chan_subs_last_sent", client=f"c{n}"): "1x20" for n in range(10)},
@@ -121,40 +148,71 @@ CASES = [
     ),
     Case(
         "StanDurableLagging",
-        {chan("nss_chan_last_seq"): "20000x30", sub("nss_chan_subs_last_sent", durable="d"): "9000x30"},
+        {
+            chan("nss_chan_last_seq"): "20000x30",
+            sub("nss_chan_subs_last_sent", durable="d"): "9000x30",
+        },
         "15m",
         {
             chan("nss_chan_last_seq"): "20000x30",
             sub("nss_chan_subs_last_sent", durable="d"): "15000x30",
-            sub("nss_chan_subs_last_sent", client="c2"): "1x30",  # no durable: it gets nothing when it is away
+            sub(
+                "nss_chan_subs_last_sent", client="c2"
+            ): "1x30",  # no durable: it gets nothing when it is away
         },
     ),
     Case(
         "StanSubscriptionStalled",
-        {sub("nss_chan_subs_pending_count"): "16x30", sub("nss_chan_subs_max_inflight"): "16x30"},
+        {
+            sub("nss_chan_subs_pending_count"): "16x30",
+            sub("nss_chan_subs_max_inflight"): "16x30",
+        },
         "15m",
-        {sub("nss_chan_subs_pending_count"): "15x30", sub("nss_chan_subs_max_inflight"): "16x30"},
+        {
+            sub("nss_chan_subs_pending_count"): "15x30",
+            sub("nss_chan_subs_max_inflight"): "16x30",
+        },
     ),
 ]
 
 
 def promtool(directory: Path, group: list[Object], *tests: dict[str, Any]) -> None:
     """Run promtool's rule tests; it fails the test with promtool's own words."""
-    (directory / "rules.yaml").write_text(json.dumps({"groups": [{"name": "stan", "rules": group}]}))
-    (directory / "tests.yaml").write_text(
-        json.dumps({"rule_files": ["rules.yaml"], "evaluation_interval": "15s", "tests": list(tests)})
+    (directory / "rules.yaml").write_text(
+        json.dumps({"groups": [{"name": "stan", "rules": group}]})
     )
-    shell.run([toolchain.ensure("promtool"), "test", "rules", "tests.yaml"], cwd=directory)
+    (directory / "tests.yaml").write_text(
+        json.dumps(
+            {
+                "rule_files": ["rules.yaml"],
+                "evaluation_interval": "15s",
+                "tests": list(tests),
+            }
+        )
+    )
+    shell.run(
+        [toolchain.ensure("promtool"), "test", "rules", "tests.yaml"], cwd=directory
+    )
 
 
-def firing(alert: str, series: dict[str, str], after: str, count: int) -> dict[str, Any]:
+def firing(
+    alert: str, series: dict[str, str], after: str, count: int
+) -> dict[str, Any]:
     """A promtool test: so many alerts of this name fire after that time."""
-    expression = f'count(ALERTS{{alertname="{alert}", alertstate="firing"}}) or vector(0)'
+    expression = (
+        f'count(ALERTS{{alertname="{alert}", alertstate="firing"}}) or vector(0)'
+    )
     return {
         "interval": "1m",
-        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "input_series": [
+            {"series": name, "values": values} for name, values in series.items()
+        ],
         "promql_expr_test": [
-            {"expr": expression, "eval_time": after, "exp_samples": [{"labels": "{}", "value": count}]}
+            {
+                "expr": expression,
+                "eval_time": after,
+                "exp_samples": [{"labels": "{}", "value": count}],
+            }
         ],
     }
 
@@ -175,11 +233,18 @@ def test_no_active_fires_when_nothing_can_be_scraped_at_all(tmp_path: Path) -> N
 
 def test_a_takeover_between_two_scrapes_is_no_alert(tmp_path: Path) -> None:
     moved = active("1x5 stale", "0x5 1x20", "0x30")
-    promtool(tmp_path, rules(), *(firing(name, moved, "9m", 0) for name in ("StanNoActive", "StanTwoActives")))
+    promtool(
+        tmp_path,
+        rules(),
+        *(firing(name, moved, "9m", 0) for name in ("StanNoActive", "StanTwoActives")),
+    )
 
 
 def test_a_server_that_two_jobs_scrape_counts_once(tmp_path: Path) -> None:
-    twice = {f'nss_server_active{{namespace="default", pod="stan-0", job="{job}"}}': "1x10" for job in ("a", "b")}
+    twice = {
+        f'nss_server_active{{namespace="default", pod="stan-0", job="{job}"}}': "1x10"
+        for job in ("a", "b")
+    }
     promtool(tmp_path, rules(), firing("StanTwoActives", twice, "5m", 0))
 
 
@@ -196,16 +261,33 @@ def test_every_alert_has_a_case() -> None:
 
 
 def test_every_alert_has_a_section_in_the_runbook() -> None:
-    sections = {line.removeprefix("## ") for line in (REPO / "docs/runbook.md").read_text().splitlines()}
+    sections = {
+        line.removeprefix("## ")
+        for line in (REPO / "docs/runbook.md").read_text().splitlines()
+    }
     for rule in rules():
-        assert rule["alert"] in sections, f"docs/runbook.md has no section {rule['alert']}"
-        assert rule["annotations"]["runbook_url"] == f"docs/runbook.md#{rule['alert'].lower()}"
+        assert rule["alert"] in sections, (
+            f"docs/runbook.md has no section {rule['alert']}"
+        )
+        assert (
+            rule["annotations"]["runbook_url"]
+            == f"docs/runbook.md#{rule['alert'].lower()}"
+        )
 
 
 def test_promtool_finds_nothing_wrong_with_the_rules(tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text(json.dumps({"groups": [{"name": "stan", "rules": rules()}]}))
-    done = shell.run([toolchain.ensure("promtool"), "check", "rules", "--lint=all", "--lint-fatal", file])
+    done = shell.run(
+        [
+            toolchain.ensure("promtool"),
+            "check",
+            "rules",
+            "--lint=all",
+            "--lint-fatal",
+            file,
+        ]
+    )
     assert f"{len(CASES)} rules found" in done.stdout
 
 
@@ -213,16 +295,24 @@ def test_waiting_time_severity_and_labels_can_be_set_per_alert() -> None:
     changed = {
         rule["alert"]: rule
         for rule in rules(
-            waits={"StanNoActive": "10s"}, severities={"StanNoActive": "info"}, alertLabels={"team": "messaging"}
+            waits={"StanNoActive": "10s"},
+            severities={"StanNoActive": "info"},
+            alertLabels={"team": "messaging"},
         )
     }
     rule = changed["StanNoActive"]
-    assert (rule["for"], rule["labels"]["severity"], rule["labels"]["team"]) == ("10s", "info", "messaging")
+    assert (rule["for"], rule["labels"]["severity"], rule["labels"]["team"]) == (
+        "10s",
+        "info",
+        "messaging",
+    )
     assert changed["StanTwoActives"]["labels"]["severity"] == "critical"
 
 
 def test_a_disabled_alert_is_left_out() -> None:
-    assert "StanFlapping" not in {rule["alert"] for rule in rules(disabled=["StanFlapping"])}
+    assert "StanFlapping" not in {
+        rule["alert"] for rule in rules(disabled=["StanFlapping"])
+    }
 
 
 def test_own_rules_come_last() -> None:
