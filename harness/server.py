@@ -117,7 +117,7 @@ def localised(
             case ("http" | "http_port" | "monitor_port" | "https" | "https_port",):
                 changes[setting], have_monitor = f'"{HOST}:{ports.monitor}"', True
             case ("cluster", "port"):
-                changes[setting], have_cluster = str(ports.cluster), True
+                changes[setting], have_cluster = f'{ports.cluster}\n  host: "{HOST}"', True
             case ("cluster", "listen"):
                 changes[setting], have_cluster = f'"{HOST}:{ports.cluster}"', True
             case ("cluster", "advertise" | "cluster_advertise"):
@@ -218,13 +218,18 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "CLUSTER_ADVERTISE": f"{HOST}:{self.ports.cluster}", **self.env},
+                env={**os.environ, **self._pod(), **self.env},
                 start_new_session=True,
                 user=self.user,
                 group=self.user,
                 extra_groups=[] if self.user is not None else None,
             )
         _watchdog.tell("+", self.process.pid)
+
+    def _pod(self) -> dict[str, str]:
+        """The environment that the chart gives its container."""
+        advertise = f"{HOST}:{self.ports.cluster}"
+        return {"POD_NAME": self.name, "POD_NAMESPACE": "default", "CLUSTER_ADVERTISE": advertise}
 
     @property
     def alive(self) -> bool:

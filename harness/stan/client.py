@@ -176,7 +176,7 @@ class Client:
     async def _on_disconnect(self) -> None:
         """Forget what was not sent yet, so that it is not replayed; what waits for an answer is now unknown."""
         self._tries = 0
-        self.disconnects += 1
+        self.disconnects += not self.lost
         self._core._pending = []
         self._core._pending_data_size = 0
         for number in list(self._pending):

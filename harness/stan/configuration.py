@@ -103,8 +103,8 @@ class _Reader:
             self.at += 1
         elif self.peek() in ('"', "'"):
             self.quoted()
-        else:
-            self.bare("\r\n,;}]")
+        elif not self.bare(BLANK + "]}"):
+            raise self.error(f"{'.'.join(path)} has no value")
         end = start + len(self.text[start : self.at].rstrip())
         yield Setting(path, self.text[start:end], start, end)
 

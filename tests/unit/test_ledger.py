@@ -1,0 +1,402 @@
+"""The ledger's verdict on histories that are known to be good or bad: each class of finding can fail a run."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from harness.ledger import FATAL, NOTED, Ledger, Track, View, decode, encode
+from harness.stan.outcome import Outcome
+
+RATE = 1000  # messages per second of the made-up histories
+
+
+class History:
+    """A made-up run: one publisher, one subscription, a message each millisecond, from time 100 s on."""
+
+    def __init__(self, messages: int = 20) -> None:
+        self.ledger = Ledger("run")
+        self.track: Track = self.ledger.track("channel", "pub")
+        self.view: View = self.ledger.view("sub", "channel")
+        for _ in range(messages):
+            self.store()
+
+    @property
+    def now(self) -> float:
+        return 100 + len(self.track.sent) / RATE
+
+    def send(self, outcome: Outcome | None) -> int:
+        number = self.track.send(self.now)
+        if outcome is not None:
+            self.track.end(number, outcome, self.now)
+        return number
+
+    def store(self) -> int:
+        return self.send(Outcome.STORED)
+
+    def deliver(self, *numbers: int, sequence: int | None = None, marked: bool = False) -> None:
+        for number in numbers:
+            self.ledger.deliver(self.view, encode("run", "pub", number), sequence or number, marked, self.now)
+
+    def found(self) -> dict[str, int]:
+        findings = self.ledger.verdict().findings
+        return {kind: finding.count for kind, finding in findings.items() if finding.count}
+
+
+def test_a_run_in_which_everything_arrives_once_and_in_order_is_valid() -> None:
+    history = History(20)
+    history.deliver(*range(1, 21))
+    verdict = history.ledger.verdict()
+    assert verdict.valid
+    assert verdict.passed
+    assert (verdict.attempted, verdict.acknowledged, verdict.delivered) == (20, 20, 20)
+    assert history.found() == {}
+    assert verdict.sentence() == ("20 acknowledged of 20 sent, 20 delivered: nothing lost, duplicated or out of order")
+
+
+def test_an_acknowledged_message_that_never_arrives_is_lost() -> None:
+    history = History(20)
+    history.deliver(*(number for number in range(1, 21) if number != 7))
+    verdict = history.ledger.verdict()
+    assert history.found() == {"lost": 1}
+    assert verdict.findings["lost"].examples == ("channel/pub/7 to sub",)
+    assert not verdict.valid
+    assert "1 lost (acknowledged, never delivered), such as channel/pub/7 to sub" in verdict.sentence()
+
+
+@pytest.mark.parametrize(
+    ("missing", "where"),
+    [((1, 2), "prefix"), ((9,), "middle"), ((19, 20), "postfix")],
+    ids=["prefix", "middle", "postfix"],
+)
+def test_losses_are_told_apart_by_their_place(missing: tuple[int, ...], where: str) -> None:
+    history = History(20)
+    history.deliver(*(number for number in range(1, 21) if number not in missing))
+    assert history.ledger.verdict().lost_where == {"prefix": 0, "middle": 0, "postfix": 0, where: len(missing)}
+
+
+def test_when_nothing_arrives_at_all_everything_is_lost() -> None:
+    history = History(20)
+    assert history.found() == {"lost": 20}
+
+
+def test_a_loss_shows_even_if_only_one_of_two_subscriptions_misses_the_message() -> None:
+    history = History(3)
+    other = history.ledger.view("other", "channel")
+    history.deliver(1, 2, 3)
+    for number in (1, 3):
+        history.ledger.deliver(other, encode("run", "pub", number), number, False, history.now)
+    assert history.ledger.verdict().findings["lost"].examples == ("channel/pub/2 to other",)
+
+
+def test_a_subscription_that_began_later_cannot_lose_what_came_before() -> None:
+    history = History(3)
+    history.deliver(1, 2, 3)
+    history.ledger.view("late", "channel", complete=False)
+    assert history.ledger.verdict().valid
+
+
+def test_a_message_of_another_channel_is_no_loss() -> None:
+    history = History(3)
+    history.deliver(1, 2, 3)
+    history.ledger.view("elsewhere", "other-channel")
+    assert history.ledger.verdict().valid
+
+
+def test_a_message_under_two_sequence_numbers_is_duplicated() -> None:
+    history = History(3)
+    history.deliver(1, 2, 3)
+    history.deliver(2, sequence=4)
+    assert history.found() == {"duplicated": 1}
+    assert not history.ledger.verdict().valid
+
+
+def test_a_redelivery_with_its_mark_is_allowed() -> None:
+    history = History(3)
+    history.deliver(1, 2, 3)
+    history.deliver(2, marked=True)
+    assert history.found() == {"redelivered": 1}
+    assert history.ledger.verdict().valid
+
+
+def test_a_redelivery_without_its_mark_is_noted() -> None:
+    history = History(3)
+    history.deliver(1, 2, 3, 2)
+    assert history.found() == {"repeated": 1}
+    assert history.ledger.verdict().valid
+
+
+def test_a_first_delivery_after_a_later_message_is_reordered() -> None:
+    history = History(4)
+    history.deliver(1, 3)
+    history.deliver(2)
+    history.deliver(4)
+    assert history.found() == {"reordered": 1}
+    assert not history.ledger.verdict().valid
+
+
+def test_redeliveries_have_no_order() -> None:
+    history = History(4)
+    history.deliver(1, 3)
+    history.deliver(2, marked=True)
+    history.deliver(4)
+    assert history.ledger.verdict().valid
+
+
+def test_members_of_a_queue_group_have_no_order_between_them() -> None:
+    history = History(0)
+    history.view.complete = False
+    history.store(), history.store()
+    shared = history.ledger.view("workers", "channel", ordered=False)
+    for number in (2, 1):
+        history.ledger.deliver(shared, encode("run", "pub", number), number, False, history.now)
+    assert history.ledger.verdict().valid
+
+
+def test_a_message_that_waited_in_a_hung_server_has_no_place_in_the_order() -> None:
+    history = History(2)
+    late = history.send(Outcome.UNKNOWN)
+    history.store()
+    history.track.end(late, Outcome.STORED, history.now)
+    history.deliver(1, 2)
+    history.deliver(4, sequence=3)
+    history.deliver(late, sequence=4)
+    assert history.ledger.verdict().valid
+
+
+def test_two_messages_under_one_sequence_number_conflict() -> None:
+    history = History(3)
+    history.deliver(1, 2)
+    history.deliver(3, sequence=2)
+    assert history.found() == {"conflicting": 1}
+    assert not history.ledger.verdict().valid
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        encode("another-run", "pub", 1),
+        encode("run", "stranger", 1),
+        encode("run", "pub", 99),
+        encode("run", "pub", 1)[:-1],
+        encode("run", "pub", 1).replace(b"pub", b"bup"),
+        b"",
+        b"12345678 too few",
+    ],
+    ids=["other run", "other publisher", "never sent", "cut short", "damaged", "empty", "not ours"],
+)
+def test_what_nobody_sent_is_unexpected(payload: bytes) -> None:
+    history = History(1)
+    history.deliver(1)
+    history.ledger.deliver(history.view, payload, 2, False, history.now)
+    assert history.found() == {"unexpected": 1}
+    assert not history.ledger.verdict().valid
+
+
+@pytest.mark.parametrize("outcome", [Outcome.NOT_STORED, Outcome.REFUSED])
+def test_a_delivered_message_that_was_surely_not_stored_is_contradicted(outcome: Outcome) -> None:
+    history = History(1)
+    number = history.send(outcome)
+    history.deliver(1, number)
+    assert history.found() == {"contradicted": 1}
+    assert not history.ledger.verdict().valid
+
+
+@pytest.mark.parametrize("outcome", [Outcome.UNKNOWN, None], ids=["unknown", "pending"])
+def test_a_delivered_message_without_an_acknowledgement_is_recovered(outcome: Outcome | None) -> None:
+    history = History(1)
+    number = history.send(outcome)
+    history.deliver(1, number)
+    assert history.found() == {"recovered": 1}
+    assert history.ledger.verdict().valid
+
+
+def test_an_unacknowledged_message_that_never_arrives_is_no_loss() -> None:
+    history = History(1)
+    for outcome in (Outcome.UNKNOWN, Outcome.NOT_STORED, Outcome.REFUSED, None):
+        history.send(outcome)
+    history.deliver(1)
+    verdict = history.ledger.verdict()
+    assert verdict.valid
+    assert (verdict.unknown, verdict.not_stored, verdict.refused) == (2, 1, 1)
+
+
+def test_a_message_acknowledged_after_all_must_arrive() -> None:
+    history = History(1)
+    number = history.send(Outcome.UNKNOWN)
+    history.track.end(number, Outcome.STORED, history.now)
+    history.deliver(1)
+    assert history.found() == {"lost": 1}
+
+
+def test_every_class_of_finding_is_explained_and_counted() -> None:
+    verdict = History(1).ledger.verdict()
+    assert set(verdict.findings) == set(FATAL) | set(NOTED)
+
+
+def test_a_resend_is_a_new_attempt_that_names_the_old_one() -> None:
+    history = History(1)
+    lost = history.send(Outcome.NOT_STORED)
+    again = history.track.send(history.now, retry_of=lost)
+    assert again == lost + 1
+    assert history.track.retries == {again: lost}
+
+
+# --- outage -------------------------------------------------------------------------------------------------------
+
+
+def acknowledged(*times: float, until: float | None = None) -> Ledger:
+    """A run whose acknowledgements came at these times, and that sent its last message at until."""
+    ledger = Ledger("run")
+    track = ledger.track("channel", "pub")
+    for at in times:
+        track.end(track.send(at - 0.001), Outcome.STORED, at)
+    if until is not None:
+        track.send(until)
+    return ledger
+
+
+def test_the_outage_is_the_longest_gap_after_the_fault() -> None:
+    outage = acknowledged(1.0, 3.0, 3.1, 3.2, 4.4, 4.5, 4.7).outage(3.2)
+    assert outage.seconds == pytest.approx(1.2)
+    assert (outage.last_ack, outage.first_ack, outage.recovered) == (3.2, 4.4, True)
+
+
+def test_acknowledgements_still_on_their_way_at_the_fault_end_before_the_outage_begins() -> None:
+    outage = acknowledged(2.9, 3.0, 3.05, 4.0).outage(3.0)
+    assert outage.seconds == pytest.approx(0.95)
+    assert outage.last_ack == 3.05
+
+
+def test_each_notable_gap_is_listed_and_summed_up() -> None:
+    outage = acknowledged(1.0, 1.1, 2.0, 2.05, 2.6, 2.61).outage(1.1)
+    assert [start for start, _ in outage.gaps] == [1.1, 2.05]
+    assert outage.total == pytest.approx(0.9 + 0.55)
+
+
+def test_the_outage_of_one_fault_ends_where_the_next_begins() -> None:
+    ledger = acknowledged(1.0, 1.5, 1.6, 4.6)
+    assert ledger.outage(1.0, until=1.55).seconds == pytest.approx(0.5)
+    assert ledger.outage(1.55).seconds == pytest.approx(3.0)
+
+
+def test_publishing_that_never_goes_on_is_an_outage_to_the_end_of_the_run() -> None:
+    outage = acknowledged(1.0, 2.0, until=9.0).outage(2.0)
+    assert not outage.recovered
+    assert outage.first_ack is None
+    assert outage.seconds == pytest.approx(7.0)
+
+
+def test_a_run_without_any_acknowledgement_is_an_outage_from_the_fault_on() -> None:
+    outage = acknowledged(until=6.0).outage(2.0)
+    assert not outage.recovered
+    assert outage.seconds == pytest.approx(4.0)
+
+
+def test_the_outage_of_one_publisher_is_not_hidden_by_another() -> None:
+    ledger = acknowledged(1.0, 4.0)
+    busy = ledger.track("channel", "busy")
+    for at in (1.0, 2.0, 3.0, 4.0):
+        busy.end(busy.send(at), Outcome.STORED, at)
+    assert ledger.outage(1.0).seconds == pytest.approx(1.0)
+    assert ledger.outage(1.0, tracks=[ledger.tracks[0]]).seconds == pytest.approx(3.0)
+
+
+# --- enough traffic -----------------------------------------------------------------------------------------------
+
+
+def test_a_run_with_too_little_traffic_before_the_fault_is_void() -> None:
+    ledger = acknowledged(*(10 + number / 100 for number in range(500)))
+    verdict = ledger.verdict(fault=15.0)
+    assert verdict.void == "100 acknowledged messages per second before the fault, at least 500 are needed"
+    assert not verdict.passed
+    assert verdict.sentence().startswith("void: 100 acknowledged")
+
+
+def test_a_run_with_enough_traffic_before_the_fault_counts() -> None:
+    ledger = acknowledged(*(10 + number / 600 for number in range(3000)))
+    assert ledger.verdict(fault=15.0).void == ""
+    assert ledger.verdict(fault=15.0, minimum_rate=700).void != ""
+
+
+def test_a_run_with_no_acknowledgement_before_the_fault_is_void() -> None:
+    assert acknowledged(5.0).verdict(fault=4.0).void == "no message was acknowledged before the fault"
+
+
+# --- figures ------------------------------------------------------------------------------------------------------
+
+
+def test_throughput_shows_the_hole_that_a_fault_makes() -> None:
+    times = [1 + number / 100 for number in range(50)] + [3 + number / 100 for number in range(50)]
+    rates = dict(acknowledged(*times).throughput(width=0.5))
+    assert list(rates.values()) == pytest.approx([100, 0, 0, 0, 100], abs=3)
+
+
+def test_throughput_of_an_empty_run_is_empty() -> None:
+    assert Ledger("run").throughput() == []
+
+
+def test_latency_is_from_sending_to_acknowledgement() -> None:
+    ledger = Ledger("run")
+    assert ledger.latency() == {}
+    track = ledger.track("channel", "pub")
+    for number in range(1, 101):
+        track.end(track.send(10.0), Outcome.STORED, 10 + number / 1000)
+    latency = ledger.latency()
+    assert latency == {"p50": pytest.approx(0.051), "p99": pytest.approx(0.1), "max": pytest.approx(0.1)}
+    assert ledger.latency(end=10.0) == {}
+
+
+def test_missing_counts_down_to_nothing_as_deliveries_come() -> None:
+    history = History(5)
+    history.deliver(1, 2, 3)
+    assert history.ledger.missing(history.view) == 2
+    history.deliver(4, 5)
+    assert history.ledger.missing(history.view) == 0
+
+
+# --- keeping ------------------------------------------------------------------------------------------------------
+
+
+def test_a_kept_ledger_is_judged_the_same_again() -> None:
+    history = History(30)
+    history.track.send(history.now)
+    late = history.send(Outcome.UNKNOWN)
+    history.track.end(late, Outcome.STORED, history.now)
+    history.track.end(history.track.send(history.now, retry_of=2), Outcome.REFUSED, history.now, "no room")
+    history.deliver(*range(1, 20))
+    history.deliver(5, marked=True)
+    history.ledger.deliver(history.view, b"junk", 40, False, history.now)
+    history.ledger.mark("fault", 100.01)
+
+    copy = Ledger.from_dict(json.loads(json.dumps(history.ledger.to_dict())))
+
+    assert copy.verdict() == history.ledger.verdict()
+    assert copy.to_dict() == history.ledger.to_dict()
+    assert copy.marks == [("fault", 100.01)]
+    assert copy.outage(100.01).seconds == pytest.approx(history.ledger.outage(100.01).seconds, abs=1e-5)
+
+
+def test_verdict_and_outage_are_plain_data() -> None:
+    history = History(3)
+    history.deliver(1, 2)
+    verdict = json.loads(json.dumps(history.ledger.verdict().to_dict()))
+    assert verdict["findings"]["lost"] == {"count": 1, "examples": ["channel/pub/3 to sub"]}
+    assert (verdict["valid"], verdict["passed"]) == (False, False)
+    assert json.loads(json.dumps(history.ledger.outage(100.0).to_dict()))["recovered"] is True
+
+
+@pytest.mark.parametrize("size", [0, 40, 128, 1024])
+def test_a_payload_tells_who_sent_it_and_has_the_size_asked_for(size: int) -> None:
+    payload = encode("run-1", "pub-3", 42, size)
+    assert decode(payload) == ("run-1", "pub-3", 42)
+    assert len(payload) == max(size, len(encode("run-1", "pub-3", 42)))
+
+
+def test_times_stay_apart_to_the_microsecond() -> None:
+    ledger = acknowledged(1.0000001, 1.0000021)
+    ended = ledger.to_dict()["tracks"][0]["ended"]
+    assert ended == [1.0, 1.000002]
+    assert not any(math.isnan(at) for at in ended)
