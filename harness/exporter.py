@@ -49,9 +49,7 @@ def _samples(monitor: str) -> Iterator[tuple[str, dict[str, str], float]]:
         yield from _channel(server | {"server_role": status.get("role", "")}, channel)
 
 
-def _server(
-    server: Mapping[str, str], status: Mapping[str, Any]
-) -> Iterator[tuple[str, dict[str, str], float]]:
+def _server(server: Mapping[str, str], status: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, str], float]]:
     for name, key in (
         ("bytes_total", "total_bytes"),
         ("msgs_total", "total_msgs"),
@@ -65,10 +63,7 @@ def _server(
     ):
         yield f"nss_server_{name}", dict(server), status[key]
     yield "nss_server_active", dict(server), status["state"] == "FT_ACTIVE"
-    info = {
-        key: str(status.get(key, ""))
-        for key in ("cluster_id", "version", "state", "role", "start_time")
-    }
+    info = {key: str(status.get(key, "")) for key in ("cluster_id", "version", "state", "role", "start_time")}
     yield (
         "nss_server_info",
         {**server, **info, "go_version": str(status.get("go", ""))},
@@ -76,18 +71,14 @@ def _server(
     )
 
 
-def _channel(
-    server: Mapping[str, str], channel: Mapping[str, Any]
-) -> Iterator[tuple[str, dict[str, str], float]]:
+def _channel(server: Mapping[str, str], channel: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, str], float]]:
     labels = {**server, "channel": channel["name"]}
     yield "nss_chan_bytes_total", labels, channel["bytes"]
     yield "nss_chan_msgs_total", labels, channel["msgs"]
     yield "nss_chan_last_seq", labels, channel["last_seq"]
     for sub in channel.get("subscriptions") or []:
         durable, queue = sub.get("durable_name", ""), sub.get("queue_name", "")
-        if (
-            sub["is_durable"] and queue
-        ):  # the server joins the two names of a durable queue group
+        if sub["is_durable"] and queue:  # the server joins the two names of a durable queue group
             durable, _, queue = queue.partition(":")
         own = {
             **labels,

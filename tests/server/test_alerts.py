@@ -26,9 +26,7 @@ def rules(**section: Any) -> list[Object]:
         "metrics": {"prometheusRule": {"enabled": True, **section}},
         "store": {"limits": limits},
     }
-    found = [
-        each for each in render("stan-ft", values) if each["kind"] == "PrometheusRule"
-    ]
+    found = [each for each in render("stan-ft", values) if each["kind"] == "PrometheusRule"]
     assert len(found) == 1
     group: list[Object] = found[0]["spec"]["groups"][0]["rules"]
     return group
@@ -42,9 +40,7 @@ def active(*states: str) -> dict[str, str]:
 WELL = active("1x60", "0x60", "0x60")
 
 
-def sub(
-    name: str, *, durable: str = "", channel: str = "orders", client: str = "c1"
-) -> str:
+def sub(name: str, *, durable: str = "", channel: str = "orders", client: str = "c1") -> str:
     """A per-subscription series of the active."""
     return (
         f'{name}{{namespace="default", pod="stan-0", channel="{channel}", client_id="{client}", inbox="i{client}", '
@@ -87,11 +83,9 @@ CASES = [
     ),
     Case(
         "StanRecoveryLong",
-        active("stale", "0x10", "0x10")
-        | {f"up{{{POD.format(0)}}}": "0x10", f"up{{{POD.format(1)}}}": "1x10"},
+        active("stale", "0x10", "0x10") | {f"up{{{POD.format(0)}}}": "0x10", f"up{{{POD.format(1)}}}": "1x10"},
         "4m",
-        active("0x10", "0x10", "0x10")
-        | {f"up{{{POD.format(n)}}}": "1x10" for n in range(3)},
+        active("0x10", "0x10", "0x10") | {f"up{{{POD.format(n)}}}": "1x10" for n in range(3)},
     ),
     Case("StanServerMissing", active("1x20", "0x20"), "10m"),
     Case("StanRestartLoop", starts(4), "9m", starts(3)),
@@ -156,9 +150,7 @@ CASES = [
         {
             chan("nss_chan_last_seq"): "20000x30",
             sub("nss_chan_subs_last_sent", durable="d"): "15000x30",
-            sub(
-                "nss_chan_subs_last_sent", client="c2"
-            ): "1x30",  # no durable: it gets nothing when it is away
+            sub("nss_chan_subs_last_sent", client="c2"): "1x30",  # no durable: it gets nothing when it is away
         },
     ),
     Case(
@@ -178,9 +170,7 @@ CASES = [
 
 def promtool(directory: Path, group: list[Object], *tests: dict[str, Any]) -> None:
     """Run promtool's rule tests; it fails the test with promtool's own words."""
-    (directory / "rules.yaml").write_text(
-        json.dumps({"groups": [{"name": "stan", "rules": group}]})
-    )
+    (directory / "rules.yaml").write_text(json.dumps({"groups": [{"name": "stan", "rules": group}]}))
     (directory / "tests.yaml").write_text(
         json.dumps(
             {
@@ -190,23 +180,15 @@ def promtool(directory: Path, group: list[Object], *tests: dict[str, Any]) -> No
             }
         )
     )
-    shell.run(
-        [toolchain.ensure("promtool"), "test", "rules", "tests.yaml"], cwd=directory
-    )
+    shell.run([toolchain.ensure("promtool"), "test", "rules", "tests.yaml"], cwd=directory)
 
 
-def firing(
-    alert: str, series: dict[str, str], after: str, count: int
-) -> dict[str, Any]:
+def firing(alert: str, series: dict[str, str], after: str, count: int) -> dict[str, Any]:
     """A promtool test: so many alerts of this name fire after that time."""
-    expression = (
-        f'count(ALERTS{{alertname="{alert}", alertstate="firing"}}) or vector(0)'
-    )
+    expression = f'count(ALERTS{{alertname="{alert}", alertstate="firing"}}) or vector(0)'
     return {
         "interval": "1m",
-        "input_series": [
-            {"series": name, "values": values} for name, values in series.items()
-        ],
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
         "promql_expr_test": [
             {
                 "expr": expression,
@@ -241,10 +223,7 @@ def test_a_takeover_between_two_scrapes_is_no_alert(tmp_path: Path) -> None:
 
 
 def test_a_server_that_two_jobs_scrape_counts_once(tmp_path: Path) -> None:
-    twice = {
-        f'nss_server_active{{namespace="default", pod="stan-0", job="{job}"}}': "1x10"
-        for job in ("a", "b")
-    }
+    twice = {f'nss_server_active{{namespace="default", pod="stan-0", job="{job}"}}': "1x10" for job in ("a", "b")}
     promtool(tmp_path, rules(), firing("StanTwoActives", twice, "5m", 0))
 
 
@@ -261,18 +240,10 @@ def test_every_alert_has_a_case() -> None:
 
 
 def test_every_alert_has_a_section_in_the_runbook() -> None:
-    sections = {
-        line.removeprefix("## ")
-        for line in (REPO / "docs/runbook.md").read_text().splitlines()
-    }
+    sections = {line.removeprefix("## ") for line in (REPO / "docs/runbook.md").read_text().splitlines()}
     for rule in rules():
-        assert rule["alert"] in sections, (
-            f"docs/runbook.md has no section {rule['alert']}"
-        )
-        assert (
-            rule["annotations"]["runbook_url"]
-            == f"docs/runbook.md#{rule['alert'].lower()}"
-        )
+        assert rule["alert"] in sections, f"docs/runbook.md has no section {rule['alert']}"
+        assert rule["annotations"]["runbook_url"] == f"docs/runbook.md#{rule['alert'].lower()}"
 
 
 def test_promtool_finds_nothing_wrong_with_the_rules(tmp_path: Path) -> None:
@@ -310,9 +281,7 @@ def test_waiting_time_severity_and_labels_can_be_set_per_alert() -> None:
 
 
 def test_a_disabled_alert_is_left_out() -> None:
-    assert "StanFlapping" not in {
-        rule["alert"] for rule in rules(disabled=["StanFlapping"])
-    }
+    assert "StanFlapping" not in {rule["alert"] for rule in rules(disabled=["StanFlapping"])}
 
 
 def test_own_rules_come_last() -> None:

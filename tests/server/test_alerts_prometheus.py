@@ -33,11 +33,7 @@ class Prometheus:
 
     def __init__(self, directory: Path, targets: dict[str, str]) -> None:
         self.port = free_ports(1)[0]
-        rules = [
-            each
-            for each in render("stan-ft", RULES)
-            if each["kind"] == "PrometheusRule"
-        ][0]["spec"]
+        rules = next(each for each in render("stan-ft", RULES) if each["kind"] == "PrometheusRule")["spec"]
         for rule in rules["groups"][0]["rules"]:
             rule["for"] = "1s"
         (directory / "rules.yaml").write_text(json.dumps(rules))
@@ -94,11 +90,7 @@ class Prometheus:
 
     def firing(self) -> set[str]:
         """Names of the alerts that fire now."""
-        return {
-            each["labels"]["alertname"]
-            for each in self.get("alerts")["alerts"]
-            if each["state"] == "firing"
-        }
+        return {each["labels"]["alertname"] for each in self.get("alerts")["alerts"] if each["state"] == "firing"}
 
     def close(self) -> None:
         self._process.terminate()
@@ -124,9 +116,7 @@ def until(condition: Callable[[], Any], what: str) -> None:
 
 async def traffic(group: Group) -> None:
     """Ten messages, a durable that got them and went away, ten more: every per-channel metric has a value."""
-    client = await Client.connect(
-        group.urls, client_id="worker", cluster_id=group.cluster_id
-    )
+    client = await Client.connect(group.urls, client_id="worker", cluster_id=group.cluster_id)
     subscription = await client.subscribe("orders", durable="d", start=Start.first())
     for number in range(10):
         await client.publish("orders", b"%d" % number)
@@ -148,9 +138,7 @@ def scraped(
         group.start()
         asyncio.run(traffic(group))
         targets = {
-            server.name: stack.enter_context(
-                exporter.serving(f"http://127.0.0.1:{server.ports.monitor}")
-            )
+            server.name: stack.enter_context(exporter.serving(f"http://127.0.0.1:{server.ports.monitor}"))
             for server in group.servers
         }
         prometheus = Prometheus(tmp_path_factory.mktemp("prometheus"), targets)
@@ -168,35 +156,23 @@ def metric_names(expression: str) -> set[str]:
 
 
 def alert_expressions() -> list[str]:
-    rules = [
-        each for each in render("stan-ft", RULES) if each["kind"] == "PrometheusRule"
-    ][0]
+    rules = next(each for each in render("stan-ft", RULES) if each["kind"] == "PrometheusRule")
     return [rule["expr"] for rule in rules["spec"]["groups"][0]["rules"]]
 
 
 def dashboard_expressions() -> list[str]:
-    dashboard = json.loads(
-        (CHARTS / "stan-ft/files/dashboards/stan-ft.json").read_text()
-    )
-    found = [
-        target["expr"] for panel in dashboard["panels"] for target in panel["targets"]
-    ]
+    dashboard = json.loads((CHARTS / "stan-ft/files/dashboards/stan-ft.json").read_text())
+    found = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     return [*found, *(each["expr"] for each in dashboard["annotations"]["list"])]
 
 
 def bound(expression: str) -> str:
     """A dashboard's expression with its variables filled in as Grafana would."""
-    return (
-        expression.replace("$namespace", "default")
-        .replace("$pod", ".*")
-        .replace("$__rate_interval", "10s")
-    )
+    return expression.replace("$namespace", "default").replace("$pod", ".*").replace("$__rate_interval", "10s")
 
 
 @pytest.mark.parametrize("expression", sorted(alert_expressions()))
-def test_the_alert_names_only_metrics_that_the_servers_give(
-    scraped: Any, expression: str
-) -> None:
+def test_the_alert_names_only_metrics_that_the_servers_give(scraped: Any, expression: str) -> None:
     for name in metric_names(expression):
         assert scraped[0].query(name), f"{name} is not exported"
 
@@ -206,12 +182,8 @@ def test_the_dashboard_panel_shows_something(scraped: Any, expression: str) -> N
     prometheus = scraped[0]
     for name in metric_names(expression):
         assert prometheus.query(name), f"{name} is not exported"
-    if (
-        "changes(" not in expression
-    ):  # the annotation shows takeovers, of which there was none yet
-        until(
-            lambda: prometheus.query(bound(expression)), f"data for {bound(expression)}"
-        )
+    if "changes(" not in expression:  # the annotation shows takeovers, of which there was none yet
+        until(lambda: prometheus.query(bound(expression)), f"data for {bound(expression)}")
 
 
 def test_no_alert_fires_on_a_healthy_group_but_the_lagging_durable(
@@ -231,13 +203,8 @@ def test_alerts_tell_values_and_names(scraped: Any) -> None:
         lambda: "StanDurableLagging" in prometheus.firing(),
         "the durable that went away is reported",
     )
-    (alert,) = [
-        each for each in prometheus.get("alerts")["alerts"] if each["state"] == "firing"
-    ]
-    assert (
-        alert["annotations"]["summary"]
-        == "Durable d is 10 messages behind on channel orders"
-    )
+    (alert,) = [each for each in prometheus.get("alerts")["alerts"] if each["state"] == "firing"]
+    assert alert["annotations"]["summary"] == "Durable d is 10 messages behind on channel orders"
     assert alert["labels"]["severity"] == "warning"
 
 
