@@ -25,11 +25,12 @@ from typing import Any, Final
 
 import yaml
 
+from harness import environments as environment_values
 from harness import objects
 from harness.cluster import content, toolchain
 from harness.errors import UserError
 from harness.objects import Object
-from harness.paths import CHARTS, ENVIRONMENTS, REPO
+from harness.paths import CHARTS, REPO
 from harness.paths import cache as cache_directory
 
 Values = Mapping[str, Any]
@@ -213,23 +214,25 @@ def chart_schema(chart: str | Path) -> dict[str, Any]:
 
 def environments() -> list[str]:
     """The names of the environments (folders of values overrides)."""
-    return sorted(path.name for path in ENVIRONMENTS.iterdir() if path.is_dir())
+    return environment_values.names()
 
 
 def environment(name: str, chart: str) -> dict[str, Any]:
-    """An environment's values for a chart, a fresh copy. Raises UserError for an unknown environment."""
-    path = ENVIRONMENTS / name / f"{chart}.yaml"
-    if not path.is_file():
-        raise UserError(
-            f"there is no environment {name} for {chart}: {path} is missing. Known: {', '.join(environments())}."
-        )
-    return copy.deepcopy(_values_file(path))
+    """An environment's values for a chart, a fresh copy. Raises UserError for an unknown environment or chart."""
+    chart_directory(chart)
+    return environment_values.values(name, chart)
 
 
 def ci_values(chart: str | Path) -> dict[str, dict[str, Any]]:
     """The chart's ci/*-values.yaml by file name without "-values.yaml"."""
     files = sorted((chart_directory(chart) / "ci").glob("*-values.yaml"))
     return {path.name.removesuffix("-values.yaml"): copy.deepcopy(_values_file(path)) for path in files}
+
+
+def shipped(chart: str) -> dict[str, dict[str, Any]]:
+    """Every set of values that comes with a chart: "ci/<name>" and "environments/<name>", by that name."""
+    found = {f"ci/{name}": values for name, values in ci_values(chart).items()}
+    return found | {f"environments/{name}": environment(name, chart) for name in environments()}
 
 
 def layered(*layers: Values) -> dict[str, Any]:

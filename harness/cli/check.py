@@ -118,7 +118,10 @@ def _items(options: argparse.Namespace) -> list[objects.Object]:
 def _values(options: argparse.Namespace, path: str) -> dict[str, Any]:
     layers: list[dict[str, Any]] = []
     if options.environment:
-        layers.append(render.environment(options.environment, Path(path).resolve().name))
+        chart = Path(path).resolve()
+        if not (chart / "Chart.yaml").is_file():
+            raise UserError(f"--environment is for charts, and {path} is none: leave the option or the path away.")
+        layers.append(render.environment(options.environment, chart.name))
     for file in options.values:
         if not file.is_file():
             raise UserError(f"values file {file} does not exist.")
