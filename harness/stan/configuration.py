@@ -1,17 +1,12 @@
-"""Reads the text of a NATS configuration file and changes single values in it, leaving the rest as it was written.
-
-The grammar is that of nats-server conf/lex.go as far as configurations for this server need it: maps, arrays, quoted
-and bare values, comments, and `:`, `=` or a space between key and value.
-"""
+"""Finds single values in the text of a NATS configuration and changes them, leaving the rest as it was written."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from harness.errors import UserError
-
-BLANK = " \t\r\n,;"
+from harness.invariants import conf
 
 
 @dataclass(frozen=True)
@@ -24,89 +19,34 @@ class Setting:
     end: int
 
 
-class _Reader:
+class _Places(conf._Parser):
+    """The parser of harness.invariants.conf, which also notes where each value stands."""
+
     def __init__(self, text: str) -> None:
-        self.text = text
-        self.at = 0
+        super().__init__(text)
+        self.path: list[str] = []
+        self.found: list[Setting] = []
 
-    def error(self, what: str) -> UserError:
-        line = self.text.count("\n", 0, self.at) + 1
-        return UserError(f"configuration, line {line}: {what}")
+    def value_of(self, key: str) -> Any:
+        self.path.append(unquoted(key))
+        try:
+            return super().value_of(key)
+        finally:
+            self.path.pop()
 
-    def peek(self) -> str:
-        return self.text[self.at : self.at + 1]
+    def value(self) -> Any:
+        self.skip()
+        path, start = tuple(self.path), self.at
+        value = super().value()
+        self.found.append(Setting(path, self.text[start : self.at], start, self.at))
+        return value
 
-    def skip(self, blank: str = BLANK) -> None:
-        """Go past white space, separators and comments."""
-        while self.at < len(self.text):
-            if self.text[self.at] in blank:
-                self.at += 1
-            elif self.peek() == "#" or self.text.startswith("//", self.at):
-                end = self.text.find("\n", self.at)
-                self.at = len(self.text) if end < 0 else end
-            else:
-                return
-
-    def quoted(self) -> str:
-        quote, start = self.peek(), self.at
-        self.at += 1
-        while self.peek() != quote:
-            if not self.peek():
-                raise self.error(f"the text that starts with {self.text[start : start + 20]!r} has no closing {quote}")
-            self.at += 2 if quote == '"' and self.peek() == "\\" else 1
-        self.at += 1
-        return self.text[start : self.at]
-
-    def bare(self, stop: str) -> str:
-        start = self.at
-        while self.peek() and self.peek() not in stop:
-            self.at += 1
-        return self.text[start : self.at].rstrip()
-
-    def key(self) -> str:
-        if self.peek() in "\"'":
-            return self.quoted()[1:-1]
-        return self.bare(BLANK + ":={[")
-
-    def map(self, path: tuple[str, ...], *, nested: bool) -> Iterator[Setting]:
-        while True:
-            self.skip()
-            if not self.peek():
-                if nested:
-                    raise self.error(f"{'.'.join(path)} has no closing brace }}")
-                return
-            if self.peek() == "}":
-                if not nested:
-                    raise self.error("a closing brace } too many")
-                self.at += 1
-                return
-            key = self.key()
-            if not key:
-                raise self.error(f"a key was expected, not {self.peek()!r}")
-            self.skip(" \t\r\n:=")
-            yield from self.value((*path, key))
-
-    def value(self, path: tuple[str, ...]) -> Iterator[Setting]:
-        start = self.at
-        if self.peek() == "{":
-            self.at += 1
-            yield from self.map(path, nested=True)
-        elif self.peek() == "[":
-            self.at += 1
-            while True:
-                self.skip()
-                if self.peek() == "]":
-                    break
-                if not self.peek():
-                    raise self.error(f"{'.'.join(path)} has no closing bracket ]")
-                yield from self.value((*path, "[]"))
-            self.at += 1
-        elif self.peek() in ('"', "'"):
-            self.quoted()
-        elif not self.bare(BLANK + "]}"):
-            raise self.error(f"{'.'.join(path)} has no value")
-        end = start + len(self.text[start : self.at].rstrip())
-        yield Setting(path, self.text[start:end], start, end)
+    def array(self) -> list[Any]:
+        self.path.append("[]")
+        try:
+            return super().array()
+        finally:
+            self.path.pop()
 
 
 def settings(text: str) -> list[Setting]:
@@ -115,7 +55,12 @@ def settings(text: str) -> list[Setting]:
     An array's members have the last part "[]" in their path. Raises UserError that names the line if the text is no
     configuration.
     """
-    return list(_Reader(text).map((), nested=False))
+    places = _Places(text)
+    try:
+        places.mapping(end="")
+    except conf.ConfError as error:
+        raise UserError(f"this is no NATS configuration: {error}") from error
+    return places.found
 
 
 def find(text: str, *path: str) -> str | None:

@@ -6,6 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from grpc_tools import protoc  # type: ignore[import-untyped]
+
 from harness.errors import UserError
 from harness.paths import REPO
 
@@ -19,12 +21,8 @@ HEADER = (
 def generate(root: Path = REPO) -> dict[str, str]:
     """The generated files of root's harness/stan/protocol.proto as name -> text.
 
-    Raises UserError without grpcio-tools or if protocol.proto is wrong.
+    Raises UserError if protocol.proto is wrong.
     """
-    try:
-        from grpc_tools import protoc  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise UserError("grpcio-tools is missing: run this with the locked environment that scripts/ make.") from error
     with tempfile.TemporaryDirectory() as directory:
         arguments = [
             "protoc",
