@@ -266,9 +266,12 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- end -}}
 {{- end -}}
 {{- with .Values.podSecurityContext -}}
-{{- if and .runAsNonRoot (eq (int .runAsUser) 0) -}}
+{{- if and .runAsNonRoot (not (kindIs "invalid" .runAsUser)) (eq (int .runAsUser) 0) -}}
 {{- include "stan-ft.problem" "podSecurityContext.runAsUser: 0 is root, which podSecurityContext.runAsNonRoot excludes. Set another user, or runAsNonRoot=false." -}}
 {{- end -}}
+{{- end -}}
+{{- if and .Values.persistence.volumePermissions.enabled (or (kindIs "invalid" .Values.podSecurityContext.runAsUser) (kindIs "invalid" .Values.podSecurityContext.runAsGroup)) -}}
+{{- include "stan-ft.problem" "persistence.volumePermissions.enabled: it needs to know whom to give the store to. Set podSecurityContext.runAsUser and runAsGroup." -}}
 {{- end -}}
 {{- $ports := dict -}}
 {{- range $name, $port := .Values.ports -}}
