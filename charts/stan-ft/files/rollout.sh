@@ -158,8 +158,8 @@ restart() {
 }
 
 began=$(now)
-replicas=$(api get statefulset "$STATEFULSET" -o jsonpath='{.spec.replicas}') ||
-  fail "StatefulSet $STATEFULSET in namespace $NAMESPACE cannot be read (see the line above)"
+replicas=$(api get statefulset "$STATEFULSET" -o jsonpath='{.spec.replicas}' 2>&1) ||
+  fail "StatefulSet $STATEFULSET in namespace $NAMESPACE cannot be read: $(echo "$replicas" | tail -n 1)"
 strategy=$(api get statefulset "$STATEFULSET" -o jsonpath='{.spec.updateStrategy.type}')
 [ "$strategy" = OnDelete ] || [ "$RESTART" = all ] ||
   say "note: the update strategy of $STATEFULSET is $strategy, so its own controller restarts pods as well; OnDelete leaves that to this program"

@@ -30,7 +30,7 @@
 {{- if and $store.limits.maxAge (not $options.sliceMaxAge) -}}
 {{- include "stan-ft.problem" "store.fileOptions.sliceMaxAge: a quiet channel keeps its expired messages until a slice is full. Set it to a quarter of store.limits.maxAge." -}}
 {{- end -}}
-{{- $limit := get (.Values.resources.limits | default dict) "memory" -}}
+{{- $limit := get ((.Values.resources | default dict).limits | default dict) "memory" -}}
 {{- $buffers := mul 2 (include "stan-ft.limit" (list $store.limits.maxChannels 100) | int64) (kindIs "invalid" $options.bufferSize | ternary 2097152 $options.bufferSize | include "stan-ft.bytes" | int64) -}}
 {{- if and $limit (gt $buffers (include "stan-ft.bytes" $limit | int64)) -}}
 {{- include "stan-ft.problem" (printf "resources.limits.memory: %s is less than the write buffers may take (2 x store.limits.maxChannels x store.fileOptions.bufferSize = %d MiB), and a server that is killed for it is killed again after each takeover." (toString $limit) (div $buffers 1048576)) -}}

@@ -1,13 +1,13 @@
-{{/* The one list of ports: Services and containers are made from it. */}}
+{{/* The one list of ports: Services and containers are made from it. NATS begins in clear text and turns to TLS, so tcp it is. */}}
 
 {{- define "stan-ft.serverPorts" -}}
 {{- if not .Values.nats.external.url }}
 - name: client
   port: {{ int64 .Values.ports.client }}
-  appProtocol: {{ ternary "tls" "tcp" .Values.nats.tls.enabled }}
+  appProtocol: tcp
 - name: cluster
   port: {{ int64 .Values.ports.cluster }}
-  appProtocol: {{ ternary "tls" "tcp" .Values.nats.cluster.tls.enabled }}
+  appProtocol: tcp
 {{- end }}
 - name: monitor
   port: {{ int64 .Values.ports.monitor }}

@@ -234,6 +234,9 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- end -}}
 {{- range .Values.extraArgs -}}
 {{- $flag := regexReplaceAll "^-+([^= ]+).*$" . "${1}" -}}
+{{- if and (eq $flag "file_truncate_bad_eof") (gt (int $.Values.replicas) 1) -}}
+{{- include "stan-ft.problem" "extraArgs: -file_truncate_bad_eof cuts files of the store and must never run on two servers. Set replicas=1 and allowSingleReplica=true for that one start, see docs/store.md." -}}
+{{- end -}}
 {{- if regexMatch "^(user|pass|auth|encryption_key|sql_source|tls_?client.*)$" $flag -}}
 {{- include "stan-ft.problem" (printf "extraArgs: -%s would show its value on the monitoring port. Name a Secret in nats.auth, streaming.login, store.sql or store.encryption instead." $flag) -}}
 {{- else if regexMatch "^(c|config|sc|stan_config|clustered|cluster.*|routes|store|st|dir|ft_group|cid|cluster_id|ns|nats_server|a|addr|net|p|port|m|http_port|ms|https_port|io_batch_size|io_sleep_time)$" $flag -}}
