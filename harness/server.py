@@ -102,46 +102,37 @@ def localised(
     """
     for old, new in (substitutions or {}).items():
         text = text.replace(old, new)
-    changes: dict[configuration.Setting, str] = {}
-    seen_routes: list[configuration.Setting] = []
-    have_port = have_monitor = have_cluster = have_store = False
-    for setting in configuration.settings(text):
-        path = tuple(part.lower() for part in setting.path)
-        match path:
-            case ("port",):
-                changes[setting], have_port = str(ports.client), True
-            case ("listen",):
-                changes[setting], have_port = f'"{HOST}:{ports.client}"', True
-            case ("host" | "net",) | ("cluster", "host" | "net"):
-                changes[setting] = f'"{HOST}"'
-            case ("http" | "http_port" | "monitor_port" | "https" | "https_port",):
-                changes[setting], have_monitor = f'"{HOST}:{ports.monitor}"', True
-            case ("cluster", "port"):
-                changes[setting], have_cluster = f'{ports.cluster}\n  host: "{HOST}"', True
-            case ("cluster", "listen"):
-                changes[setting], have_cluster = f'"{HOST}:{ports.cluster}"', True
-            case ("cluster", "advertise" | "cluster_advertise"):
-                changes[setting] = f'"{HOST}:{ports.cluster}"'
-            case ("cluster", "routes", "[]"):
-                seen_routes.append(setting)
-            case ("streaming", "dir" | "datastore"):
-                changes[setting], have_store = f'"{directory}"', True
-    if not have_store:
+    client, cluster, monitor = (f'"{HOST}:{port}"' for port in (ports.client, ports.cluster, ports.monitor))
+    fixed = {
+        "host": f'"{HOST}"',
+        "net": f'"{HOST}"',
+        "port": str(ports.client),
+        "listen": client,
+        **dict.fromkeys(("http", "http_port", "monitor_port", "https", "https_port"), monitor),
+        "cluster.host": f'"{HOST}"',
+        "cluster.net": f'"{HOST}"',
+        "cluster.port": f'{ports.cluster}\n  host: "{HOST}"',
+        **dict.fromkeys(("cluster.listen", "cluster.advertise", "cluster.cluster_advertise"), cluster),
+        **dict.fromkeys(("streaming.dir", "streaming.datastore"), f'"{directory}"'),
+    }
+    found = {setting: ".".join(setting.path).lower() for setting in configuration.settings(text)}
+    named = set(found.values())
+    changes = {setting: fixed[name] for setting, name in found.items() if name in fixed}
+    urls = [setting for setting, name in found.items() if name == "cluster.routes.[]"]
+    if not named & {"streaming.dir", "streaming.datastore"}:
         raise UserError("the configuration names no store directory: give streaming.dir.")
-    if routes and (not have_cluster or len(seen_routes) < len(routes)):
+    if routes and (not named & {"cluster.port", "cluster.listen"} or len(urls) < len(routes)):
         raise UserError(
-            f"the configuration has {len(seen_routes)} routes for {len(routes)} servers: "
+            f"the configuration has {len(urls)} routes for {len(routes)} servers: "
             "list each server under cluster.routes."
         )
-    for setting, port in zip(seen_routes, routes, strict=False):
+    # Routes beyond the group's size lead back to the server itself, which drops them.
+    for setting, port in zip(urls, [*routes, *[ports.cluster] * len(urls)], strict=False):
         changes[setting] = f'"{_routed(configuration.unquoted(setting.value), port)}"'
-    for setting in seen_routes[len(routes) :]:
-        changes[setting] = f'"{_routed(configuration.unquoted(setting.value), ports.cluster)}"'
-    text = configuration.replaced(text, changes)
-    top = [f"host: {HOST}"] if not configuration.find(text, "host") and not configuration.find(text, "listen") else []
-    top += [] if have_port else [f"port: {ports.client}"]
-    top += [] if have_monitor else [f'http: "{HOST}:{ports.monitor}"']
-    return "\n".join([*top, text])
+    top = [] if named & {"host", "net", "listen"} else [f"host: {HOST}"]
+    top += [] if named & {"port", "listen"} else [f"port: {ports.client}"]
+    top += [] if named & {"http", "http_port", "monitor_port", "https", "https_port"} else [f"http: {monitor}"]
+    return "\n".join([*top, configuration.replaced(text, changes)])
 
 
 def _routed(url: str, port: int) -> str:
@@ -179,7 +170,10 @@ _watchdog = _Watchdog()
 
 @dataclass(eq=False)
 class Server:
-    """One server process; started and ended as often as wanted, over the same configuration and log."""
+    """One server process; started and ended as often as wanted, over the same configuration and log.
+
+    user is the uid (and gid) to run as, which needs root; binary a server program that this user can reach.
+    """
 
     name: str
     ports: Ports
@@ -189,6 +183,8 @@ class Server:
     arguments: list[str] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
     user: int | None = None
+    binary: Path | None = None
+    umask: int = -1
     process: subprocess.Popen[bytes] | None = None
     exit_code: int | None = None
 
@@ -211,8 +207,9 @@ class Server:
         if self.alive:
             raise ServerError(f"{self.name} runs already")
         self.exit_code = None
-        command = [str(toolchain.ensure("nats-streaming-server")), "-sc", str(self.config), *self.arguments, *extra]
-        with open(self.log_file, "ab") as log:
+        binary = self.binary or toolchain.ensure("nats-streaming-server")
+        command = [str(binary), "-sc", str(self.config), *self.arguments, *extra]
+        with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -223,6 +220,7 @@ class Server:
                 user=self.user,
                 group=self.user,
                 extra_groups=[] if self.user is not None else None,
+                umask=self.umask,
             )
         _watchdog.tell("+", self.process.pid)
 

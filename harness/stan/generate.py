@@ -24,17 +24,9 @@ def generate(root: Path = REPO) -> dict[str, str]:
     Raises UserError if protocol.proto is wrong.
     """
     with tempfile.TemporaryDirectory() as directory:
-        arguments = [
-            "protoc",
-            f"-I{root}",
-            f"--python_out={directory}",
-            f"--pyi_out={directory}",
-            str(SOURCE),
-        ]
+        arguments = ["protoc", f"-I{root}", f"--python_out={directory}", f"--pyi_out={directory}", str(SOURCE)]
         if protoc.main(arguments) != 0:
-            raise UserError(
-                f"{SOURCE} is not a valid protocol file; the lines above say where. Mend it, then try again."
-            )
+            raise UserError(f"{SOURCE} is no valid protocol file: mend what the lines above name, then try again.")
         made = sorted((Path(directory) / FOLDER).iterdir())
         return {file.name: HEADER + file.read_text() for file in made}
 

@@ -31,7 +31,7 @@ def test_a_wrong_protocol_file_is_refused_with_its_name(tmp_path: Path) -> None:
     source.parent.mkdir(parents=True)
     source.write_text('syntax = "proto3"; message Ping { bytes connection_id = 0; }')
 
-    with pytest.raises(UserError, match=r"protocol\.proto is not a valid protocol file"):
+    with pytest.raises(UserError, match=r"protocol\.proto is no valid protocol file"):
         generate.generate(tmp_path)
 
 

@@ -1,0 +1,115 @@
+"""Real servers on loopback for each test, from the configuration that the chart renders; logs shown on failure."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from harness import objects
+from harness.render import render
+from harness.server import Group
+
+T = TypeVar("T")
+LIMIT = 60.0  # seconds after which something asynchronous hangs for good
+_GROUPS = pytest.StashKey[list[Group]]()
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run something asynchronous to its end, and fail if it hangs."""
+
+    async def limited() -> T:
+        async with asyncio.timeout(LIMIT):
+            return await work
+
+    return asyncio.run(limited())
+
+
+def stan_conf(values: dict[str, Any] | None = None) -> str:
+    """The stan.conf that the chart renders for these values."""
+    config = objects.find(render("stan-ft", values or {}), "ConfigMap", "stan-config")
+    return str(config["data"]["stan.conf"])
+
+
+@pytest.fixture
+def make_group(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Group]]:
+    """Makes groups of servers that are ended after the test; takes what harness.server.Group takes, and values."""
+    made: list[Group] = []
+    request.node.stash[_GROUPS] = made
+    with ExitStack() as ended:
+
+        def make(values: dict[str, Any] | None = None, **options: Any) -> Group:
+            options.setdefault("config", stan_conf(values))
+            group = ended.enter_context(Group(tmp_path / f"group-{len(made)}", **options))
+            made.append(group)
+            return group
+
+        yield make
+
+
+class Pool:
+    """Whole groups, the next one started while the present test runs: each start waits for missed heartbeats."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.made: list[Group] = []
+        self._worker = ThreadPoolExecutor(1)
+        self._next = self._worker.submit(self._start)
+
+    def _start(self) -> Group:
+        group = Group(self.directory / str(len(self.made)), config=stan_conf())
+        self.made.append(group)
+        group.start()
+        return group
+
+    def take(self) -> Group:
+        """A whole group that nobody else has had."""
+        group = self._next.result()
+        self._next = self._worker.submit(self._start)
+        return group
+
+    def close(self) -> None:
+        """End every group."""
+        self._worker.shutdown(cancel_futures=True)
+        for group in self.made:
+            group.stop()
+
+
+@pytest.fixture(scope="session")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
+    """Groups in stock, for the whole session."""
+    pool = Pool(tmp_path_factory.mktemp("pool"))
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+def group(request: pytest.FixtureRequest, pool: Pool) -> Iterator[Group]:
+    """Three servers with the chart's defaults, whole: one active, two standing by, routes between all."""
+    group = pool.take()
+    request.node.stash[_GROUPS] = [group]
+    yield group
+    group.stop()
+
+
+@pytest.fixture(scope="module")
+def shared_group(pool: Pool) -> Iterator[Group]:
+    """Three servers for the tests of a module that do not harm them."""
+    with pool.take() as group:
+        yield group
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the end of each server's log to the report of a failed test."""
+    report = yield
+    if report.failed:
+        report.sections += [("server logs", group.tails()) for group in item.stash.get(_GROUPS, [])]
+    return report
