@@ -110,6 +110,7 @@ MODULES = {
             {"github.com/prometheus/common/version.Version": _required("prometheus", "github.com/prometheus/prometheus")},
             tags="remove_all_sd",  # static targets are enough here; each cloud's discovery would be compiled otherwise
         ),
+        GoModule("directory-provisioner", {"directory-provisioner": "."}),
         GoModule("pod-network", {"pod-network": "."}),
         GoModule("pause", {"pause": "."}),
     )

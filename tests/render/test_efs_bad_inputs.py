@@ -172,7 +172,12 @@ CHART: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
     (KIND, volume(gid=7), "claims[0].volume", "name exactly one"),
     (KIND, volume(hostPath={"path": "/a"}, persistentVolume="pv"), "claims[0].volume", "name exactly one"),
     (KIND, volume(persistentVolume="pv", gid=7), "claims[0].volume.gid", "annotate it"),
-    (KIND, volume(csi={"driver": "efs.csi.aws.com", "volumeHandle": "c22a24bb"}), "claims[0].volume.csi.volumeHandle", "write fs-ID"),
+    (
+        KIND,
+        volume(csi={"driver": "efs.csi.aws.com", "volumeHandle": "c22a24bb"}),
+        "claims[0].volume.csi.volumeHandle",
+        "write fs-ID",
+    ),
     (KIND, {"commonLabels": {"app": "x"}}, "commonLabels", "use another key"),
     (LEGACY, at("controller.podLabels", {"app.kubernetes.io/name": "x"}), "controller.podLabels", "use another key"),
     (KIND, claim(labels={"helm.sh/chart": "x"}), "claims[0].labels", "use another key"),
@@ -188,7 +193,7 @@ CHART: list[tuple[dict[str, Any], dict[str, Any], str, str]] = [
         "efsCsi.reuseAccessPoint",
         "set storageClass.reclaimPolicy=Retain",
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("base", "bad", "where"), SCHEMA, ids=[json.dumps(bad)[:70] for _, bad, _ in SCHEMA])
@@ -198,7 +203,9 @@ def test_the_schema_refuses_it_and_says_where(base: dict[str, Any], bad: dict[st
     assert where in refused.value.message
 
 
-@pytest.mark.parametrize(("base", "bad", "key", "remedy"), CHART, ids=[f"{n} {key}" for n, (_, _, key, _) in enumerate(CHART)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("base", "bad", "key", "remedy"), CHART, ids=[f"{n} {key}" for n, (_, _, key, _) in enumerate(CHART)]
+)
 def test_the_chart_refuses_it_and_says_what_to_do(
     base: dict[str, Any], bad: dict[str, Any], key: str, remedy: str
 ) -> None:

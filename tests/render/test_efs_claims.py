@@ -61,7 +61,11 @@ def test_labels_and_annotations_of_a_claim_are_added_to_the_charts() -> None:
 
 
 def test_a_static_volume_is_tied_to_its_claim_from_both_sides() -> None:
-    made = render("efs-provisioner", layered(KIND, {"claims": [claim(volume={"hostPath": {"path": "/mnt/efs"}})]}), namespace="messaging")  # fmt: skip
+    made = render(
+        "efs-provisioner",
+        layered(KIND, {"claims": [claim(volume={"hostPath": {"path": "/mnt/efs"}})]}),
+        namespace="messaging",
+    )
     made_volume = objects.find(made, "PersistentVolume")
     made_claim = objects.find(made, "PersistentVolumeClaim")
     assert made_claim["spec"]["volumeName"] == objects.name(made_volume) == "messaging-efs-provisioner-efs"
@@ -72,7 +76,13 @@ def test_a_static_volume_is_tied_to_its_claim_from_both_sides() -> None:
 
 
 def test_a_static_volume_is_never_deleted_with_its_claim_nor_with_the_release() -> None:
-    made = render("efs-provisioner", layered(KIND, {"storageClass": {"reclaimPolicy": "Delete"}, "claims": [claim(volume={"hostPath": {"path": "/mnt/efs"}})]}))  # fmt: skip
+    made = render(
+        "efs-provisioner",
+        layered(
+            KIND,
+            {"storageClass": {"reclaimPolicy": "Delete"}, "claims": [claim(volume={"hostPath": {"path": "/mnt/efs"}})]},
+        ),
+    )
     found = objects.find(made, "PersistentVolume")
     assert found["spec"]["persistentVolumeReclaimPolicy"] == "Retain"
     assert found["metadata"]["annotations"] == KEEP
@@ -80,9 +90,12 @@ def test_a_static_volume_is_never_deleted_with_its_claim_nor_with_the_release() 
 
 def test_a_static_nfs_volume_names_server_and_path() -> None:
     spec = objects.find(
-        render("efs-provisioner", {"engine": "existing", "claims": [claim(volume={"nfs": {"server": "10.0.0.7", "path": "/srv/stan"}})]}),
+        render(
+            "efs-provisioner",
+            {"engine": "existing", "claims": [claim(volume={"nfs": {"server": "10.0.0.7", "path": "/srv/stan"}})]},
+        ),
         "PersistentVolume",
-    )["spec"]  # fmt: skip
+    )["spec"]
     assert spec["nfs"] == {"server": "10.0.0.7", "path": "/srv/stan"}
 
 
@@ -93,8 +106,15 @@ def test_a_static_csi_volume_names_driver_handle_and_attributes() -> None:
 
 @pytest.mark.parametrize(
     "handle",
-    ["fs-c22a24bb", "fs-0123456789abcdef0", "fs-c22a24bb:/stan", "fs-c22a24bb::fsap-0123456789abcdef0", "fs-c22a24bb:/stan:fsap-0123456789abcdef0", "efs:fs-c22a24bb"],
-)  # fmt: skip
+    [
+        "fs-c22a24bb",
+        "fs-0123456789abcdef0",
+        "fs-c22a24bb:/stan",
+        "fs-c22a24bb::fsap-0123456789abcdef0",
+        "fs-c22a24bb:/stan:fsap-0123456789abcdef0",
+        "efs:fs-c22a24bb",
+    ],
+)
 def test_every_form_of_an_efs_handle_is_understood(handle: str) -> None:
     assert volume(csi={"driver": "efs.csi.aws.com", "volumeHandle": handle})["spec"]["csi"]["volumeHandle"] == handle
 

@@ -197,21 +197,29 @@ def test_the_nfs_provisioner_names_volumes_by_the_path_it_really_mounts() -> Non
     [
         (LEGACY, "quay.io/external_storage/efs-provisioner:v2.4.0"),
         (NFS, "registry.k8s.io/sig-storage/nfs-subdir-external-provisioner:v4.0.2"),
-        (layered(NFS, {"nfsSubdir": {"image": {"registry": "", "tag": "v4.0.1"}}}), "sig-storage/nfs-subdir-external-provisioner:v4.0.1"),
         (
-            layered(LEGACY, {"efsProvisioner": {"image": {"registry": "mirror.example.com:5000", "digest": f"sha256:{'a' * 64}"}}}),
+            layered(NFS, {"nfsSubdir": {"image": {"registry": "", "tag": "v4.0.1"}}}),
+            "sig-storage/nfs-subdir-external-provisioner:v4.0.1",
+        ),
+        (
+            layered(
+                LEGACY,
+                {"efsProvisioner": {"image": {"registry": "mirror.example.com:5000", "digest": f"sha256:{'a' * 64}"}}},
+            ),
             f"mirror.example.com:5000/external_storage/efs-provisioner@sha256:{'a' * 64}",
         ),
     ],
-)  # fmt: skip
+)
 def test_the_image_is_registry_repository_and_tag_or_digest(values: dict[str, Any], image: str) -> None:
     deployment = objects.find(render("efs-provisioner", values), "Deployment")
     assert objects.containers(deployment)[0]["image"] == image
 
 
 def test_the_old_image_runs_only_where_it_was_built_for() -> None:
-    selector = {engine: objects.pod_spec(objects.find(render("efs-provisioner", values), "Deployment"))["nodeSelector"]
-                for engine, values in (("old", LEGACY), ("new", NFS))}  # fmt: skip
+    selector = {
+        engine: objects.pod_spec(objects.find(render("efs-provisioner", values), "Deployment"))["nodeSelector"]
+        for engine, values in (("old", LEGACY), ("new", NFS))
+    }
     assert selector["old"] == {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
     assert selector["new"] == {"kubernetes.io/os": "linux"}
 
@@ -241,7 +249,11 @@ def test_the_default_class_is_marked_as_such_only_on_request() -> None:
 
 def test_names_in_the_clusters_scope_hold_the_release_name() -> None:
     made = render("efs-provisioner", layered(LEGACY, {"storageClass": {"name": "team-b"}}), release="team-b")
-    cluster_wide = {name for kind, name in objects.inventory(made) if kind in ("ClusterRole", "ClusterRoleBinding", "PersistentVolume")}  # fmt: skip
+    cluster_wide = {
+        name
+        for kind, name in objects.inventory(made)
+        if kind in ("ClusterRole", "ClusterRoleBinding", "PersistentVolume")
+    }
     assert cluster_wide == {
         "team-b-efs-provisioner-runner",
         "run-team-b-efs-provisioner",
@@ -278,7 +290,8 @@ def test_budget_and_policy_select_the_controllers_pods() -> None:
     assert objects.selects(objects.find(made, "PodDisruptionBudget")["spec"]["selector"], labels)
     policy = objects.find(made, "NetworkPolicy")["spec"]
     assert objects.selects(policy["podSelector"], labels)
-    assert policy["policyTypes"] == ["Ingress"] and "ingress" not in policy
+    assert policy["policyTypes"] == ["Ingress"]
+    assert "ingress" not in policy
 
 
 def test_common_labels_reach_every_object_and_the_pods_but_no_selector() -> None:

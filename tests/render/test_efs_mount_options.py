@@ -106,7 +106,7 @@ def test_every_spelling_of_version_4_is_understood(spelling: str) -> None:
 def test_nfs_without_a_version_is_refused_because_a_node_may_fall_back_to_3(
     values: dict[str, Any], options: list[str]
 ) -> None:
-    with pytest.raises(RenderError, match="mountOptions: no NFS version is named.*add nfsvers=4.1"):
+    with pytest.raises(RenderError, match=r"mountOptions: no NFS version is named.*add nfsvers=4\.1"):
         render("efs-provisioner", with_options(values, *options))
 
 

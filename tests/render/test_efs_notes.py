@@ -70,7 +70,9 @@ def test_safe_values_are_not_warned_about() -> None:
 
 
 def test_late_binding_explains_the_pending_claim() -> None:
-    assert "they stay Pending until a pod uses them" in notes(KIND, {"storageClass": {"volumeBindingMode": "WaitForFirstConsumer"}})  # fmt: skip
+    assert "they stay Pending until a pod uses them" in notes(
+        KIND, {"storageClass": {"volumeBindingMode": "WaitForFirstConsumer"}}
+    )
 
 
 @pytest.mark.parametrize("values", [LEGACY, NFS, CSI, KIND])

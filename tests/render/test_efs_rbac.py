@@ -1,4 +1,6 @@
-"""What the controller may do: what its code calls, and nothing else (sig-storage-lib-external-provisioner controller.go)."""
+"""What the controller may do: what its code calls, and nothing else."""
+
+# The calls were read in sig-storage-lib-external-provisioner v6, controller/controller.go and volume_store.go.
 
 from __future__ import annotations
 
@@ -12,7 +14,6 @@ from harness.render import environment, layered, render
 LEGACY = environment("eks-legacy", "efs-provisioner")
 NFS = environment("nfs", "efs-provisioner")
 WAIT = {"storageClass": {"volumeBindingMode": "WaitForFirstConsumer"}}
-READ = {"get", "list", "watch"}
 
 
 def granted(role: objects.Object) -> dict[tuple[str, str, tuple[str, ...]], set[str]]:
@@ -26,23 +27,19 @@ def granted(role: objects.Object) -> dict[tuple[str, str, tuple[str, ...]], set[
 
 
 @pytest.mark.parametrize("values", [LEGACY, NFS], ids=["efs-provisioner", "nfs-subdir"])
-def test_cluster_wide_it_reads_claims_and_classes_makes_volumes_and_writes_events(values: dict[str, Any]) -> None:
+def test_cluster_wide_it_watches_claims_and_classes_makes_volumes_and_writes_events(values: dict[str, Any]) -> None:
     assert granted(objects.find(render("efs-provisioner", values), "ClusterRole")) == {
-        ("", "persistentvolumes", ()): READ | {"create", "delete"},
-        ("", "persistentvolumeclaims", ()): READ,
-        ("storage.k8s.io", "storageclasses", ()): READ,
-        ("", "events", ()): {"create", "update", "patch"},
+        ("", "persistentvolumes", ()): {"get", "list", "watch", "create", "delete"},
+        ("", "persistentvolumeclaims", ()): {"list", "watch"},
+        ("storage.k8s.io", "storageclasses", ()): {"get", "list", "watch"},
+        ("", "events", ()): {"create", "patch"},
     }
 
 
-def test_only_late_binding_adds_the_node_and_the_way_back_to_the_scheduler() -> None:
+def test_only_late_binding_adds_the_node_that_the_scheduler_chose() -> None:
     early = granted(objects.find(render("efs-provisioner", LEGACY), "ClusterRole"))
     late = granted(objects.find(render("efs-provisioner", layered(LEGACY, WAIT)), "ClusterRole"))
-    assert late == {
-        **early,
-        ("", "nodes", ()): {"get"},
-        ("", "persistentvolumeclaims", ()): READ | {"update"},
-    }
+    assert late == {**early, ("", "nodes", ()): {"get"}}
 
 
 @pytest.mark.parametrize("name", ["synadia.com/aws-efs", "efs"])
@@ -50,11 +47,16 @@ def test_the_leader_lock_is_one_object_by_name(name: str) -> None:
     lock = (name.replace("/", "-"),)
     role = objects.find(render("efs-provisioner", layered(LEGACY, {"provisionerName": name})), "Role")
     assert granted(role) == {
-        ("", "endpoints", lock): {"get", "update", "patch"},
+        ("", "endpoints", lock): {"get", "update"},
         ("", "endpoints", ()): {"create"},
-        ("coordination.k8s.io", "leases", lock): {"get", "update", "patch"},
+        ("coordination.k8s.io", "leases", lock): {"get", "update"},
         ("coordination.k8s.io", "leases", ()): {"create"},
     }
+
+
+def test_without_leases_only_the_lock_that_the_images_use_is_left() -> None:
+    role = objects.find(render("efs-provisioner", layered(LEGACY, {"rbac": {"leases": False}})), "Role")
+    assert {resource for _, resource, _ in granted(role)} == {"endpoints"}
 
 
 @pytest.mark.parametrize("values", [LEGACY, layered(LEGACY, WAIT), NFS])
