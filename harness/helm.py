@@ -1,4 +1,4 @@
-"""Helm through pyhelm3, with the pinned binary and the gaps that matter here closed: install, upgrade, roll back, template.
+"""Helm through pyhelm3, with the pinned binary and the gaps that matter here closed.
 
 Source of the gaps: pyhelm3 0.5.8 command.py (no --kube-version, pure-Python YAML, None for an empty document).
 """
@@ -33,7 +33,7 @@ class PinnedCommand(Command):  # type: ignore[misc]
         super().__init__(executable=str(toolchain.ensure("helm")), **options)
         self.kube_version = kube_version
 
-    async def run(self, command: list[Any], input: bytes | None = None) -> bytes:
+    async def run(self, command: list[Any], input: bytes | None = None) -> bytes:  # noqa: A002 (pyhelm3 calls it so)
         """Run helm; a render always names the Kubernetes version, so that a new helm does not change the outcome."""
         if command[0] == "template":
             command = [*command, "--kube-version", self.kube_version]
@@ -53,7 +53,7 @@ class PinnedCommand(Command):  # type: ignore[misc]
 
 
 def client(*, kubeconfig: Path | None = None, context: str | None = None, timeout: str = "5m") -> pyhelm3.Client:
-    """A pyhelm3 client over the pinned helm; timeout is helm's own duration text. Give it one mapping of values only."""
+    """A pyhelm3 client over the pinned helm; timeout is helm's duration text. Give it one mapping of values only."""
     command = PinnedCommand(kubeconfig=kubeconfig, kubecontext=context, default_timeout=timeout)
     return pyhelm3.Client(command, executable=str(toolchain.ensure("helm")))
 

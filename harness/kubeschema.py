@@ -169,7 +169,7 @@ def supported(version: str | None) -> str:
 def problems(item: Object, version: str | None = None) -> list[str]:
     """What that Kubernetes would refuse in an object, one sentence each; [] for an object that it takes.
 
-    Objects of other API groups than Kubernetes' own (custom resources) are judged by their apiVersion, kind and name only.
+    Custom resources (API groups other than Kubernetes' own) are judged by apiVersion, kind and name only.
     """
     text = json.dumps(item, sort_keys=True)
     return list(_problems(text, supported(version)))

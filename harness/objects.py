@@ -23,9 +23,10 @@ _POD_TEMPLATES: Final = {
 
 
 class KubernetesLoader(yaml.CSafeLoader):
-    """YAML as Kubernetes and Helm read it (YAML 1.1 through sigs.k8s.io/yaml), where PyYAML alone differs:
+    """YAML as Kubernetes and Helm read it (YAML 1.1 through sigs.k8s.io/yaml).
 
-    no dates and no base-60 numbers, y and n are booleans, 1e3 is a number, 0o17 is 15, a plain "=" is text.
+    Where PyYAML alone differs: no dates and no base-60 numbers, y and n are booleans, 1e3 is a number,
+    0o17 is 15, a plain "=" is text.
     Source: go.yaml.in/yaml/v2 resolve.go, which sigs.k8s.io/yaml uses.
     """
 
@@ -86,7 +87,7 @@ def parse(text: str) -> list[Object]:
 
 def values(text: str) -> dict[str, Any]:
     """A values file as a mapping, read as Helm reads it; raises TypeError if it is anything but a mapping."""
-    loaded = yaml.load(text, Loader=KubernetesLoader)
+    loaded = yaml.load(text, Loader=KubernetesLoader)  # noqa: S506 (a safe loader)
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):

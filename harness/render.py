@@ -85,7 +85,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Rendered:
-    """What helm gave for a request: the manifest text, NOTES.txt, and the objects (as JSON, read anew for each caller)."""
+    """What helm gave for a request: the manifest text, NOTES.txt, and the objects (as JSON, read anew each time)."""
 
     request: Request
     manifest: str
@@ -126,7 +126,7 @@ def render(
     release: str | None = None,
     namespace: str = "default",
     kube_version: str | None = None,
-    set: Sequence[str] = (),
+    set: Sequence[str] = (),  # noqa: A002 (helm calls it so)
     api_versions: Sequence[str] = (),
     is_upgrade: bool = False,
 ) -> list[Object]:
@@ -136,7 +136,16 @@ def render(
     kube_version to the pinned cluster's ("1.28.0" or "v1.28.0"); set holds what --set would get, such as "a.b=1".
     Raises RenderError when helm refuses, UserError when there is no such chart.
     """
-    wanted = request(chart, values, release, namespace, kube_version, set, api_versions, is_upgrade)
+    wanted = request(
+        chart,
+        values,
+        release=release,
+        namespace=namespace,
+        kube_version=kube_version,
+        set=set,
+        api_versions=api_versions,
+        is_upgrade=is_upgrade,
+    )
     return rendered(wanted).objects()
 
 
@@ -153,10 +162,11 @@ def render_notes(chart: str | Path, values: Values | None = None, **options: Any
 def request(
     chart: str | Path,
     values: Values | None = None,
+    *,
     release: str | None = None,
     namespace: str = "default",
     kube_version: str | None = None,
-    set: Sequence[str] = (),
+    set: Sequence[str] = (),  # noqa: A002 (helm calls it so)
     api_versions: Sequence[str] = (),
     is_upgrade: bool = False,
 ) -> Request:
@@ -247,7 +257,7 @@ def layered(*layers: Values) -> dict[str, Any]:
 
 
 def at(path: str | Iterable[str], value: Any) -> dict[str, Any]:
-    """Values that set one key: at("store.limits.channels", 3) is {"store": {"limits": {"channels": 3}}}."""
+    """Values that set one key: "store.limits.maxAge" and "1h" give {"store": {"limits": {"maxAge": "1h"}}}."""
     parts = path.split(".") if isinstance(path, str) else list(path)
     for part in reversed(parts):
         value = {part: value}
@@ -267,11 +277,15 @@ def _read_values(path: Path, _changed: int) -> dict[str, Any]:
 def _signature(chart: Path) -> str:
     """Names, sizes and times of a chart's files: cheap, and different as soon as a file is written."""
     total = hashlib.sha256()
-    for directory, folders, files in os.walk(chart):
-        folders.sort()
-        for file in sorted(files):
-            status = os.stat(os.path.join(directory, file))
-            total.update(f"{directory}/{file}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    folders = [str(chart)]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.path):
+                if entry.is_dir():
+                    folders.append(entry.path)
+                else:
+                    status = entry.stat()
+                    total.update(f"{entry.path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     return total.hexdigest()
 
 
@@ -340,7 +354,8 @@ class Engine:
                 process = self._process = subprocess.Popen(
                     [self.binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
                 )
-            assert process.stdin is not None and process.stdout is not None  # both are pipes
+            assert process.stdin is not None  # a pipe
+            assert process.stdout is not None  # a pipe
             try:
                 process.stdin.write(json.dumps(payload).encode() + b"\n")
                 process.stdin.flush()

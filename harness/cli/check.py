@@ -11,6 +11,7 @@ from typing import Any
 from harness import invariants, kubeschema, objects, render
 from harness.check import report, sources
 from harness.errors import UserError
+from harness.paths import cache
 
 EPILOG = """examples:
   scripts/check charts/stan-ft charts/efs-provisioner --set fileSystem.id=fs-0123456789abcdef0
@@ -99,8 +100,6 @@ def _items(options: argparse.Namespace) -> list[objects.Object]:
             raise UserError("give either paths or --context, not both.")
         if not options.namespace:
             raise UserError("a live check needs --namespace.")
-        from harness.paths import cache
-
         own = cache() / "kubeconfig"
         kubeconfig = options.kubeconfig or (own if "KUBECONFIG" not in os.environ and own.exists() else None)
         return sources.from_namespace(options.namespace, context=options.context, kubeconfig=kubeconfig)

@@ -64,7 +64,7 @@ def plain(value: Any) -> Any:
 
 
 class _Parser:
-    """Recursive descent over the text; keys end at ":", "=", a blank or a brace, bare values at a blank or a bracket."""
+    """Recursive descent over the text; keys end at ":", "=", blanks and braces, bare values at blanks and brackets."""
 
     def __init__(self, text: str) -> None:
         self.text = text

@@ -24,7 +24,8 @@ STREAMING: Final = _table(
     map="tls limits store_limits storelimits file file_options sql sql_options cluster",
 )
 CHANNEL_LIMITS: Final = _table(
-    number="msu max_subs max_subscriptions maxsubscriptions mm max_msgs maxmsgs max_count maxcount mb max_bytes maxbytes",
+    number="msu max_subs max_subscriptions maxsubscriptions mm max_msgs maxmsgs max_count maxcount mb max_bytes "
+    "maxbytes",
     time="ma max_age maxage mi max_inactivity maxinactivity",
 )
 STORE_LIMITS: Final = {
@@ -61,9 +62,11 @@ NATS: Final = _table(
     "account_resolver accounts_resolver resolver_preload resolver_pinned_accounts ping_interval write_deadline "
     "lame_duck_duration lame_duck_grace_period trusted trusted_keys server_tags jetstream ocsp ocsp_cache include "
     "resolver_tls gateway leaf leafnodes websocket ws mqtt streaming",
-    text="client_advertise server_name host net http_base_path store_dir storedir logfile log_file remote_syslog pidfile "
+    text="client_advertise server_name host net http_base_path store_dir storedir logfile log_file remote_syslog "
+    "pidfile "
     "pid_file ports_file_dir no_auth_user system_account system default_js_domain",
-    flag="debug trace trace_verbose logtime logtime_utc disable_sublist_cache no_sublist_cache syslog no_system_account "
+    flag="debug trace trace_verbose logtime logtime_utc disable_sublist_cache no_sublist_cache syslog "
+    "no_system_account "
     "no_system no_sys_acc no_header_support",
     number="port http_port monitor_port https_port logfile_size_limit log_size_limit prof_port max_control_line "
     "max_payload max_pending max_connections max_conn max_traced_msg_len max_subscriptions max_subs max_sub_tokens "

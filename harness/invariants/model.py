@@ -147,7 +147,7 @@ class Container:
 
     @property
     def arguments(self) -> list[str]:
-        """command and args in one list of texts."""
+        """The words of command and args in one list."""
         return [str(word) for key in ("command", "args") for word in self.spec.get(key) or []]
 
 
@@ -313,15 +313,16 @@ class Manifests:
 
 def repository(image: str) -> str:
     """An image reference without tag and digest."""
-    name = image.split("@")[0]
+    name = image.partition("@")[0]
     head, _, last = name.rpartition("/")
-    return f"{head}/{last.split(':')[0]}" if head else last.split(":")[0]
+    plain = last.partition(":")[0]
+    return f"{head}/{plain}" if head else plain
 
 
 def tag(image: str) -> str | None:
     """The tag of an image reference, None where it has none."""
-    last = image.split("@")[0].rpartition("/")[2]
-    return last.split(":", 1)[1] if ":" in last else None
+    last = image.partition("@")[0].rpartition("/")[2]
+    return last.partition(":")[2] or None
 
 
 def _is_server(container: Container) -> bool:

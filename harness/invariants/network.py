@@ -72,7 +72,7 @@ def routes_complete(_: Manifests, server: Server) -> Iterator[str]:
     Severity.WARNING,
 )
 def routes_qualified(_: Manifests, server: Server) -> Iterator[str]:
-    """Routes are full names: a short one walks the search domains, and with a slow resolver the mesh forms late or never."""
+    """Routes are full names: a short one walks the search domains, and a slow resolver then delays the mesh."""
     short = [host for host, _port in _routes(server) if ".svc" not in host and host.startswith(f"{server.name}-")]
     if short:
         yield f"short route names: {', '.join(short)}"
@@ -174,11 +174,11 @@ def service_targets(manifests: Manifests, service: Object) -> Iterator[str]:
         for each in objects.containers(workload):
             declared |= objects.ports(each)
         for port in dig(service, "spec.ports", []):
-            target = port.get("targetPort", port["port"])
+            target, name = port.get("targetPort", port["port"]), port.get("name", port["port"])
             if target not in declared and target not in declared.values():
-                yield f"port {port.get('name', port['port'])} leads to {target}, {objects.label(workload)} declares {declared}"
+                yield f"port {name} leads to {target}, {objects.label(workload)} declares {declared}"
             elif port.get("name") in declared and declared.get(target, target) != declared[port["name"]]:
-                yield f"port {port['name']} leads to {target}, but the pods' {port['name']} port is {declared[port['name']]}"
+                yield f"port {name} leads to {target}, but the pods' {name} port is {declared[name]}"
 
 
 @invariant(
@@ -224,7 +224,7 @@ def client_service_routes(manifests: Manifests, service: Object) -> Iterator[str
     "policy-lets-peers-in", lambda manifests: manifests.of("NetworkPolicy"), "Allow the client and the cluster port."
 )
 def policy_lets_peers_in(manifests: Manifests, policy: Object) -> Iterator[str]:
-    """A NetworkPolicy over the servers lets clients and routes in: cut-off servers cannot see each other's heartbeat."""
+    """A NetworkPolicy over the servers lets clients and routes in: the FT heartbeat travels over the routes."""
     if "Ingress" not in dig(policy, "spec.policyTypes", ["Ingress"]):
         return
     for server in manifests.servers:

@@ -21,7 +21,7 @@ def servers(manifests: Manifests) -> list[Server]:
 
 @invariant("probes-off-streaming", servers, "Probe /healthz on the monitoring port.")
 def probes_off_streaming(_: Manifests, server: Server) -> Iterator[str]:
-    """No startup or liveness probe asks /streaming/*: these block while the store is recovered, and the pod is then killed."""
+    """No startup or liveness probe asks /streaming/*: these block while the store recovers, and the pod is killed."""
     for kind in ("startupProbe", "livenessProbe"):
         target = _target(server.container.get(kind))
         if "/streaming/" in target:
@@ -32,7 +32,7 @@ def probes_off_streaming(_: Manifests, server: Server) -> Iterator[str]:
     "standbys-ready", servers, "Probe /healthz or /streaming/serverz for readiness: both answer on a standby too."
 )
 def standbys_ready(_: Manifests, server: Server) -> Iterator[str]:
-    """Being a standby is no reason to be unready, and isFTActive cannot tell: it answers 204, a success, on a standby."""
+    """Being a standby is no reason to be unready, and isFTActive cannot tell: a standby answers 204, a success."""
     target = _target(server.container.get("readinessProbe"))
     if "isFTActive" in target:
         yield f"readinessProbe asks {target}"

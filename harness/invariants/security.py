@@ -1,4 +1,4 @@
-"""Invariants on rights: one user for all replicas, Pod Security Standard restricted, secrets by reference, small roles."""
+"""Invariants on rights: one user for all replicas, restricted pods, secrets by reference, small roles."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def shared_claim(manifests: Manifests, server: Server) -> Iterator[str]:
     """Every replica has the store directory on one and the same claim."""
     mount, volume = server.store_mount, server.store_volume
     if mount is None:
-        yield f"the store directory {server.store_directory} is on no volume: each replica has its own, gone with the pod"
+        yield f"the store directory {server.store_directory} is on no volume: each replica has its own"
     elif volume is None:
         yield f"the store is on {mount['name']}, which is no volume of the pod: {_template_note(server, mount['name'])}"
     elif not any(kind in volume for kind in _SHARED_KINDS):
@@ -105,7 +105,7 @@ def store_writable(_: Manifests, server: Server) -> Iterator[str]:
     "store-below-root", on_files, "Use a directory below the mount path, such as <mount>/store.", Severity.WARNING
 )
 def store_below_root(_: Manifests, server: Server) -> Iterator[str]:
-    """The store directory lies below the volume's root, where an export's own entries (lost+found) do not disturb it."""
+    """The store directory lies below the volume's root, where an export has entries of its own (lost+found)."""
     mount = server.store_mount
     if mount is not None and "subPath" not in mount and str(mount["mountPath"]).rstrip("/") == server.store_directory:
         yield f"the store directory {server.store_directory} is the volume's root"
@@ -138,7 +138,7 @@ def claim_class_field(_: Manifests, claim: Object) -> Iterator[str]:
 
 @invariant("claim-holds-a-slice", on_files, "Request at least as much as one slice of the store.", Severity.ADVICE)
 def claim_holds_a_slice(manifests: Manifests, server: Server) -> Iterator[str | Unseen]:
-    """The claim asks for more than one slice of the message store (back ends that enforce sizes stop the server else)."""
+    """The claim asks for at least one slice of the store (a back end that enforces sizes would stop the server)."""
     claim = manifests.get("PersistentVolumeClaim", server.claim) if server.claim else None
     if claim is None:
         if server.claim:

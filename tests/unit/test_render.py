@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyhelm3
 import pytest
 
 from harness import helm, objects, render
@@ -112,7 +113,7 @@ def test_a_refusal_carries_the_command_that_repeats_it(chart: Path) -> None:
         render.render(chart, {"size": 4}, namespace="ns", set=["a=b"])
     command = caught.value.request.command()
     assert command.startswith("scripts/tool helm template tiny ")
-    assert "--namespace ns" in command and "--set a=b" in command and "--kube-version" in command
+    assert all(each in command for each in ("--namespace ns", "--set a=b", "--kube-version"))
     assert command.endswith("--values - <<'EOF'\nsize: 4\nEOF")
 
 
@@ -228,3 +229,12 @@ def test_plain_scalars_are_read_as_helm_reads_them(chart: Path, text: str) -> No
         assert "Inf" in read or "inf" in read or read == ""  # JSON knows no infinity
     else:
         assert json.loads(read) == objects.values(f"k: {text}")
+
+
+@pytest.mark.parametrize("values", [{"size": "big"}, {"size": 4}, {"names": {"a": 1}}])
+def test_the_engine_refuses_in_the_words_of_helm(chart: Path, values: dict[str, Any]) -> None:
+    with pytest.raises(pyhelm3.errors.Error) as by_helm:
+        helm.run(helm.PinnedCommand().template_text("tiny", chart, values))
+    with pytest.raises(render.RenderError) as by_engine:
+        render.render(chart, values)
+    assert by_engine.value.message.strip() in by_helm.value.stderr.decode()

@@ -13,10 +13,14 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"strings"
 
+	"github.com/santhosh-tekuri/jsonschema/v6"
 	"helm.sh/helm/v4/pkg/action"
+	"helm.sh/helm/v4/pkg/chart"
 	"helm.sh/helm/v4/pkg/chart/common"
+	"helm.sh/helm/v4/pkg/chart/common/util"
 	"helm.sh/helm/v4/pkg/chart/loader"
 	valuesloader "helm.sh/helm/v4/pkg/chart/v2/loader"
 	releaser "helm.sh/helm/v4/pkg/release"
@@ -43,6 +47,7 @@ type answer struct {
 
 func main() {
 	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
+	debug.SetGCPercent(400) // a render leaves much garbage and keeps nothing
 	in := bufio.NewReader(os.Stdin)
 	out := json.NewEncoder(os.Stdout)
 	for {
@@ -95,6 +100,7 @@ func render(wanted request) (*release.Release, error) {
 	install.Replace = true
 	install.APIVersions = common.VersionSet(wanted.APIVersions)
 	install.IsUpgrade = wanted.IsUpgrade
+	install.SkipSchemaValidation = accepted(chart, values)
 	if wanted.KubeVersion != "" {
 		version, err := common.ParseKubeVersion(wanted.KubeVersion)
 		if err != nil {
@@ -107,6 +113,40 @@ func render(wanted request) (*release.Release, error) {
 		return nil, err
 	}
 	return asRelease(found)
+}
+
+// schemas keeps compiled schemas by their text: compiling a large one takes longer than the rest of a render.
+var schemas = map[string]*jsonschema.Schema{}
+
+// accepted says whether the chart's schema surely accepts the values, judged by the validator that Helm uses.
+// Anything else (a violation, a schema that needs Helm's loaders, subcharts) is left to Helm, with its own words.
+func accepted(loaded chart.Charter, values map[string]any) bool {
+	accessor, err := chart.NewAccessor(loaded)
+	if err != nil || accessor.Schema() == nil || len(accessor.Dependencies()) > 0 {
+		return false
+	}
+	schema, known := schemas[string(accessor.Schema())]
+	if !known {
+		if schema, err = compile(accessor.Schema()); err != nil {
+			return false
+		}
+		schemas[string(accessor.Schema())] = schema
+	}
+	all, err := util.CoalesceValues(loaded, values)
+	return err == nil && schema.Validate(all.AsMap()) == nil
+}
+
+func compile(text []byte) (*jsonschema.Schema, error) {
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		return nil, err
+	}
+	compiler := jsonschema.NewCompiler()
+	compiler.UseLoader(jsonschema.SchemeURLLoader{})
+	if err := compiler.AddResource("file:///values.schema.json", document); err != nil {
+		return nil, err
+	}
+	return compiler.Compile("file:///values.schema.json")
 }
 
 // merge reads the values as Helm reads a values file, then applies what --set would.
