@@ -59,12 +59,14 @@ class Group:
         name: str = "stan",
         namespace: str = "default",
     ) -> Self:
-        """Open the group through a kubeconfig (default: the user's own) and context; raises UserError if there is none."""
+        """Open the group through a kubeconfig (default: the user's own); raises UserError if there is none."""
         try:
             load: Any = config.new_client_from_config
             api = load(str(kubeconfig) if kubeconfig else None, context)
         except config.ConfigException as error:
-            raise UserError(f"no usable kubeconfig: {error}. Name one with --kubeconfig, or a context with --context.") from error
+            raise UserError(
+                f"no usable kubeconfig: {error}. Name one with --kubeconfig, or a context with --context."
+            ) from error
         return cls(api, name=name, namespace=namespace)
 
     def replicas(self) -> int:
@@ -91,7 +93,7 @@ class Group:
         return sorted(own, key=lambda pod: int(pod.metadata.name.rpartition("-")[2]))
 
     def monitor(self, pod: str, path: str, timeout: float = ENDPOINT_TIMEOUT) -> dict[str, Any] | None:
-        """The JSON of a monitoring endpoint such as "streaming/serverz"; None if it does not answer in time (seconds)."""
+        """The JSON of a monitoring endpoint such as "streaming/serverz"; None if it does not answer in time."""
         try:
             answer = self.core.connect_get_namespaced_pod_proxy_with_path(
                 f"{pod}:{MONITOR_PORT}", self.namespace, path, _request_timeout=timeout, _preload_content=False
@@ -153,7 +155,7 @@ class Group:
         while problem := self._problem_or_error():
             if time.monotonic() > deadline:
                 raise UserError(
-                    f"the group {self.name} in namespace {self.namespace} was not whole within {timeout:.0f} s: {problem}.\n"
+                    f"the group {self.namespace}/{self.name} was not whole within {timeout:.0f} s: {problem}.\n"
                     f"Look at: kubectl -n {self.namespace} get pods,pvc,events"
                 )
             time.sleep(0.3)

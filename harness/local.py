@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness import environments, objects, releases, system
-from harness.cluster import engine as engines
 from harness.cluster import content, images, kind, network, nodeimage
+from harness.cluster import engine as engines
 from harness.cluster.engine import Engine
 from harness.cluster.kind import Cluster
 from harness.errors import UserError
@@ -97,7 +97,9 @@ def _require_disk() -> None:
 
 def _wanted_images(environment: str) -> set[str]:
     rendered = [
-        obj for chart in ("efs-provisioner", "stan-ft") for obj in render(chart, environments.values(environment, chart))
+        obj
+        for chart in ("efs-provisioner", "stan-ft")
+        for obj in render(chart, environments.values(environment, chart))
     ]
     rendered += objects.parse((CLUSTER / "shared-storage.yaml").read_text())
     return set(_images_in(rendered))
@@ -174,7 +176,10 @@ def _ensure_charts(cluster: Cluster, environment: str, has_exporter: bool) -> Gr
     with step("charts/efs-provisioner"):
         values = environments.values(environment, "efs-provisioner")
         releases.ensure("efs-provisioner", "efs-provisioner", values, kubeconfig=kubeconfig)
-        claims = [obj["metadata"]["name"] for obj in objects.find_all(render("efs-provisioner", values), "PersistentVolumeClaim")]
+        claims = [
+            obj["metadata"]["name"]
+            for obj in objects.find_all(render("efs-provisioner", values), "PersistentVolumeClaim")
+        ]
         for claim in claims:
             cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Bound", "--timeout=90s", f"pvc/{claim}")
     with step("charts/stan-ft"):

@@ -36,8 +36,8 @@ def ensure(
     async def work() -> bool:
         current = await client.get_proceedable_revision(release, namespace=namespace)
         if current is not None:
-            history = [one async for one in _history(current)]
-            if history and history[0] == ("deployed", content_key):
+            newest = (await client._command.history(release, max_revisions=1, namespace=namespace))[0]
+            if (newest["status"], newest["description"]) == ("deployed", content_key):
                 return False
         await client.install_or_upgrade_release(
             release,
@@ -50,15 +50,18 @@ def ensure(
         )
         return True
 
-    async def _history(revision: Any) -> Any:
-        for one in await client._command.history(release, max_revisions=1, namespace=namespace):
-            yield one["status"], one["description"]
-
     try:
         return bool(helm.run(work()))
     except pyhelm3.errors.Error as error:
-        words = (error.stderr or b"").decode(errors="replace").strip() if isinstance(error.stderr, bytes) else str(error)
+        words = (
+            (error.stderr or b"").decode(errors="replace").strip() if isinstance(error.stderr, bytes) else str(error)
+        )
         raise UserError(f"helm could not install {chart} as {release}:\n{words}") from error
+
+
+def _words(error: Any) -> str:
+    text = error.stderr.decode(errors="replace") if isinstance(error.stderr, bytes) else error.stderr
+    return str(text or error).strip()
 
 
 def uninstall(release: str, *, kubeconfig: Path, namespace: str = "default", timeout: str = "2m") -> None:

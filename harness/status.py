@@ -42,5 +42,7 @@ def _claims(group: Group) -> list[str]:
             name = volume.persistent_volume_claim.claim_name
             claim = group.core.read_namespaced_persistent_volume_claim(name, group.namespace)
             modes = ", ".join(claim.status.access_modes or [])
-            lines.append(f"claim:      {name}, {claim.status.phase}, {modes}, StorageClass {claim.spec.storage_class_name}")
+            lines.append(
+                f"claim:      {name}, {claim.status.phase}, {modes}, StorageClass {claim.spec.storage_class_name}"
+            )
     return lines

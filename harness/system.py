@@ -10,7 +10,9 @@ from pathlib import Path
 
 from harness import shell
 from harness.errors import UserError
-from harness.progress import step
+from harness.progress import say, step
+
+INOTIFY = {"max_user_instances": 1024, "max_user_watches": 524288}
 
 
 def as_root(command: Sequence[str | Path]) -> list[str]:
@@ -66,6 +68,19 @@ def require_free_disk(directory: Path, wanted: int) -> None:
             f"{directory} has {free / 2**30:.1f} GiB free, and {wanted / 2**30:.0f} GiB are needed.\n"
             "Free some space there, or point STAN_FT_CACHE at a larger disk."
         )
+
+
+def ensure_inotify() -> None:
+    """Raise the kernel's inotify limits where they are too low for the nodes of a kind cluster.
+
+    Each node's systemd, kubelet and kube-proxy watch files; beyond the limit they fail with "too many open files"
+    (kind's known issues). Raises UserError without root rights.
+    """
+    for name, needed in INOTIFY.items():
+        limit = Path("/proc/sys/fs/inotify") / name
+        if int(limit.read_text()) < needed:
+            say(f"    raising the kernel limit fs.inotify.{name} to {needed} until the next boot")
+            shell.run(as_root(["sysctl", "-q", "-w", f"fs.inotify.{name}={needed}"]))
 
 
 def require_free_port(port: int, purpose: str, remedy: str) -> None:

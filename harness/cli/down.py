@@ -12,8 +12,8 @@ def main() -> int:
     """Take everything away that scripts/up made; what was built stays in the cache unless --cache is given."""
     parser = argparse.ArgumentParser(
         prog="scripts/down",
-        description="Takes away the local cluster with its volume, and stops the container engine if scripts/up started it. "
-        "An engine that ran before keeps running.",
+        description="Takes away the local cluster with its volume, and stops the container engine if scripts/up "
+        "started it. An engine that ran before keeps running.",
     )
     parser.add_argument("--cache", action="store_true", help="also remove what was built and downloaded")
     arguments = parser.parse_args()

@@ -20,7 +20,7 @@ def main() -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    os.execv(path, [str(path), *sys.argv[2:]])
+    os.execv(path, [str(path), *sys.argv[2:]])  # noqa: S606 (this process becomes the tool)
 
 
 if __name__ == "__main__":

@@ -30,8 +30,8 @@ def main() -> int:
         "--registry",
         default=os.environ.get("STAN_FT_REGISTRY", "auto"),
         metavar="auto|none|HOST",
-        help="auto: pull images if a container registry answers, else build them; none: build; HOST: pull from a mirror "
-        "(also STAN_FT_REGISTRY; default: %(default)s)",
+        help="auto: pull images if a container registry answers, else build them; none: build; HOST: pull from a "
+        "mirror (also STAN_FT_REGISTRY; default: %(default)s)",
     )
     arguments = parser.parse_args()
     started = time.monotonic()

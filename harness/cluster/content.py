@@ -39,7 +39,7 @@ def _flatten(part: str | bytes | Path) -> Iterable[bytes]:
 def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock beside path, so that two runs never build the same thing at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(f"{path}.lock", "w") as handle:
+    with Path(f"{path}.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 

@@ -172,7 +172,9 @@ def _start_own() -> Engine:
         engine = Engine(OWN_SOCKET)
         if not _wait(engine):
             words = shell.run(system.as_root(["tail", "-n", "15", log]), check=False).stdout
-            raise UserError(f"the container engine did not answer within {START_TIMEOUT:.0f} s. Its log ends with:\n{words}")
+            raise UserError(
+                f"the container engine did not answer within {START_TIMEOUT:.0f} s. Its log ends with:\n{words}"
+            )
     fine, words = engine.runs_privileged()
     if not fine:
         raise UserError(f"the container engine cannot start a privileged container on this machine:\n{words}")

@@ -1,4 +1,4 @@
-"""The images that the charts run on the local cluster: pulled where a registry answers, else built under the same names.
+"""The images that the charts run on the local cluster: pulled where a registry answers, else built under those names.
 
 Nothing here lists versions: the wanted names come from the rendered charts. What is built has the official image's
 shape (entry point, paths), so that the charts cannot tell the difference.
@@ -20,6 +20,7 @@ from harness.errors import UserError
 from harness.progress import step
 
 PULL_TIMEOUT = 600.0  # seconds for one image
+_TMP = "/tmp"  # noqa: S108 (a directory inside an image)
 # Words of an engine that could not reach a registry at all, as opposed to one that answered.
 _UNREACHABLE = re.compile(
     r"no such host|i/o timeout|connection refused|network is unreachable|no route to host|server misbehaving"
@@ -30,14 +31,14 @@ _UNREACHABLE = re.compile(
 
 def repository(image: str) -> str:
     """The part of an image's name before its tag and digest, without Docker Hub's own prefixes."""
-    name = image.split("@")[0]
+    name = image.split("@", maxsplit=1)[0]
     head, slash, tail = name.rpartition("/")
     return (head + slash + tail.split(":")[0]).removeprefix("docker.io/").removeprefix("library/")
 
 
 @dataclass(frozen=True)
 class Registry:
-    """Where images are pulled from: mirror is a host (with port and path) put before each name, "" for the names' own."""
+    """Where images are pulled from: mirror is a host (with port) put before each name, "" for the names' own."""
 
     engine: Engine
     mirror: str = ""
@@ -104,14 +105,12 @@ def _server(name: str) -> ImageSpec:
 
 def _box(name: str, *, tools: tuple[str, ...], entrypoint: tuple[str, ...] = ()) -> ImageSpec:
     files = {**_busybox(), **{f"/usr/local/bin/{tool}": toolchain.ensure(tool) for tool in tools}}
-    return ImageSpec(
-        name, files, _applets(), directories=("/tmp", "/etc"), entrypoint=entrypoint, command=("/bin/sh",)
-    )
+    return ImageSpec(name, files, _applets(), directories=(_TMP, "/etc"), entrypoint=entrypoint, command=("/bin/sh",))
 
 
 def _provisioner(name: str) -> ImageSpec:
     tool = "local-path-provisioner"
-    return ImageSpec(name, {f"/usr/bin/{tool}": toolchain.ensure(tool)}, entrypoint=(tool,), directories=("/tmp",))
+    return ImageSpec(name, {f"/usr/bin/{tool}": toolchain.ensure(tool)}, entrypoint=(tool,), directories=(_TMP,))
 
 
 # What can be built without a registry: repository -> recipe.

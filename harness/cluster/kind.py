@@ -88,7 +88,7 @@ class Cluster:
     def kubectl(
         self, *arguments: str | Path, stdin: str | None = None, check: bool = True, timeout: float | None = 120
     ) -> str:
-        """What kubectl prints on stdout; timeout in seconds. Raises shell.CommandError if it fails and check is True."""
+        """What kubectl prints on stdout; timeout in seconds. Raises shell.CommandError if it fails."""
         command = [toolchain.ensure("kubectl"), f"--kubeconfig={self.kubeconfig}", *arguments]
         return shell.output(command, stdin=stdin, check=check, timeout=timeout)
 
@@ -183,6 +183,7 @@ def ensure(engine: Engine, image: str) -> Cluster:
     """
     cluster = Cluster(engine)
     key = content.digest(CLUSTER / "kind.yaml", image, str(client_port()))
+    system.ensure_inotify()
     if cluster.nodes() and not cluster.is_complete(key):
         say("    the cluster was left unfinished or made from other files: making it anew")
         delete(engine)
@@ -236,7 +237,9 @@ def _write_kubeconfig(cluster: Cluster) -> None:
 
 def all_nodes(engine: Engine) -> list[str]:
     """The nodes of all kind clusters in the engine, this one's and others'."""
-    return engine.docker("ps", "--all", "--filter", "label=io.x-k8s.kind.cluster", "--format", "{{.Names}}").stdout.split()
+    return engine.docker(
+        "ps", "--all", "--filter", "label=io.x-k8s.kind.cluster", "--format", "{{.Names}}"
+    ).stdout.split()
 
 
 def delete(engine: Engine) -> None:

@@ -10,7 +10,9 @@ from harness.cluster.kind import Cluster, wait_for
 from harness.errors import UserError
 from harness.progress import say
 
-SLOW_LOOKUP = 2.0  # seconds; a healthy cluster DNS says "no such name" in milliseconds, a missing resolver takes 5 or more
+SLOW_LOOKUP = (
+    2.0  # seconds; a healthy cluster DNS says "no such name" in milliseconds, a missing resolver takes 5 or more
+)
 _PROBE = "dns-probe"
 
 
@@ -52,7 +54,8 @@ def ensure_dns(cluster: Cluster, image: str) -> None:
     """Make sure that names resolve in pods, and that unknown names are refused at once; image must have busybox.
 
     Where no resolver answers, each unknown name (and each search domain of a short one) would wait for seconds, and the
-    servers' routes would take a minute to form: then CoreDNS stops asking further. Raises UserError if names do not resolve.
+    servers' routes would take a minute to form: then CoreDNS stops asking further.
+    Raises UserError if names do not resolve.
     """
     for suffix, host_network in (("", False), ("-host", True)):
         cluster.kubectl("apply", "-f", "-", stdin=json.dumps(_pod(f"{_PROBE}{suffix}", image, host_network)))
@@ -74,7 +77,9 @@ def ensure_dns(cluster: Cluster, image: str) -> None:
             wait_for(
                 lambda: lookup(cluster, unknown)[1] < SLOW_LOOKUP,
                 90,
-                lambda: "unknown names still take seconds to be refused in pods: look at the ConfigMap kube-system/coredns",
+                lambda: (
+                    "unknown names still take seconds to be refused in pods: look at the ConfigMap kube-system/coredns"
+                ),
             )
         if not lookup(cluster, cluster.control_plane, host_network=True)[0]:
             raise UserError("host-network pods cannot resolve the control plane's name, so kube-proxy would fail.")

@@ -18,6 +18,7 @@ from harness.paths import CLUSTER
 from harness.progress import step
 
 SUITE = "bookworm"
+RECIPE = "1"  # raised when this file builds something else from the same sources
 NAME = "kindest/node"
 _SOURCE = CLUSTER / "node-image"
 _CNI = ("host-local", "loopback", "portmap", "ptp")
@@ -95,7 +96,7 @@ def _key() -> str:
         _SOURCE,
         SUITE,
         CLUSTER / "go" / "kind",
-        Path(__file__),
+        RECIPE,
         *(toolchain.ensure(binary).parent.name for binary in binaries),
     )
 
@@ -153,7 +154,9 @@ def _build(engine: Engine, image: str) -> None:
             write_archive(specs, context / "images.tar")
             pause = next(spec.name for spec in specs if "/pause" in spec.files)
             (context / "pause-image").write_text(pause)
-        shutil.copytree(toolchain.module_source("kind", "sigs.k8s.io/kind") / "images/base/files", context / "kind-files")
+        shutil.copytree(
+            toolchain.module_source("kind", "sigs.k8s.io/kind") / "images/base/files", context / "kind-files"
+        )
         for folder, binaries in (("bin", _NODE_BINARIES), ("cni", _CNI)):
             (context / folder).mkdir()
             for binary in binaries:
@@ -173,7 +176,9 @@ def _build(engine: Engine, image: str) -> None:
             try:
                 done = engine.docker("start", "--attach", container, check=False)
                 if done.returncode != 0:
-                    raise shell.CommandError(["cluster/node-image/build.sh"], done.returncode, done.stdout + done.stderr)
+                    raise shell.CommandError(
+                        ["cluster/node-image/build.sh"], done.returncode, done.stdout + done.stderr
+                    )
                 engine.docker(
                     "commit",
                     "--change", 'ENTRYPOINT ["/usr/local/bin/entrypoint", "/sbin/init"]',

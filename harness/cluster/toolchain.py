@@ -48,6 +48,7 @@ def _required(name: str, module: str) -> str:
 
 
 KUBERNETES_VERSION = _required("kubernetes", "k8s.io/kubernetes")
+_PROMETHEUS = "github.com/prometheus"
 _KUBE_VERSION = "k8s.io/component-base/version"
 
 MODULES = {
@@ -106,8 +107,12 @@ MODULES = {
         GoModule("local-path-provisioner", {"local-path-provisioner": "github.com/rancher/local-path-provisioner"}),
         GoModule(
             "prometheus",
-            {tool: f"github.com/prometheus/prometheus/cmd/{tool}" for tool in ("prometheus", "promtool")},
-            {"github.com/prometheus/common/version.Version": _required("prometheus", "github.com/prometheus/prometheus")},
+            {tool: f"{_PROMETHEUS}/prometheus/cmd/{tool}" for tool in ("prometheus", "promtool")},
+            {
+                "github.com/prometheus/common/version.Version": _required(
+                    "prometheus", "github.com/prometheus/prometheus"
+                )
+            },
             tags="remove_all_sd",  # static targets are enough here; each cloud's discovery would be compiled otherwise
         ),
         GoModule("directory-provisioner", {"directory-provisioner": "."}),
@@ -181,5 +186,5 @@ def _build(module: GoModule, binary: str, directory: Path) -> None:
         except shell.CommandError as error:
             raise UserError(
                 f"{binary} could not be built from cluster/go/{module.name}:\n{error.output.strip()[-2000:]}\n"
-                "Check that this machine reaches a Go module proxy (GOPROXY) and has free disk space, then run it again."
+                "Check that this machine reaches a Go module proxy (GOPROXY) and has free disk space, then try again."
             ) from error
