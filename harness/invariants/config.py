@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -129,12 +130,9 @@ def files_mounted(_: Manifests, server: Server) -> Iterator[str]:
             continue
         for file in value if isinstance(value, list) else [value]:
             if isinstance(plain(file), str):
-                full = str(plain(file))
-                full = full if full.startswith("/") else f"{base}/{full.removeprefix('./')}"
+                full = posixpath.normpath(posixpath.join(base, str(plain(file))))
                 if not any(full == mount or full.startswith(f"{mount}/") for mount in mounts):
                     yield f"{'.'.join((*path, key))} names {full}, which no volume provides"
-                elif not full.startswith("/"):
-                    yield f"{'.'.join((*path, key))} names {full}, not a full path"
 
 
 @invariant(
