@@ -6,6 +6,7 @@ Nothing outlives this process: each server is listed with a small watchdog that 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import http.client
 import json
 import os
@@ -96,7 +97,8 @@ def localised(
 ) -> str:
     """A configuration written for a pod, changed only in addresses and paths so that it runs on loopback.
 
-    routes are the cluster ports of the group in pod order (the n-th route goes to the n-th port); directory becomes
+    routes are the cluster ports of the group in pod order (the n-th route goes to the n-th port,
+    routes beyond them go); directory becomes
     the store; substitutions are texts replaced beforehand, such as the folder of certificates.
     Raises UserError if the text is no configuration, has fewer routes than ports need, or no store directory.
     """
@@ -126,9 +128,12 @@ def localised(
             f"the configuration has {len(urls)} routes for {len(routes)} servers: "
             "list each server under cluster.routes."
         )
-    # Routes beyond the group's size lead back to the server itself, which drops them.
-    for setting, port in zip(urls, [*routes, *[ports.cluster] * len(urls)], strict=False):
+    for setting, port in zip(urls, routes, strict=False):
         changes[setting] = f'"{_routed(configuration.unquoted(setting.value), port)}"'
+    # Routes beyond the group's size go, with the separator before them: the server refuses two equal ones.
+    for setting in urls[len(routes) :]:
+        before = len(text[: setting.start].rstrip(" \t\r\n,"))
+        changes[dataclasses.replace(setting, start=before)] = ""
     top = [] if named & {"host", "net", "listen"} else [f"host: {HOST}"]
     top += [] if named & {"port", "listen"} else [f"port: {ports.client}"]
     top += [] if named & {"http", "http_port", "monitor_port", "https", "https_port"} else [f"http: {monitor}"]
@@ -437,6 +442,8 @@ class Group:
             found = [server for server in self.servers if server is not other_than and server.is_active]
             if len(found) == 1:
                 return found[0]
+            if not any(server.alive for server in self.servers):
+                raise ServerError(f"every server has ended:\n{self.tails()}")
             if time.monotonic() > deadline:
                 raise ServerError(f"{len(found)} active servers after {timeout:g} s, 1 was expected:\n{self.tails()}")
             time.sleep(POLL)

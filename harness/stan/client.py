@@ -86,7 +86,7 @@ class Client:
         self._echoes: dict[bytes, asyncio.Future[None]] = {}
         self._pings_out = 0
         self._tasks: list[asyncio.Task[None]] = []
-        self._hopeless: asyncio.Future[None] | None = None
+        self._hopeless: asyncio.Future[Exception] | None = None
         self._targets: list[str] = []
         self._target = 0
 
@@ -141,8 +141,9 @@ class Client:
         if not options.discover:
             settings["reconnect_to_server_handler"] = self._next_server
         opening: asyncio.Future[None] = asyncio.ensure_future(self._core.connect(**settings))
+        both: set[asyncio.Future[Any]] = {opening, self._hopeless}
         await asyncio.wait(
-            {opening, self._hopeless},
+            both,
             timeout=max(deadline - time.monotonic(), 0),
             return_when=asyncio.FIRST_COMPLETED,
         )
@@ -151,7 +152,8 @@ class Client:
         opening.cancel()
         await asyncio.wait({opening})
         where = ", ".join(urlsplit(server).netloc.rpartition("@")[2] or server for server in servers)
-        raise ConnectError(f"no NATS connection to {where}: {self.last_error or 'no answer'}")
+        why = self._hopeless.result() if self._hopeless.done() else self.last_error or "no answer"
+        raise ConnectError(f"no NATS connection to {where}: {why}")
 
     def _next_server(
         self, servers: list[nats.aio.client.Server], _info: dict[str, Any]
@@ -166,12 +168,18 @@ class Client:
 
     _tries = 0
 
+    def learn(self, servers: Sequence[str]) -> None:
+        """Take these servers in turn from now on, as when pods came back under other addresses."""
+        with contextlib.suppress(nats.errors.ConnectionClosedError):
+            self._core.set_server_pool(list(servers))
+            self._targets = [urlsplit(server).netloc for server in servers]
+
     async def _on_error(self, error: Exception) -> None:
         if str(error):
             self.last_error = error
         told = any(words in str(error) for words in TOLD_AT_CONNECT)
         if told and self._hopeless is not None and not self._hopeless.done():
-            self._hopeless.set_result(None)
+            self._hopeless.set_result(error)
 
     async def _on_disconnect(self) -> None:
         """Forget what was not sent yet, so that it is not replayed; what waits for an answer is now unknown."""
@@ -184,7 +192,7 @@ class Client:
 
     async def _on_closed(self) -> None:
         """nats-py gives up for good when a server turns the client away, after a change of password for example."""
-        self._lose(f"connection closed: {self.last_error or 'by the server'}")
+        self._lose(f"connection closed: {self._core.last_error or 'by the server'}")
 
     async def _register(self, deadline: float) -> None:
         """Get a session from the active, again and again while there is none."""
@@ -331,6 +339,9 @@ class Client:
         except nats.errors.ConnectionClosedError as error:
             self._pending.pop(number, None)
             raise ConnectionLostError("the connection is closed") from error
+        except nats.errors.MaxPayloadError as error:
+            self._pending.pop(number, None)
+            raise RefusedError(f"{len(data)} bytes are too many: max_payload is {self._core.max_payload}") from error
         except BaseException:
             self._pending.pop(number, None)
             raise

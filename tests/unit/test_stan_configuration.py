@@ -85,7 +85,7 @@ def test_a_pods_configuration_gets_loopback_addresses_and_nothing_else_changes()
     ]
 
 
-def test_routes_keep_their_user_and_missing_ports_are_added() -> None:
+def test_routes_keep_their_user_those_beyond_the_group_go_and_missing_ports_are_added() -> None:
     text = (
         'cluster { listen: "0.0.0.0:6222", routes: ["nats-route://u:p@stan-0:6222", "nats-route://u:p@stan-1:6222"] }\n'
         "streaming { datastore: CERTS/x }"
@@ -95,7 +95,7 @@ def test_routes_keep_their_user_and_missing_ports_are_added() -> None:
     assert configuration.find(made, "http") == "127.0.0.1:1003"
     assert configuration.find(made, "cluster", "listen") == "127.0.0.1:1002"
     routes = [each.value for each in configuration.settings(made) if each.path == ("cluster", "routes", "[]")]
-    assert routes == ['"nats-route://u:p@127.0.0.1:1002"', '"nats-route://u:p@127.0.0.1:1002"']
+    assert routes == ['"nats-route://u:p@127.0.0.1:1002"']
 
 
 @pytest.mark.parametrize(
