@@ -1,4 +1,4 @@
-"""The invariants find the known defects of the reference recipe and of the official stan chart: these, and no others."""
+"""The invariants find the known defects of the recipe and of the official stan chart: these, and no others."""
 
 from __future__ import annotations
 
