@@ -28,12 +28,13 @@ fail() {
   exit 1
 }
 
-api() { kubectl ${CONTEXT:+--context="$CONTEXT"} --namespace="$NAMESPACE" --request-timeout=10s "$@"; }
+# Not --request-timeout: with it kubectl no longer takes the pod's own account.
+api() { timeout 10 kubectl ${CONTEXT:+--context="$CONTEXT"} --namespace="$NAMESPACE" "$@"; }
 
 # monitor POD ADDRESS PATH: what the server's monitor answers; nothing if it says nothing for 2 seconds.
 monitor() {
   if [ "$VIA" = proxy ]; then
-    kubectl ${CONTEXT:+--context="$CONTEXT"} --request-timeout=2s get --raw \
+    timeout 2 kubectl ${CONTEXT:+--context="$CONTEXT"} get --raw \
       "/api/v1/namespaces/$NAMESPACE/pods/$1:$MONITOR_PORT/proxy$3" 2>/dev/null || true
     return
   fi
@@ -144,7 +145,7 @@ meshed() {
   done
 }
 
-# restart POD UID WHY...: deletes this very pod, never its successor of the same name.
+# restart POD UID WHY...: deletes this very pod, never its successor of the same name. Fails if it cannot.
 restart() {
   pod=$1 uid=$2
   shift 2
@@ -153,7 +154,8 @@ restart() {
     api delete --raw "/api/v1/namespaces/$NAMESPACE/pods/$pod" -f - 2>&1); then
     restarted="$restarted $pod"
   else
-    say "$pod was not deleted, looking again: $(echo "$answer" | tail -n 1)"
+    reason="$pod was not deleted: $(echo "$answer" | tail -n 1)"
+    return 1
   fi
 }
 
@@ -175,7 +177,7 @@ condemned=''
 [ "$RESTART" = outdated ] ||
   condemned=$(api get "statefulset/$STATEFULSET" $names --ignore-not-found -o jsonpath='{.items[*].metadata.uid}')
 
-active='' restarted='' last_reason='' last_active='' takeovers=0
+active='' active='' restarted='' reason='' last_reason='' last_active='' takeovers=0
 while :; do
   look
   if [ -n "$active" ] && [ "$active" != "$last_active" ]; then
@@ -186,18 +188,18 @@ while :; do
   case $verdict in
     finished) break ;;
     restart*)
-      last_reason=''
       # shellcheck disable=SC2086 # the words are the arguments
-      restart ${verdict#restart }
+      if restart ${verdict#restart }; then
+        last_reason=''
+        continue
+      fi
       ;;
-    *)
-      reason=${verdict#wait }
-      [ "$reason" = "$last_reason" ] || say "waiting: $reason"
-      last_reason=$reason
-      [ $(($(now) - began)) -lt "$TIMEOUT" ] ||
-        fail "gave up after $TIMEOUT s: $reason. Restarted so far:${restarted:- none}. Nothing else was touched; mend this and run it again."
-      sleep 0.5
-      ;;
+    *) reason=${verdict#wait } ;;
   esac
+  [ "$reason" = "$last_reason" ] || say "waiting: $reason"
+  last_reason=$reason
+  [ $(($(now) - began)) -lt "$TIMEOUT" ] ||
+    fail "gave up after $TIMEOUT s: $reason. Restarted so far:${restarted:- none}. Nothing else was touched; mend this and run it again."
+  sleep 0.5
 done
 say "done in $(($(now) - began)) s: restarted${restarted:- none}; active is $active; takeovers: $takeovers; every server is Ready with all its routes"
