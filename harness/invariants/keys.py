@@ -67,7 +67,7 @@ NATS: Final = _table(
     "pid_file ports_file_dir no_auth_user system_account system default_js_domain",
     flag="debug trace trace_verbose logtime logtime_utc disable_sublist_cache no_sublist_cache syslog "
     "no_system_account "
-    "no_system no_sys_acc no_header_support",
+    "no_system no_sys_acc no_header_support allow_non_tls",
     number="port http_port monitor_port https_port logfile_size_limit log_size_limit prof_port max_control_line "
     "max_payload max_pending max_connections max_conn max_traced_msg_len max_subscriptions max_subs max_sub_tokens "
     "max_subscription_tokens ping_max connect_error_reports reconnect_error_reports",

@@ -200,6 +200,11 @@ class Server:
         return self.option("id", "cid", "cluster_id", default="test-cluster"), self.option("ft_group_name", "ft_group")
 
     @property
+    def embedded(self) -> bool:
+        """Whether the server runs NATS itself, rather than connecting to another NATS."""
+        return not self.option("ns", "nats_server", "nats_server_url")
+
+    @property
     def file_store(self) -> bool:
         """Whether the messages are kept in files (and so on a volume)."""
         return str(self.option("store", "store_type", "st", "storetype", default="memory")).lower() == "file"
@@ -306,9 +311,14 @@ class Manifests:
         ]
 
     def store_claims(self) -> list[Object]:
-        """The claims, among the objects, that hold a server's store."""
+        """The claims, among the objects, that hold a server's store (no server: that nothing here mounts itself)."""
         names = {server.claim for server in self.servers if server.claim}
-        return [claim for claim in self.of("PersistentVolumeClaim") if objects.name(claim) in names or not self.servers]
+        volumes = [each for workload in self.workloads for each in objects.volumes(workload).values()]
+        mounted = {dig(each, "persistentVolumeClaim.claimName") for each in volumes}
+        every = self.of("PersistentVolumeClaim")
+        if self.servers:
+            return [claim for claim in every if objects.name(claim) in names]
+        return [claim for claim in every if objects.name(claim) not in mounted]
 
 
 def repository(image: str) -> str:

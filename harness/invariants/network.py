@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness import objects
+from harness.invariants.conf import Variable
 from harness.invariants.config import readable
 from harness.invariants.model import (
     Container,
@@ -29,11 +30,7 @@ def stateful(manifests: Manifests) -> list[Server]:
 
 def meshed(manifests: Manifests) -> list[Server]:
     """The servers of StatefulSets that embed NATS (not those that connect to another NATS)."""
-    return [
-        server
-        for server in stateful(manifests)
-        if server.known and not server.option("ns", "nats_server", "nats_server_url") and server.replicas > 1
-    ]
+    return [server for server in stateful(manifests) if server.known and server.embedded and server.replicas > 1]
 
 
 def monitors(manifests: Manifests) -> list[Object]:
@@ -49,9 +46,13 @@ def services(manifests: Manifests) -> list[Object]:
 @invariant(
     "routes-complete", meshed, "List one route per replica: nats://<pod>.<service>.<namespace>.svc:<cluster port>."
 )
-def routes_complete(_: Manifests, server: Server) -> Iterator[str]:
+def routes_complete(_: Manifests, server: Server) -> Iterator[str | Unseen]:
     """Every server has a route to every replica: the FT heartbeat and the clients' messages travel over them."""
-    hosts = [host for host, _port in _routes(server)]
+    found, hidden = _routes(server)
+    if hidden:
+        yield Unseen(f"routes come from {', '.join(hidden)}, whose value is not among these objects")
+        return
+    hosts = [host for host, _port in found]
     governing = dig(server.workload, "spec.serviceName", "")
     for ordinal in range(server.replicas):
         pod = f"{server.name}-{ordinal}"
@@ -73,7 +74,7 @@ def routes_complete(_: Manifests, server: Server) -> Iterator[str]:
 )
 def routes_qualified(_: Manifests, server: Server) -> Iterator[str]:
     """Routes are full names: a short one walks the search domains, and a slow resolver then delays the mesh."""
-    short = [host for host, _port in _routes(server) if ".svc" not in host and host.startswith(f"{server.name}-")]
+    short = [host for host, _port in _routes(server)[0] if ".svc" not in host and host.startswith(f"{server.name}-")]
     if short:
         yield f"short route names: {', '.join(short)}"
 
@@ -82,7 +83,7 @@ def routes_qualified(_: Manifests, server: Server) -> Iterator[str]:
 def routes_on_cluster_port(_: Manifests, server: Server) -> Iterator[str]:
     """Routes lead to the port that the servers listen on for routes."""
     listening = server.port("cluster")
-    for host, port in _routes(server):
+    for host, port in _routes(server)[0]:
         if port != listening:
             yield f"the route to {host} goes to port {port}, the cluster block listens on {listening}"
 
@@ -143,7 +144,7 @@ def governing_ports(manifests: Manifests, server: Server) -> Iterator[str]:
     if service is None or not server.known:
         return
     listed = set(objects.ports(service).values())
-    for purpose in _PURPOSES:
+    for purpose in _PURPOSES if server.embedded else ("monitor",):
         port = server.port(purpose)
         if port is not None and port not in listed and (purpose != "cluster" or server.cluster):
             yield f"the Service {objects.name(service)} does not list the {purpose} port {port}"
@@ -153,8 +154,7 @@ def governing_ports(manifests: Manifests, server: Server) -> Iterator[str]:
 def ports_declared(_: Manifests, server: Server) -> Iterator[str]:
     """The container declares exactly the ports that its configuration opens."""
     declared = objects.ports(server.container)
-    embedded = not server.option("ns", "nats_server", "nats_server_url")
-    opened = {purpose: server.port(purpose) for purpose in _PURPOSES if embedded or purpose == "monitor"}
+    opened = {purpose: server.port(purpose) for purpose in _PURPOSES if server.embedded or purpose == "monitor"}
     for purpose, port in opened.items():
         if port is not None and port not in declared.values() and (purpose != "cluster" or server.cluster):
             yield f"the {purpose} port {port} is not declared"
@@ -294,13 +294,22 @@ def network_policy(manifests: Manifests, server: Server) -> Iterator[str]:
         yield "no NetworkPolicy selects these pods"
 
 
-def _routes(server: Server) -> list[tuple[str, int | None]]:
-    """Host and port of each route."""
-    found = server.cluster.get("routes", [])
-    listed = found if isinstance(found, list) else [found]
+def _routes(server: Server) -> tuple[list[tuple[str, int | None]], list[str]]:
+    """Host and port of each route, and the names of variables whose routes cannot be seen."""
+    block = server.cluster.get("routes", [])
+    listed = list(block if isinstance(block, list) else [block])
     words = Container(server.workload, server.container).arguments
     for at, word in enumerate(words):
         if word.lstrip("-").partition("=")[0] == "routes":
-            listed = [*listed, *(word.partition("=")[2] or words[at + 1]).split(",")]
-    parts = [urlsplit(str(route)) for route in listed]
-    return [(str(part.hostname or ""), part.port) for part in parts]
+            listed += (word.partition("=")[2] or words[at + 1]).split(",")
+    known = objects.env(server.container)
+    hidden: list[str] = []
+    found: list[tuple[str, int | None]] = []
+    for route in listed:
+        text = known.get(route.name) if isinstance(route, Variable) else str(route)
+        if isinstance(text, str):
+            part = urlsplit(text.strip("\"'"))
+            found.append((str(part.hostname or ""), part.port))
+        else:
+            hidden.append(f"${route.name}")
+    return found, hidden

@@ -22,6 +22,8 @@ from harness.objects import Object, dig
 
 # Pod Security Standards, profile restricted (kubernetes.io/docs/concepts/security/pod-security-standards).
 _VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
+# Text that is made of other variables only, in quotes or not.
+_REFERENCES = re.compile(r"[\"']|\$\(\w+\)")
 _SECRET_NAME = re.compile(r"(PASSWORD|PASSWD|TOKEN|SECRET|ENCRYPTION_KEY|DSN)$", re.IGNORECASE)
 
 
@@ -111,7 +113,7 @@ def secrets_by_reference(_: Manifests, server: Server) -> Iterator[str]:
 def no_secret_in_env(_: Manifests, container: Container) -> Iterator[str]:
     """No environment variable that sounds like a secret has its value written out."""
     for name, value in objects.env(container.spec).items():
-        if _SECRET_NAME.search(name) and isinstance(value, str) and value and not value.startswith("$("):
+        if _SECRET_NAME.search(name) and isinstance(value, str) and _REFERENCES.sub("", value):
             yield f"{name} is written out"
 
 

@@ -74,7 +74,7 @@ def no_claim_templates(_: Manifests, server: Server) -> Iterator[str]:
 @invariant("read-write-many", on_files, "Give the claim the access mode ReadWriteMany.")
 def read_write_many(manifests: Manifests, server: Server) -> Iterator[str | Unseen]:
     """The claim of the store can be mounted on several nodes at once."""
-    if server.claim is None:
+    if server.claim is None or server.replicas < 2:
         return
     claim = manifests.get("PersistentVolumeClaim", server.claim)
     if claim is None:

@@ -474,3 +474,31 @@ def test_every_invariant_says_its_rule_and_its_remedy() -> None:
     for each in invariants.invariants():
         assert each.sentence.endswith("."), each.name
         assert each.remedy.endswith("."), each.name
+
+
+def test_routes_may_come_from_the_environment() -> None:
+    items = good()
+    conf("nats://stan-1.stan.messaging.svc.cluster.local:6222", "$ROUTE_1")(items)
+    environment = objects.container(objects.find(items, "StatefulSet"), "stan")["env"]
+    environment.append({"name": "ROUTE_1", "value": '"nats://$(USER):$(PASS)@stan-1.stan.messaging.svc:6222"'})
+    (outcome,) = judge(items, only=["routes-complete"])
+    assert outcome.state is State.HOLDS
+    environment[-1] = {"name": "ROUTE_1", "valueFrom": {"secretKeyRef": {"name": "routes", "key": "1"}}}
+    (outcome,) = judge(items, only=["routes-complete"])
+    assert outcome.state is State.UNSEEN
+
+
+@pytest.mark.parametrize("value", ["$(OTHER)", '"$(USER_RAW)"', ""])
+def test_a_variable_made_of_references_is_no_secret_written_out(value: str) -> None:
+    items = good()
+    put(f"{STAN}.env.0", {"name": "ROUTE_PASSWORD", "value": value})(items)
+    (outcome,) = judge(items, only=["no-secret-in-env"])
+    assert outcome.state is State.HOLDS
+
+
+def test_a_single_server_may_have_a_claim_of_its_own() -> None:
+    items = good()
+    put("StatefulSet.spec.replicas", 1)(items)
+    put("PersistentVolumeClaim.spec.accessModes", ["ReadWriteOncePod"])(items)
+    (outcome,) = judge(items, only=["read-write-many"])
+    assert outcome.state is State.HOLDS
