@@ -9,6 +9,7 @@ STATEFULSET=${STATEFULSET:?the name of the StatefulSet}
 CONTAINER=${CONTAINER:-stan}
 MONITOR_PORT=${MONITOR_PORT:-8222}
 TIMEOUT=${TIMEOUT:-240}     # seconds until this gives up
+PAUSE=${PAUSE:-0.5}         # seconds between two looks
 RESTART=${RESTART:-outdated} # "outdated": pods of an older revision; "all": every pod that is there at the start
 VIA=${VIA:-direct}          # "direct": ask the pod's address; "proxy": ask through the API server
 CONTEXT=${CONTEXT:-}        # a context of the kubeconfig; empty for the current one or the pod's own account
@@ -200,6 +201,6 @@ while :; do
   last_reason=$reason
   [ $(($(now) - began)) -lt "$TIMEOUT" ] ||
     fail "gave up after $TIMEOUT s: $reason. Restarted so far:${restarted:- none}. Nothing else was touched; mend this and run it again."
-  sleep 0.5
+  sleep "$PAUSE"
 done
 say "done in $(($(now) - began)) s: restarted${restarted:- none}; active is $active; takeovers: $takeovers; every server is Ready with all its routes"
