@@ -35,7 +35,8 @@ class Plan:
 
     window is how many messages may wait for their acknowledgement. While nothing is acknowledged for stall seconds, or
     nobody answers, a publisher sends one new message every probe seconds. resend: what was not acknowledged is sent
-    again, as a new attempt. subscribers are durable ones that each see everything, queue_members share one queue.
+    again, as a new attempt. subscribers are durable ones that each see everything, queue_members share one queue;
+    from_first: they begin with the channel's first message, so the channel must be the run's own.
     """
 
     channel: str = "drill"
@@ -49,6 +50,7 @@ class Plan:
     ack_timeout: float = 2.0
     subscribers: int = 1
     queue_members: int = 0
+    from_first: bool = True
     ack_wait: int = 2
     max_in_flight: int = 2048
     hang_check: float = 1.0
@@ -194,7 +196,7 @@ class Subscriber(_Member):
         self.traffic.ledger.deliver(self.view, message.data, message.sequence, message.redelivered, message.received)
 
     async def open(self) -> None:
-        """Connect and subscribe from the first message of the channel on."""
+        """Connect and subscribe."""
         await super().open()
         await self._subscribe()
 
@@ -207,7 +209,7 @@ class Subscriber(_Member):
             self._take,
             queue=self.queue,
             durable=self.view.name,
-            start=Start.first(),
+            start=Start.first() if plan.from_first else Start.new(),
             ack_wait=plan.ack_wait,
             max_in_flight=plan.max_in_flight,
             wait=plan.connect_wait,
@@ -367,6 +369,14 @@ class Traffic:
     @staticmethod
     def _call(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, loop).result()
+
+    def learn(self, servers: Sequence[str]) -> None:
+        """From any thread: the servers are under these addresses from now on; those connected stay where they are."""
+        self.servers = list(servers)
+        if self._loop is not None:
+            for member in (*self.publishers, *self.subscribers):
+                if member.client is not None:
+                    self._loop.call_soon_threadsafe(member.client.learn, self.servers)
 
     def restart_subscriber(self, number: int = 0, *, crash: bool = False) -> None:
         """From ordinary code: end a subscriber's client and start it again (see Subscriber.restart)."""

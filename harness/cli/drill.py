@@ -1,0 +1,259 @@
+"""scripts/drill: plays faults on a live group and says how long it was away, and whether anything was lost."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from harness import drill, faults, report
+from harness.cluster import engine, kind
+from harness.drill import reach
+from harness.drill.run import PLAN, Settings
+from harness.errors import UserError
+from harness.faults import Fault, Need, Scene
+from harness.group import Group
+from harness.ledger import MINIMUM_RATE
+from harness.progress import say
+from harness.stan.options import NATS_PY_DEFAULTS, ConnectOptions
+
+MOST_RATE = 20000  # messages per second in all: a drill is no load test
+EPILOG = """examples:
+  scripts/drill --list
+  scripts/drill --fault kill=30 --fault delete=10 --yes --json drill.json --html drill.html
+  scripts/drill --context my-cluster --namespace messaging --name stan --fault delete --dry-run
+  scripts/drill --context my-cluster -n messaging --fault delete --nats nats://10.0.0.5:4222
+
+The drill publishes to a channel of its own and stops after the first run that fails. The channel stays, as the server
+cannot delete one, with the drill's messages until its limits drop them; subscriptions are deleted. Ctrl-C heals.
+
+exit codes: 0 every run passed, 1 a run failed or missed --max-outage or --goals, 2 the drill could not be made,
+130 interrupted (and healed)."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="scripts/drill",
+        description="Play faults on a live fault-tolerant group, made by these charts or not, under own traffic.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    where = made.add_argument_group("where")
+    where.add_argument("--context", help="kubeconfig context (default: the local cluster, if there is one)")
+    where.add_argument("--kubeconfig", type=Path, help="kubeconfig file (default: $KUBECONFIG or the user's own)")
+    where.add_argument("--namespace", "-n", default="default", help="namespace of the group (default: %(default)s)")
+    where.add_argument("--name", default="stan", help="name of the StatefulSet (default: %(default)s)")
+    where.add_argument("--cluster-id", default="test-cluster", help="NATS Streaming cluster id (default: %(default)s)")
+    where.add_argument("--nats", action="append", default=[], metavar="URL", help="address of a server (repeatable)")
+    where.add_argument(
+        "--reach",
+        choices=("auto", "direct", "forward"),
+        default="auto",
+        help="pod addresses, kubectl port-forward, or what works (default: %(default)s)",
+    )
+    where.add_argument("--user", help="NATS user; its password is read from $NATS_PASSWORD")
+    what = made.add_argument_group("what")
+    what.add_argument("--list", action="store_true", help="list the faults and end")
+    what.add_argument("--fault", action="append", default=[], metavar="NAME[=RUNS]", help="fault to play (repeatable)")
+    what.add_argument("--runs", type=int, default=1, help="runs of a fault that names none (default: %(default)s)")
+    what.add_argument(
+        "--debug-image", default="busybox:1.36", metavar="IMAGE", help="for the fault abort: has sh and kill"
+    )
+    what.add_argument("--dry-run", action="store_true", help="say what would be done, check that it could, and end")
+    what.add_argument("--yes", "-y", action="store_true", help="do not ask before the first fault")
+    how = made.add_argument_group("how to measure")
+    how.add_argument("--channel", default=PLAN.channel, help="channel of the traffic (default: %(default)s)")
+    how.add_argument(
+        "--rate", type=float, default=PLAN.rate, help="messages/s of each publisher (default: %(default)g)"
+    )
+    how.add_argument("--publishers", type=int, default=PLAN.publishers, help="publishers (default: %(default)s)")
+    how.add_argument("--size", type=int, default=PLAN.size, help="bytes of a message (default: %(default)s)")
+    how.add_argument(
+        "--minimum-rate",
+        type=float,
+        default=MINIMUM_RATE,
+        help="acknowledged messages/s before the fault below which a run proves nothing (default: %(default)g)",
+    )
+    how.add_argument(
+        "--usual-client", action="store_true", help="reconnect as nats-py does by itself (2 s), not every 50 ms"
+    )
+    judge = made.add_argument_group("verdict")
+    judge.add_argument("--max-outage", type=float, metavar="SECONDS", help="a longer outage fails the run")
+    judge.add_argument("--goals", action="store_true", help="the charts' own goals fail the drill too")
+    judge.add_argument("--keep-going", action="store_true", help="go on after a run that failed")
+    judge.add_argument("--label", default="", help="name of this drill in reports")
+    judge.add_argument("--json", type=Path, metavar="FILE", help="write everything there after every run")
+    judge.add_argument("--junit", type=Path, metavar="FILE", help="write a JUnit report")
+    judge.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page")
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the drill and return its exit code."""
+    options = parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    try:
+        return _run(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted; the fault is healed", file=sys.stderr)
+        return 130
+
+
+def _as_interrupt(_number: int, _frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.list:
+        for fault in faults.FAULTS.values():
+            print(f"{fault.name:18}  {fault.sentence}\n{'':18}  needs {fault.need.value}" + _goal(fault))
+        return 0
+    _check(options)
+    chosen = [(faults.find(name), runs) for name, runs in drill.wanted(options.fault, options.runs)]
+    scene = _scene(options)
+    for fault, _ in chosen:
+        fault.check(scene)
+    _allowed(scene, [fault for fault, _ in chosen])
+    _tell(scene, chosen, options)
+    if problem := scene.group.problem():
+        raise UserError(f"the group is not whole before the drill: {problem}. Mend that first.")
+    if options.dry_run:
+        say("dry run: nothing was done")
+        return 0
+    _confirm(options)
+    way = reach.choose(scene.group, options.nats, scene.kubeconfig, scene.context, way=options.reach)
+    say(f"==> clients reach the servers by {way.description}")
+    try:
+        data = drill.drill(
+            chosen,
+            scene,
+            way,
+            _settings(options),
+            label=options.label,
+            keep_going=options.keep_going,
+            keep=lambda data: _write(options.json, json.dumps(data)),
+        )
+    finally:
+        way.close()
+    _write(options.json, json.dumps(data))
+    bounds = report.Bounds(options.max_outage, goals=options.goals)
+    if options.junit:
+        _write(options.junit, report.junit([data], bounds))
+    if options.html:
+        _write(options.html, report.page([data]))
+    print(report.text([data]))
+    failures = report.failures(data, bounds)
+    for failure in failures:
+        print(f"failed: {failure}")
+    print("verdict: " + ("failed" if failures else "passed"))
+    return 1 if failures else 0
+
+
+def _goal(fault: Fault) -> str:
+    return f"; goal: {fault.goal}" if str(fault.goal) else ""
+
+
+def _check(options: argparse.Namespace) -> None:
+    if not options.fault:
+        raise UserError("no fault chosen: name one with --fault, such as --fault delete; scripts/drill --list has all.")
+    if options.publishers < 1 or options.rate <= 0 or options.rate * options.publishers > MOST_RATE:
+        raise UserError(f"--rate x --publishers must be from 1 to {MOST_RATE} messages per second.")
+    if options.rate * options.publishers < options.minimum_rate:
+        raise UserError(
+            f"--rate x --publishers is {options.rate * options.publishers:g} messages per second, less than "
+            f"--minimum-rate {options.minimum_rate:g}: every run would be void."
+        )
+    if not 64 <= options.size <= 1_000_000:
+        raise UserError("--size must be from 64 to 1000000 bytes.")
+
+
+def _scene(options: argparse.Namespace) -> Scene:
+    """The group, and the nodes if it runs on the local cluster."""
+    found = engine.find()
+    local = kind.Cluster(found) if found is not None else None
+    if local is not None and not local.kubeconfig.exists():
+        local = None
+    kubeconfig = options.kubeconfig
+    if kubeconfig is None and local is not None and options.context in (None, local.context):
+        if options.context is None and "KUBECONFIG" in os.environ:
+            local = None
+        else:
+            kubeconfig = local.kubeconfig
+    elif local is not None and (kubeconfig is None or kubeconfig.resolve() != local.kubeconfig.resolve()):
+        local = None
+    group = Group.connect(
+        kubeconfig=kubeconfig, context=options.context, name=options.name, namespace=options.namespace
+    )
+    return Scene(group, local, kubeconfig, options.context, options.debug_image)
+
+
+def _allowed(scene: Scene, chosen: list[Fault]) -> None:
+    """Raise UserError if this user's rights do not suffice."""
+    needed = {("list", "pods", "", ""), ("get", "statefulsets", "apps", "")}
+    needed |= {("delete", "pods", "", "") for fault in chosen if fault.name.startswith("delete")}
+    needed |= {("create", "pods", "", "eviction") for fault in chosen if fault.name == "drain"}
+    needed |= {("patch", "pods", "", "ephemeralcontainers") for fault in chosen if fault.need is Need.DEBUG}
+    needed |= {("patch", "statefulsets", "apps", "") for fault in chosen if fault.name == "roll"}
+    needed |= {("patch", "statefulsets", "apps", "scale") for fault in chosen if fault.name == "scale"}
+    missing = [
+        f"{verb} {resource}{'/' if sub else ''}{sub}"
+        for verb, resource, group, sub in sorted(needed)
+        if not scene.allowed(verb, resource, group, sub)
+    ]
+    if missing:
+        raise UserError(
+            f"this user may not {', '.join(missing)} in namespace {scene.group.namespace}: ask for that right."
+        )
+
+
+def _tell(scene: Scene, chosen: list[tuple[Fault, int]], options: argparse.Namespace) -> None:
+    group = scene.group
+    place = scene.context or (f"the local cluster {scene.cluster.name}" if scene.cluster else "the current context")
+    say(f"==> drill on StatefulSet {group.name} in namespace {group.namespace} of {place}")
+    for server in group.servers():
+        say(f"    {server.pod}: {server.state or 'no answer'} on {server.node}")
+    total = options.rate * options.publishers
+    say(f"    traffic: {total:g} messages/s of {options.size} bytes to {options.channel}")
+    for fault, runs in chosen:
+        say(f"    {runs} x {fault.name}: {fault.sentence}")
+
+
+def _confirm(options: argparse.Namespace) -> None:
+    if options.yes:
+        return
+    if not sys.stdin.isatty():
+        raise UserError("this breaks a live group on purpose: give --yes where nobody can be asked.")
+    answer = input(f"This breaks a live group on purpose. Type its namespace ({options.namespace}) to go on: ")
+    if answer.strip() != options.namespace:
+        raise UserError("not confirmed: nothing was done.")
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    plan = dataclasses.replace(
+        PLAN, channel=options.channel, rate=options.rate, publishers=options.publishers, size=options.size
+    )
+    manners = NATS_PY_DEFAULTS if options.usual_client else ConnectOptions()
+    if options.user:
+        manners = dataclasses.replace(manners, user=options.user, password=os.environ.get("NATS_PASSWORD", ""))
+    return Settings(plan, manners, options.cluster_id, options.minimum_rate)
+
+
+def _write(path: Path | None, text: str) -> None:
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".new")
+        temporary.write_text(text)
+        temporary.replace(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

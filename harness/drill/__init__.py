@@ -1,0 +1,97 @@
+"""A failover drill against any cluster: chosen faults, each played so many times, with everything they showed as data.
+
+The data is one dictionary: what harness.report draws, and what scripts/drill keeps as JSON.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from harness.drill import environment
+from harness.drill.reach import Reach
+from harness.drill.run import Settings, play, refresh
+from harness.errors import UserError
+from harness.faults import Fault, Scene
+from harness.progress import say
+
+FORMAT = 1
+MOST_RUNS = 500  # of one fault in one drill
+
+
+def drill(
+    faults: Sequence[tuple[Fault, int]],
+    scene: Scene,
+    reach: Reach,
+    settings: Settings,
+    *,
+    label: str = "",
+    keep_going: bool = False,
+    keep: Callable[[dict[str, Any]], None] | None = None,
+) -> dict[str, Any]:
+    """Play each fault so many times and give everything that was seen.
+
+    keep is called with the data after every run, so that an interrupted drill leaves what it has. Ends after the first
+    run that fails, unless keep_going. Raises UserError if a fault cannot be played or the group does not get whole.
+    """
+    for fault, _ in faults:
+        fault.check(scene)
+    data: dict[str, Any] = {
+        "format": FORMAT,
+        "label": label or f"{scene.group.namespace}/{scene.group.name}",
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "environment": {**environment.describe(scene), "clients reach the servers by": reach.description},
+        "traffic": {**asdict(settings.plan), "minimum_rate": settings.minimum_rate},
+        "client": {
+            "reconnect_wait": settings.options.reconnect_wait,
+            "connect_timeout": settings.options.connect_timeout,
+            "follows announced addresses": settings.options.discover,
+        },
+        "series": [],
+    }
+    for fault, runs in faults:
+        series: dict[str, Any] = {
+            "fault": fault.name,
+            "sentence": fault.sentence,
+            "goal": asdict(fault.goal),
+            "takeovers": list(fault.takeovers),
+            "sum_gaps": fault.name == "roll",
+            "runs": [],
+        }
+        data["series"].append(series)
+        for number in range(1, runs + 1):
+            run = play(fault, scene, reach, settings, number)
+            series["runs"].append(run)
+            say(line(fault, run, runs))
+            if keep is not None:
+                keep(data)
+            if run["problems"] and not keep_going:
+                return data
+            if (fault, runs) != faults[-1] or number < runs:
+                refresh(scene, settings.whole_within)
+    return data
+
+
+def line(fault: Fault, run: dict[str, Any], runs: int) -> str:
+    """One run in one line."""
+    outcome = (
+        "; ".join(run["problems"]) if run["problems"] else f"{run['verdict']['acknowledged']} acknowledged, lost 0"
+    )
+    return (
+        f"    {fault.name} {run['number']}/{runs}: {run['outage']:.2f} s without acknowledgement, "
+        f"{run['takeovers']} takeover{'' if run['takeovers'] == 1 else 's'}, load {run['load']:.1f}: {outcome}"
+    )
+
+
+def wanted(words: Sequence[str], runs: int) -> list[tuple[str, int]]:
+    """Fault names with their numbers of runs from words such as "kill" or "kill=30"; raises UserError."""
+    found = []
+    for word in words:
+        name, _, text = word.partition("=")
+        count = runs if not text else int(text) if text.isdigit() else 0
+        if not 0 < count <= MOST_RUNS:
+            raise UserError(f"--fault {word}: the number of runs must be from 1 to {MOST_RUNS}, such as {name}=10.")
+        found.append((name, count))
+    return found

@@ -1,0 +1,60 @@
+"""Figures over the runs of one fault, and whether they keep its goal."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Seconds of outage over n runs; p99 is the nearest rank, so below 100 runs it is the longest of all."""
+
+    n: int
+    shortest: float
+    median: float
+    p99: float
+    longest: float
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that at least this share of the values does not exceed (nearest rank); raises ValueError if empty."""
+    if not values:
+        raise ValueError("no values")
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def figures(values: Sequence[float]) -> Figures | None:
+    """The figures of some outages in seconds, None for none."""
+    if not values:
+        return None
+    return Figures(len(values), min(values), statistics.median(values), percentile(values, 0.99), max(values))
+
+
+def counted(series: dict[str, Any]) -> list[dict[str, Any]]:
+    """The runs of a series that count: those with enough traffic before the fault."""
+    return [run for run in series["runs"] if not run["verdict"]["void"]]
+
+
+def outages(series: dict[str, Any]) -> list[float]:
+    """The outage of each run that counts, in seconds; for a fault with several takeovers the sum of its gaps."""
+    key = "total_gap" if series.get("sum_gaps") else "outage"
+    return [run[key] for run in counted(series)]
+
+
+def missed(series: dict[str, Any]) -> list[str]:
+    """Which parts of the goal the series does not keep, in words; empty if it keeps it or has none."""
+    found = figures(outages(series))
+    goal = series.get("goal") or {}
+    if found is None:
+        return []
+    values = {"median": found.median, "p99": found.p99, "worst": found.longest}
+    return [
+        f"{name} {values[name]:.2f} s is above {bound:g} s"
+        for name, bound in goal.items()
+        if bound is not None and values[name] > bound
+    ]
