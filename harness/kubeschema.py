@@ -227,6 +227,8 @@ def _definitions(version: str) -> dict[str, Any]:
             if field in properties:
                 known = properties[field]
                 properties[field] = {"allOf": [known, demand]}
+    # Up to 1.30 the schema wrongly demands onPodConditions; the API server does not (kubernetes/kubernetes#120204).
+    definitions.get("io.k8s.api.batch.v1.PodFailurePolicyRule", {})["required"] = ["action"]
     definitions["io.k8s.apimachinery.pkg.api.resource.Quantity"] = {
         "oneOf": [{"type": "string", "pattern": _QUANTITY}, {"type": "number"}]
     }

@@ -48,7 +48,7 @@ prometheus.io/path: /metrics
 {{- define "stan-ft.metrics.metadata" -}}
 {{ include "stan-ft.metadata" (dict "context" .context "name" (printf "%s%s" (include "stan-ft.fullname" .context) .suffix) "labels" .section.labels "annotations" .section.annotations) }}
 {{- with .section.namespace }}
-namespace: {{ . }}
+namespace: {{ . | quote }}
 {{- end }}
 {{- end -}}
 
@@ -99,7 +99,7 @@ namespace: {{ . }}
 {{- define "stan-ft.alerts.words" -}}
 {{- $limits := .Values.store.limits -}}
 name: {{ include "stan-ft.fullname" . }}
-namespace: {{ .Release.Namespace }}
+namespace: {{ .Release.Namespace | quote }}
 servers: {{ printf "namespace=\"%s\", pod=~\"%s-[0-9]+\"" .Release.Namespace (include "stan-ft.fullname" .) | squote }}
 container: stan
 replicas: {{ int64 .Values.replicas | quote }}
