@@ -85,16 +85,16 @@ class Registry:
 
 
 def _busybox() -> dict[str, Path]:
-    root = nodeimage.debian_root()
-
-    def extract(directory: Path) -> None:
-        shell.run(["tar", "-C", directory, "--strip-components=3", "-xf", root, "./usr/bin/busybox"])
-
-    return {"/bin/busybox": content.built("images", "busybox", root.parent.name, extract) / "busybox"}
+    # Debian's static build cannot look up names; the dynamic one with its libraries can.
+    return nodeimage.closure("busybox", "/bin/busybox")
 
 
 def _applets() -> dict[str, str]:
-    names = shell.output([_busybox()["/bin/busybox"], "--list"]).splitlines()
+    files = _busybox()
+    loader = next(file for path, file in files.items() if "/ld-linux" in path)
+    libraries = next(file.parent for path, file in files.items() if path.endswith("/libc.so.6"))
+    # With its own loader and libraries, as this machine's may be another distribution's.
+    names = shell.output([loader, "--library-path", libraries, files["/bin/busybox"], "--list"]).splitlines()
     return {f"/bin/{name}": "busybox" for name in names if name != "busybox"}
 
 

@@ -62,32 +62,29 @@ def _bootstrap(directory: Path) -> None:
         shell.run(system.as_root(["chmod", "0644", target]))
 
 
-def iptables_files() -> dict[str, Path]:
-    """The files of Debian's iptables with all that they need, as path in an image -> file in the cache."""
+def closure(name: str, *patterns: str) -> dict[str, Path]:
+    """Programs and plug-ins of the Debian root with all the libraries they need: path in an image -> file in the cache.
+
+    name is what they are kept under; patterns are paths in the root, with * where many are meant.
+    """
     root = debian_root()
-    script = _SOURCE / "iptables-files.sh"
-    directory = content.built(
-        "node-image",
-        "iptables",
-        content.digest(script, root.parent.name),
-        lambda target: _extract_iptables(root, script, target),
-    )
-    return {f"/{file.relative_to(directory)}": file for file in directory.rglob("*") if file.is_file()}
+    script = CLUSTER / "node-image" / "closure.sh"
 
-
-def _extract_iptables(root: Path, script: Path, target: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        shell.run(system.as_root(["tar", "-C", scratch, "-xf", root, "--exclude=./dev/*"]))
-        wanted = shell.output(system.as_root(["chroot", scratch, "bash", "-s"]), stdin=script.read_text()).splitlines()
-        for path in wanted:
-            source = Path(scratch + path)
-            # Links become copies: names matter to the loader, sharing does not.
-            resolved = Path(scratch + shell.output(system.as_root(["chroot", scratch, "readlink", "-f", path])))
-            if not source.is_dir():
+    def extract(target: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+            shell.run(system.as_root(["tar", "-C", scratch, "-xf", root, "--exclude=./dev/*"]))
+            bash = system.as_root(["chroot", scratch, "bash", "-s", "--", *patterns])
+            for path in shell.output(bash, stdin=script.read_text()).splitlines():
+                # Links become copies: names matter to the loader, sharing does not.
+                resolved = shell.output(system.as_root(["chroot", scratch, "readlink", "-f", path]))
                 copy = target / path.lstrip("/")
                 copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(resolved, copy)
-        shell.run(system.as_root(["find", scratch, "-mindepth", "1", "-delete"]))
+                shutil.copy(Path(scratch + resolved), copy)
+            shell.run(system.as_root(["find", scratch, "-mindepth", "1", "-delete"]))
+
+    key = content.digest(script, root.parent.name, *patterns)
+    directory = content.built("node-image", name, key, extract)
+    return {f"/{file.relative_to(directory)}": file for file in directory.rglob("*") if file.is_file()}
 
 
 def _key() -> str:
@@ -111,15 +108,15 @@ def _kubernetes_images() -> dict[str, str]:
 
 def _specs() -> list[ImageSpec]:
     names = _kubernetes_images()
-    iptables = iptables_files()
+    iptables = closure(
+        "iptables", "/usr/sbin/xtables-nft-multi", "/usr/sbin/nft", "/usr/lib/x86_64-linux-gnu/xtables/*.so"
+    )
     links = {
         f"/usr/sbin/{command}": "xtables-nft-multi"
         for command in (
             f"{family}{suffix}" for family in ("iptables", "ip6tables") for suffix in ("", "-save", "-restore")
         )
     }
-    # Libraries are stored under /usr/lib; the loader's own path is fixed in every program.
-    links |= {"/lib": "usr/lib", "/lib64": "usr/lib64"} if not any(p.startswith("/lib") for p in iptables) else {}
 
     def simple(image: str, binary: str) -> ImageSpec:
         return ImageSpec(names[image], {f"/usr/local/bin/{binary}": toolchain.ensure(binary)})
