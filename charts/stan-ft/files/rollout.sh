@@ -40,8 +40,8 @@ monitor() {
     return
   fi
   case $2 in
-    *:*) wget -q -T 2 -O - "http://[$2]:$MONITOR_PORT$3" 2>/dev/null || true ;;
-    *) wget -q -T 2 -O - "http://$2:$MONITOR_PORT$3" 2>/dev/null || true ;;
+    *:*) timeout 2 wget -q -O - "http://[$2]:$MONITOR_PORT$3" 2>/dev/null || true ;;
+    *) timeout 2 wget -q -O - "http://$2:$MONITOR_PORT$3" 2>/dev/null || true ;;
   esac
 }
 

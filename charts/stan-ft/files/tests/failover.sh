@@ -13,7 +13,7 @@ TIMEOUT=${TIMEOUT:-30} # seconds
 active() {
   ordinal=0
   while [ "$ordinal" -lt "$REPLICAS" ]; do
-    if wget -q -T 1 -O - "http://$NAME-$ordinal.$DOMAIN:$MONITOR_PORT/streaming/serverz" 2>/dev/null | grep -q '"FT_ACTIVE"'; then
+    if timeout 1 wget -q -O - "http://$NAME-$ordinal.$DOMAIN:$MONITOR_PORT/streaming/serverz" 2>/dev/null | grep -q '"FT_ACTIVE"'; then
       echo "$NAME-$ordinal"
       return
     fi

@@ -9,7 +9,7 @@ MONITOR_PORT=${MONITOR_PORT:-8222}
 ROUTES=${ROUTES:?routes that each server must have}
 TIMEOUT=${TIMEOUT:-60} # seconds
 
-ask() { wget -q -T 3 -O - "http://$NAME-$1.$DOMAIN:$MONITOR_PORT$2" 2>/dev/null || true; }
+ask() { timeout 3 wget -q -O - "http://$NAME-$1.$DOMAIN:$MONITOR_PORT$2" 2>/dev/null || true; }
 
 # look: leaves the problem in $problem, or nothing if all is well.
 look() {
