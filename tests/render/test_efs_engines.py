@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -20,21 +21,31 @@ STATIC = {
     ],
 }
 ENGINES = {"efs-provisioner": LEGACY, "nfs-subdir": NFS, "efs-csi": CSI, "existing": KIND, "existing, static": STATIC}
-CONTROLLER = {
-    ("ServiceAccount", "efs-provisioner"),
-    ("ClusterRole", "efs-provisioner-runner"),
-    ("ClusterRoleBinding", "run-efs-provisioner"),
-    ("Role", "leader-locking-efs-provisioner"),
-    ("RoleBinding", "leader-locking-efs-provisioner"),
-    ("ConfigMap", "efs-provisioner"),
-    ("Deployment", "efs-provisioner"),
-    ("PersistentVolume", "efs-provisioner-root"),
-    ("PersistentVolumeClaim", "efs-provisioner-root"),
-}
+
+
+def own_volume(place: str) -> str:
+    """The name of the controller's own volume and claim: another file system, another name."""
+    return f"efs-provisioner-root-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
+
+
+def controller(place: str) -> set[tuple[str, str]]:
+    return {
+        ("ServiceAccount", "efs-provisioner"),
+        ("ClusterRole", "efs-provisioner-runner"),
+        ("ClusterRoleBinding", "run-efs-provisioner"),
+        ("Role", "leader-locking-efs-provisioner"),
+        ("RoleBinding", "leader-locking-efs-provisioner"),
+        ("ConfigMap", "efs-provisioner"),
+        ("Deployment", "efs-provisioner"),
+        ("PersistentVolume", own_volume(place)),
+        ("PersistentVolumeClaim", own_volume(place)),
+    }
+
+
 CONSUMED = {("StorageClass", "aws-efs"), ("PersistentVolumeClaim", "efs")}
 INVENTORY = {
-    "efs-provisioner": CONSUMED | CONTROLLER,
-    "nfs-subdir": CONSUMED | CONTROLLER,
+    "efs-provisioner": CONSUMED | controller("fs-c22a24bb.efs.us-east-2.amazonaws.com:/"),
+    "nfs-subdir": CONSUMED | controller("nfs.example.com:/srv/stan"),
     "efs-csi": CONSUMED,
     "existing": CONSUMED,
     "existing, static": CONSUMED | {("PersistentVolume", "default-efs-provisioner-efs")},
@@ -233,6 +244,14 @@ def test_a_changed_setting_rolls_the_controller() -> None:
     assert checksum(LEGACY) == checksum(layered(LEGACY, {"controller": {"replicas": 2}}))
 
 
+def test_another_file_system_gives_the_controller_another_volume_because_a_volume_cannot_move() -> None:
+    def names(region: str) -> set[str]:
+        made = render("efs-provisioner", layered(LEGACY, {"fileSystem": {"region": region}}))
+        return {objects.name(objects.find(made, "PersistentVolume"))}
+
+    assert names("us-east-1").isdisjoint(names("us-east-2"))
+
+
 def test_the_class_can_be_left_to_somebody_else() -> None:
     made = render("efs-provisioner", layered(KIND, {"storageClass": {"create": False, "name": "shared"}}))
     assert objects.inventory(made) == {("PersistentVolumeClaim", "efs")}
@@ -257,7 +276,7 @@ def test_names_in_the_clusters_scope_hold_the_release_name() -> None:
     assert cluster_wide == {
         "team-b-efs-provisioner-runner",
         "run-team-b-efs-provisioner",
-        "team-b-efs-provisioner-root",
+        own_volume("fs-c22a24bb.efs.us-east-2.amazonaws.com:/").replace("efs-provisioner", "team-b-efs-provisioner", 1),
     }
 
 

@@ -25,10 +25,9 @@ def test_every_object_of_the_recipe_is_there_under_its_kind_and_name(item: objec
 
 def test_beyond_the_recipe_there_is_only_the_controllers_own_volume_and_claim() -> None:
     added = objects.inventory(CHART) - objects.inventory(RECIPE)
-    assert added == {
-        ("PersistentVolume", "efs-provisioner-root"),
-        ("PersistentVolumeClaim", "efs-provisioner-root"),
-    }
+    (name,) = {name for _, name in added}
+    assert name.startswith("efs-provisioner-root-")
+    assert added == {("PersistentVolume", name), ("PersistentVolumeClaim", name)}
 
 
 def test_no_object_uses_an_api_version_that_is_gone() -> None:
@@ -58,7 +57,7 @@ def test_the_controllers_own_volume_is_the_recipes_nfs_root() -> None:
     wanted = objects.volumes(objects.find(RECIPE, "Deployment"))["pv-volume"]["nfs"]
     assert objects.find(CHART, "PersistentVolume")["spec"]["nfs"] == wanted
     claim = objects.volumes(objects.find(CHART, "Deployment"))["pv-volume"]["persistentVolumeClaim"]["claimName"]
-    assert objects.find(CHART, "PersistentVolumeClaim", claim)["spec"]["volumeName"] == "efs-provisioner-root"
+    assert objects.find(CHART, "PersistentVolumeClaim", claim)["spec"]["volumeName"] == claim
 
 
 def test_own_volume_inline_gives_the_recipes_pod_volume_to_the_letter() -> None:

@@ -41,9 +41,10 @@
 {{- .Values.provisionerName | replace "/" "-" -}}
 {{- end -}}
 
-{{- /* The controller's own volume and claim. */ -}}
+{{- /* The controller's own volume and claim; neither can change its place, so another file system makes another name. */ -}}
 {{- define "efs-provisioner.ownVolumeName" -}}
-{{- printf "%s-root" (include "efs-provisioner.fullname" .) -}}
+{{- $place := printf "%s:%s" (include "efs-provisioner.nfsServer" .) (include "efs-provisioner.nfsPath" .) -}}
+{{- printf "%s-root-%s" (include "efs-provisioner.fullname" .) (sha256sum $place | trunc 8) -}}
 {{- end -}}
 
 {{- /* The static volume of a claim: list of root context and claim. */ -}}

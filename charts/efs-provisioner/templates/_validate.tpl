@@ -175,10 +175,15 @@
 {{- if eq .metadata.name $name -}}
 {{- if and $owner (ne $owner $me) -}}
 {{- $messages = append $messages (printf "storageClass.name: the StorageClass %s belongs to release %s: set storageClass.create=false to use it, or another storageClass.name." $name $owner) -}}
-{{- else if and $owner (ne .provisioner $provisioner) -}}
-{{- $messages = append $messages (printf "engine: the StorageClass %s has the provisioner %s, the new one would have %s, and Kubernetes does not let it change: run `kubectl delete storageclass %s` (bound claims do not notice), then repeat." $name .provisioner $provisioner $name) -}}
-{{- else if ne (default "Delete" .reclaimPolicy) $.Values.storageClass.reclaimPolicy -}}
-{{- $messages = append $messages (printf "storageClass.reclaimPolicy: the StorageClass %s has %s, and Kubernetes does not let it change: keep it with --set storageClass.reclaimPolicy=%s, or run `kubectl delete storageclass %s` (bound claims do not notice), then repeat." $name .reclaimPolicy .reclaimPolicy $name) -}}
+{{- else -}}
+{{- $class := $.Values.storageClass -}}
+{{- $wanted := dict "provisioner" $provisioner "parameters" (include "efs-provisioner.parameters" $ | fromYaml) "reclaimPolicy" $class.reclaimPolicy "volumeBindingMode" $class.volumeBindingMode -}}
+{{- $there := dict "provisioner" .provisioner "parameters" (default dict .parameters) "reclaimPolicy" (default "Delete" .reclaimPolicy) "volumeBindingMode" (default "Immediate" .volumeBindingMode) -}}
+{{- range $field := list "provisioner" "parameters" "reclaimPolicy" "volumeBindingMode" -}}
+{{- if not (deepEqual (get $wanted $field) (get $there $field)) -}}
+{{- $messages = append $messages (printf "storageClass: %s of the StorageClass %s is %s and would become %s, which Kubernetes does not allow in place: run `kubectl delete storageclass %s` (bound claims do not notice), then repeat." $field $name (get $there $field | toJson) (get $wanted $field | toJson) $name) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- else if and $owner (ne $owner $me) (include "efs-provisioner.hasController" $) (eq .provisioner $provisioner) -}}
 {{- $messages = append $messages (printf "provisionerName: release %s already answers to %s (StorageClass %s), and two controllers would both make the volume: give this release a name of its own, for example --set provisionerName=%s-2." $owner $provisioner .metadata.name $provisioner) -}}
