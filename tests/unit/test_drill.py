@@ -1,0 +1,199 @@
+"""A drill's own reasoning: two actives and the time with none, parts of a takeover, figures, what is asked for."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import drill
+from harness.cli import drill as cli
+from harness.drill import server_log
+from harness.drill.reach import Place
+from harness.drill.statistics import figures, missed, percentile
+from harness.drill.watch import Reign, Watch, two_actives, without_active
+from harness.errors import UserError
+from harness.group import ACTIVE, STANDBY
+
+NOWHERE: Any = None
+
+
+def watch() -> Watch:
+    """A watch that nothing feeds but the test."""
+    return Watch(NOWHERE, NOWHERE)
+
+
+def reign(server: str, first: float, last: float) -> Reign:
+    """A process that was provably active from first to last."""
+    return Reign(server, f"pod-{server}", first, last, first - 0.01)
+
+
+def test_two_servers_that_claim_to_be_active_in_turns_were_active_at_once() -> None:
+    seen = watch()
+    for second, (pod, server) in enumerate([("stan-0", "A"), ("stan-1", "B"), ("stan-0", "A"), ("stan-1", "B")]):
+        seen.note(pod, ACTIVE, server, asked=second, answered=second + 0.1)
+    [(one, other, seconds)] = two_actives(seen.ordered())
+    assert {one, other} == {"stan-0", "stan-1"}
+    assert seconds == pytest.approx(0.9), "from B's first answer to A's last question"
+
+
+def test_a_takeover_there_and_back_is_no_case_of_two_actives() -> None:
+    seen = watch()
+    for second, (pod, server) in enumerate([("stan-0", "A"), ("stan-1", "B"), ("stan-0", "A restarted")]):
+        seen.note(pod, ACTIVE, server, asked=second, answered=second + 0.1)
+    assert two_actives(seen.ordered()) == []
+    assert [one.pod for one in seen.ordered()] == ["stan-0", "stan-1", "stan-0"]
+
+
+def test_an_answer_that_was_slow_to_come_does_not_prove_two_actives() -> None:
+    seen = watch()
+    seen.note("stan-0", ACTIVE, "A", asked=0, answered=0.1)
+    seen.note("stan-0", ACTIVE, "A", asked=1, answered=5)  # asked before B, answered after: A may have died at 1.1
+    seen.note("stan-1", ACTIVE, "B", asked=2, answered=2.1)
+    assert two_actives(seen.ordered()) == []
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)).map(sorted), min_size=2, max_size=5),
+)
+def test_two_actives_are_found_exactly_where_stretches_overlap(stretches: list[list[float]]) -> None:
+    reigns = [reign(str(number), first, last) for number, (first, last) in enumerate(stretches)]
+    expected = sum(
+        max(one[0], other[0]) < min(one[1], other[1])
+        for number, one in enumerate(stretches)
+        for other in stretches[number + 1 :]
+    )
+    assert len(two_actives(reigns)) == expected
+
+
+def test_the_time_without_an_active_is_what_lies_between_reigns() -> None:
+    assert without_active([reign("B", 12.5, 20), reign("A", 0, 10), reign("C", 21, 30)]) == pytest.approx(3.5)
+    assert without_active([reign("A", 0, 10), reign("B", 5, 20)]) == 0
+
+
+def test_a_server_that_changes_its_answer_is_noted_once_per_change() -> None:
+    seen = watch()
+    for second, state in enumerate([STANDBY, STANDBY, ACTIVE, ACTIVE, ""]):
+        seen.note("stan-0", state, "A", asked=second, answered=second)
+    assert [(change.at, change.state) for change in seen.changes] == [(0, STANDBY), (2, ACTIVE), (4, "")]
+
+
+def test_a_watch_follows_a_pod_to_its_new_address_and_tells_the_clients() -> None:
+    where = [Place("stan-0", "10.0.0.1")]
+    moves: list[list[Place]] = []
+    moved_twice = threading.Event()
+
+    class Answers:
+        description = "a play"
+        period = 0.01
+
+        def monitor(self, place: Place, _path: str, _timeout: float) -> dict[str, Any]:
+            return {"state": ACTIVE, "server_id": place.ip}
+
+    def moved(found: list[Place]) -> None:
+        moves.append(list(found))
+        if len(moves) == 2:
+            moved_twice.set()
+
+    answers: Any = Answers()
+    with Watch(NOWHERE, answers, places=lambda: list(where), moved=moved) as seen:
+        where[:] = [Place("stan-0", "10.0.0.2")]
+        assert moved_twice.wait(10)
+        assert seen.wait_successor(1, 10) is not None
+    assert [one.server for one in seen.ordered()] == ["10.0.0.1", "10.0.0.2"]
+    assert moves == [[Place("stan-0", "10.0.0.1")], [Place("stan-0", "10.0.0.2")]]
+
+
+LOG = """\
+2026-11-23T12:43:28.000000001Z [1] 2026/11/23 12:43:28.000000 [INF] STREAM: Starting in standby mode
+2026-11-23T12:43:29.250000000Z [1] 2026/11/23 12:43:29.250000 [INF] STREAM: Server is active
+2026-11-23T12:43:29.300000000Z [1] 2026/11/23 12:43:29.300000 [INF] STREAM: Streaming Server is ready
+a line of something else
+"""
+
+
+def test_the_log_tells_when_a_server_had_the_lock_and_when_it_was_ready() -> None:
+    lines = server_log.parse(LOG, offset=0)
+    found = server_log.takeover(lines)
+    assert found.lock is not None
+    assert found.ready is not None
+    assert found.ready - found.lock == pytest.approx(0.05, abs=1e-4)
+    assert len(lines) == 3, "what has no time stamp is left out"
+    assert server_log.two_actives(lines) == []
+
+
+def test_a_server_that_says_that_another_is_active_is_believed() -> None:
+    line = '2026-11-23T12:43:29Z [1] [FTL] STREAM: ft: serverID "x" claims to be active, aborting\n'
+    assert len(server_log.two_actives(server_log.parse(line, 0))) == 1
+
+
+@given(st.lists(st.floats(0, 1000), min_size=1), st.floats(0.01, 1))
+def test_a_percentile_is_a_value_that_enough_values_do_not_exceed(values: list[float], share: float) -> None:
+    found = percentile(values, share)
+    assert found in values
+    assert sum(value <= found for value in values) >= share * len(values) - 1e-6
+
+
+def test_p99_of_few_runs_is_the_longest_of_them() -> None:
+    found = figures([0.5, 0.7, 3.0])
+    assert found is not None
+    assert (found.n, found.median, found.p99) == (3, 0.7, 3.0)
+
+
+def test_a_goal_is_missed_by_the_part_that_is_above_it() -> None:
+    runs = [{"outage": value, "total_gap": value, "verdict": {"void": ""}} for value in (0.5, 0.6, 2.0)]
+    assert missed({"runs": runs, "goal": {"median": 0.9, "p99": 1.5, "worst": None}}) == ["p99 2.00 s is above 1.5 s"]
+
+
+def test_a_void_run_counts_for_nothing() -> None:
+    runs = [{"outage": 9.0, "total_gap": 9.0, "verdict": {"void": "too quiet"}}]
+    assert missed({"runs": runs, "goal": {"worst": 1.0}}) == []
+
+
+def test_faults_are_asked_for_by_name_with_or_without_a_number_of_runs() -> None:
+    assert drill.wanted(["kill=30", "delete"], 5) == [("kill", 30), ("delete", 5)]
+
+
+@pytest.mark.parametrize("word", ["kill=0", "kill=-1", "kill=many", "kill=501"])
+def test_a_number_of_runs_that_makes_no_sense_is_refused_with_an_example(word: str) -> None:
+    with pytest.raises(UserError, match="such as kill=10"):
+        drill.wanted([word], 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "no fault chosen"),
+        (["--fault", "no-such"], "there is no fault 'no-such'"),
+        (["--fault", "kill", "--rate", "100"], "every run would be void"),
+        (["--fault", "kill", "--rate", "90000"], "messages per second"),
+        (["--fault", "kill", "--size", "3"], "--size must be from 64"),
+        (["--fault", "kill", "--kubeconfig", "/no/such/file"], "no usable kubeconfig"),
+    ],
+)
+def test_the_command_explains_what_is_wrong_in_one_line(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert words in error
+
+
+def test_the_command_lists_every_fault_with_what_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--list"]) == 0
+    listing = capsys.readouterr().out
+    assert "SIGKILL of the active server" in listing
+    assert "goal: median <= 0.9 s, p99 <= 1.5 s" in listing
+
+
+def test_what_is_kept_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "drill.json"
+    cli._write(target, json.dumps({"a": 1}))
+    assert json.loads(target.read_text()) == {"a": 1}
+    assert [path.name for path in target.parent.iterdir()] == ["drill.json"]

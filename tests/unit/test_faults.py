@@ -1,0 +1,212 @@
+"""Faults heal whatever happens, hit whom they name, and say clearly where they cannot be played."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from kubernetes.client import ApiException
+
+from harness import faults
+from harness.errors import UserError
+from harness.faults import Fault, Injection, Need, Scene
+from harness.faults.model import uninterrupted
+from harness.group import ACTIVE, STANDBY
+
+
+class Api:
+    """The Kubernetes API as far as the pod faults use it: it keeps what was asked for."""
+
+    def __init__(self, *, cordoned: bool = False) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.cordoned = cordoned
+
+    def delete_namespaced_pod(self, name: str, namespace: str, *, body: dict[str, Any], **_: Any) -> None:
+        """Note the deletion."""
+        self.calls.append(("delete", name, namespace, body))
+
+    def read_namespaced_pod(self, name: str, _namespace: str) -> Any:
+        """Say that the pod is gone."""
+        raise ApiException(status=404, reason=name)
+
+    def read_node(self, _name: str) -> Any:
+        """Give the node, cordoned or not."""
+        return SimpleNamespace(spec=SimpleNamespace(unschedulable=self.cordoned))
+
+    def patch_node(self, name: str, body: dict[str, Any]) -> None:
+        """Note the change."""
+        self.calls.append(("node", name, body["spec"]["unschedulable"]))
+
+    def create_namespaced_pod_eviction(self, name: str, _namespace: str, _body: Any) -> None:
+        """Note the eviction."""
+        self.calls.append(("evict", name))
+
+    def patch_namespaced_stateful_set_scale(self, _name: str, _namespace: str, body: dict[str, Any]) -> None:
+        """Note the number."""
+        self.calls.append(("scale", body["spec"]["replicas"]))
+
+
+def scene(api: Api, active: str = "stan-1") -> Scene:
+    """Three servers, one of them active, on a cluster whose nodes are not ours."""
+    names = ["stan-0", "stan-1", "stan-2"]
+    pods = [
+        SimpleNamespace(
+            metadata=SimpleNamespace(name=name, uid=f"uid-of-{name}"),
+            spec=SimpleNamespace(node_name=f"node-{name[-1]}", containers=[]),
+            status=SimpleNamespace(container_statuses=[]),
+        )
+        for name in names
+    ]
+    states = [
+        SimpleNamespace(pod=name, state=ACTIVE if name == active else STANDBY, is_active=name == active)
+        for name in names
+    ]
+    group: Any = SimpleNamespace(
+        name="stan",
+        namespace="messaging",
+        core=api,
+        apps=api,
+        pods=lambda: pods,
+        servers=lambda: states,
+        replicas=lambda: 3,
+        wait_whole=lambda *_: states,
+    )
+    return Scene(group)
+
+
+def played(act: Any, **options: Any) -> Fault:
+    """A fault made of one function."""
+    return Fault("play", "a play", Need.API, act, **options)
+
+
+def test_a_fault_is_healed_when_the_block_under_it_fails() -> None:
+    healed: list[str] = []
+
+    def act(_scene: Scene, _injection: Injection, undo: contextlib.ExitStack) -> None:
+        undo.callback(healed.append, "first")
+        undo.callback(healed.append, "second")
+
+    with pytest.raises(ZeroDivisionError), played(act).on(scene(Api())):
+        raise ZeroDivisionError
+    assert healed == ["second", "first"], "undone in the reverse order"
+
+
+def test_a_fault_that_fails_half_way_undoes_the_half_that_it_did() -> None:
+    healed: list[str] = []
+
+    def act(_scene: Scene, _injection: Injection, undo: contextlib.ExitStack) -> None:
+        undo.callback(healed.append, "half")
+        raise UserError("no further")
+
+    with pytest.raises(UserError, match="no further"), played(act).on(scene(Api())):
+        pytest.fail("the block must not run")
+    assert healed == ["half"]
+
+
+def test_one_undoing_that_fails_does_not_keep_the_others_from_being_done() -> None:
+    healed: list[str] = []
+
+    def fail() -> None:
+        raise OSError("node away")
+
+    def act(_scene: Scene, _injection: Injection, undo: contextlib.ExitStack) -> None:
+        undo.callback(healed.append, "below")
+        undo.callback(fail)
+
+    with pytest.raises(OSError, match="node away"), played(act).on(scene(Api())):
+        pass
+    assert healed == ["below"]
+
+
+def test_ctrl_c_during_the_healing_waits_until_it_is_done() -> None:
+    done: list[str] = []
+
+    def heal_while_interrupted() -> None:
+        with uninterrupted():
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append("healed")
+
+    with pytest.raises(KeyboardInterrupt):
+        heal_while_interrupted()
+    assert done == ["healed"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_scene_is_put_back_after_a_fault_that_had_to_prepare_it() -> None:
+    story: list[str] = []
+
+    def prepare(_scene: Scene, undo: contextlib.ExitStack) -> None:
+        undo.callback(story.append, "put back")
+        story.append("prepared")
+
+    fault = played(lambda *_: story.append("act"), prepare=prepare)
+    with fault.ready(scene(Api())), fault.on(scene(Api())):
+        story.append("block")
+    assert story == ["prepared", "act", "block", "put back"]
+
+
+@pytest.mark.parametrize("name", [name for name, fault in faults.FAULTS.items() if fault.need is Need.NODES])
+def test_a_fault_of_nodes_is_refused_where_the_nodes_are_not_ours(name: str) -> None:
+    api = Api()
+    with pytest.raises(UserError, match="nodes of the local cluster"), faults.find(name).on(scene(api)):
+        pytest.fail("the block must not run")
+    assert api.calls == []
+
+
+def test_deleting_the_active_deletes_this_very_pod_and_no_successor_of_its_name() -> None:
+    api = Api()
+    with faults.find("delete").on(scene(api, active="stan-2")) as injection:
+        assert api.calls == [("delete", "stan-2", "messaging", {"preconditions": {"uid": "uid-of-stan-2"}})]
+    assert injection.victims == ["stan-2"]
+    assert injection.healed_at is not None
+    assert injection.at <= injection.healed_at
+
+
+def test_forced_deletion_leaves_the_server_no_time() -> None:
+    api = Api()
+    with faults.find("delete-by-force").on(scene(api)):
+        assert api.calls[0][3]["gracePeriodSeconds"] == 0
+
+
+def test_a_drain_cordons_the_node_first_and_uncordons_it_at_the_end() -> None:
+    api = Api()
+    with faults.find("drain").on(scene(api)):
+        assert api.calls == [("node", "node-1", True), ("evict", "stan-1")]
+    assert api.calls[-1] == ("node", "node-1", None)
+
+
+def test_a_drain_leaves_a_node_alone_that_somebody_else_cordoned() -> None:
+    api = Api(cordoned=True)
+    with pytest.raises(UserError, match="uncordon"), faults.find("drain").on(scene(api)):
+        pytest.fail("the block must not run")
+    assert api.calls == []
+
+
+def test_scaling_down_scales_up_again_to_as_many_as_there_were() -> None:
+    api = Api()
+    with pytest.raises(ZeroDivisionError), faults.find("scale").on(scene(api)):
+        raise ZeroDivisionError
+    assert api.calls == [("scale", 1), ("scale", 3)]
+
+
+def test_a_fault_for_the_active_is_refused_while_there_is_none() -> None:
+    with pytest.raises(UserError, match="exactly one"), faults.find("delete").on(scene(Api(), active="nobody")):
+        pytest.fail("the block must not run")
+
+
+def test_an_unknown_fault_is_answered_with_the_names_of_all() -> None:
+    with pytest.raises(UserError, match=r"there is no fault 'kil'.*kill.*roll"):
+        faults.find("kil")
+
+
+def test_every_fault_says_what_it_is_and_how_many_takeovers_are_right() -> None:
+    for name, fault in faults.FAULTS.items():
+        assert name == fault.name
+        assert fault.sentence
+        fewest, most = fault.takeovers
+        assert 0 <= fewest <= most <= 3
+        assert fault.lasts is None or fault.lasts < fault.patience
