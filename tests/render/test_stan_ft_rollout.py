@@ -1,0 +1,138 @@
+"""Active-last upgrades, as rendered: the strategy, the hook Job and what it may do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.objects import Object, container, dig, env, find, find_all, pod_spec, pod_template, selects
+from harness.paths import CHARTS
+from harness.render import RenderError, render
+
+HOOKS = ("ServiceAccount", "Role", "RoleBinding", "ConfigMap", "Job")
+
+
+def hooks(values: dict[str, Any] | None = None) -> list[Object]:
+    return [each for each in render("stan-ft", values) if each["metadata"]["name"] == "stan-rollout"]
+
+
+def strategy(values: dict[str, Any]) -> Any:
+    return find(render("stan-ft", values), "StatefulSet")["spec"]["updateStrategy"]
+
+
+def test_kubernetes_restarts_nothing_by_itself_by_default() -> None:
+    assert strategy({}) == {"type": "OnDelete"}
+
+
+def test_the_plain_rolling_update_can_be_chosen_with_its_partition() -> None:
+    wanted = {"rollout": {"strategy": "RollingUpdate", "partition": 1}}
+    assert strategy(wanted) == {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}
+
+
+@pytest.mark.parametrize("name", ["RollingUpdate", "OnDelete"])
+def test_there_is_no_job_when_it_is_not_asked_for(name: str) -> None:
+    assert hooks({"rollout": {"strategy": name}}) == []
+
+
+def test_the_job_and_its_rights_exist_only_around_an_upgrade() -> None:
+    found = hooks()
+    assert sorted(each["kind"] for each in found) == sorted(HOOKS)
+    for each in found:
+        annotations = each["metadata"]["annotations"]
+        assert {"post-upgrade", "post-rollback"} <= set(annotations["helm.sh/hook"].split(","))
+        assert annotations["helm.sh/hook-delete-policy"] == "before-hook-creation,hook-succeeded"
+
+
+def test_the_job_comes_after_everything_that_it_needs() -> None:
+    weight = {each["kind"]: int(each["metadata"]["annotations"]["helm.sh/hook-weight"]) for each in hooks()}
+    assert weight["Job"] > weight["RoleBinding"] > max(weight[kind] for kind in ("ServiceAccount", "Role", "ConfigMap"))
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_job_runs_after_an_installation_only_if_asked_for(wanted: bool) -> None:
+    for each in hooks({"rollout": {"onInstall": wanted}}):
+        assert ("post-install" in each["metadata"]["annotations"]["helm.sh/hook"]) is wanted
+
+
+def test_the_role_reaches_this_statefulset_and_its_pods_by_name_and_nothing_else() -> None:
+    rules = find(hooks({"replicas": 4}), "Role")["rules"]
+    pods = [f"stan-{n}" for n in range(4)]
+    assert rules == [
+        {"apiGroups": ["apps"], "resources": ["statefulsets"], "resourceNames": ["stan"], "verbs": ["get"]},
+        {"apiGroups": [""], "resources": ["pods"], "resourceNames": pods, "verbs": ["get", "delete"]},
+    ]
+
+
+def test_the_jobs_pod_is_no_server_for_any_service_or_budget() -> None:
+    everything = render("stan-ft")
+    labels = dig(pod_template(find(everything, "Job")), "metadata.labels")
+    for service in find_all(everything, "Service"):
+        assert not selects({"matchLabels": service["spec"]["selector"]}, labels)
+    assert not selects(find(everything, "PodDisruptionBudget")["spec"]["selector"], labels)
+
+
+def test_the_job_passes_pod_security_restricted() -> None:
+    job = find(hooks(), "Job")
+    assert pod_spec(job)["securityContext"]["runAsNonRoot"] is True
+    assert pod_spec(job)["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    context = container(job, "rollout")["securityContext"]
+    assert context["allowPrivilegeEscalation"] is False
+    assert context["capabilities"] == {"drop": ["ALL"]}
+    assert context["readOnlyRootFilesystem"] is True
+
+
+def test_the_job_runs_the_script_that_the_tests_run() -> None:
+    assert find(hooks(), "ConfigMap")["data"]["rollout.sh"].strip() == (
+        (CHARTS / "stan-ft/files/rollout.sh").read_text().strip()
+    )
+
+
+def test_the_script_gets_the_names_ports_and_times_of_the_values() -> None:
+    values = {"fullnameOverride": "mq", "ports": {"monitor": 9222}, "rollout": {"timeoutSeconds": 99}, "replicas": 5}
+    job = find(render("stan-ft", values, namespace="prod"), "Job")
+    wanted = {"NAMESPACE": "prod", "STATEFULSET": "mq", "MONITOR_PORT": "9222", "ROUTES": "4", "TIMEOUT": "99"}
+    assert wanted.items() <= env(container(job, "rollout")).items()
+
+
+def test_no_routes_are_waited_for_where_nats_runs_elsewhere() -> None:
+    values = {"nats": {"external": {"url": "nats://nats:4222"}}, "clientService": {"enabled": False}}
+    assert env(container(find(hooks(values), "Job"), "rollout"))["ROUTES"] == "0"
+
+
+def test_the_scripts_own_verdict_fails_the_job_and_a_lost_node_does_not() -> None:
+    spec = find(hooks(), "Job")["spec"]
+    assert [rule["action"] for rule in spec["podFailurePolicy"]["rules"]] == ["FailJob", "Ignore"]
+    assert spec["template"]["spec"]["restartPolicy"] == "Never"
+
+
+def test_helm_shows_the_log_of_the_job() -> None:
+    annotations = find(hooks(), "Job")["metadata"]["annotations"]
+    assert annotations["helm.sh/hook-output-log-policy"] == "hook-succeeded,hook-failed"
+
+
+def test_the_image_and_the_place_of_the_job_can_be_set() -> None:
+    job = find(
+        hooks(
+            {
+                "rollout": {
+                    "image": {"registry": "mirror.example", "tag": "1.33.4"},
+                    "nodeSelector": {"pool": "ops"},
+                    "tolerations": [{"key": "ops", "operator": "Exists"}],
+                    "podAnnotations": {"sidecar.istio.io/inject": "false"},
+                    "resources": {"limits": {"memory": "99Mi"}},
+                }
+            }
+        ),
+        "Job",
+    )
+    assert container(job, "rollout")["image"] == "mirror.example/alpine/kubectl:1.33.4"
+    assert pod_spec(job)["nodeSelector"] == {"pool": "ops"}
+    assert pod_spec(job)["tolerations"] == [{"key": "ops", "operator": "Exists"}]
+    assert dig(pod_template(job), "metadata.annotations") == {"sidecar.istio.io/inject": "false"}
+    assert container(job, "rollout")["resources"]["limits"]["memory"] == "99Mi"
+
+
+def test_a_wrong_strategy_is_refused_with_its_name() -> None:
+    with pytest.raises(RenderError, match="/rollout/strategy"):
+        render("stan-ft", {"rollout": {"strategy": "Recreate"}})

@@ -1,0 +1,216 @@
+"""An API server that plays one StatefulSet and its servers, so that the real kubectl and the real script can be run.
+
+Time passes with each look at the StatefulSet, so nothing here depends on the clock.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+_uids = itertools.count(1)
+
+
+@dataclass
+class Pod:
+    """One pod as the script sees it; `age` counts the looks since it was made."""
+
+    name: str
+    revision: str = "old"
+    state: str = "FT_STANDBY"
+    ready: bool = True
+    waiting: str = ""
+    routes: int = 2
+    deleted: bool = False
+    age: int = 9
+    uid: str = field(default_factory=lambda: f"uid-{next(_uids)}")
+
+    def manifest(self) -> dict[str, Any]:
+        """The pod as the API gives it."""
+        container = {
+            "name": "stan",
+            "state": {"waiting": {"reason": self.waiting}} if self.waiting else {"running": {}},
+        }
+        metadata: dict[str, Any] = {
+            "name": self.name,
+            "uid": self.uid,
+            "namespace": "default",
+            "labels": {"controller-revision-hash": self.revision},
+        }
+        if self.deleted:
+            metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        conditions = [
+            {"type": "PodScheduled", "status": "True"},
+            {"type": "Ready", "status": "True" if self.ready and not self.waiting else "False"},
+        ]
+        status = {"podIP": "127.0.0.1", "conditions": conditions, "containerStatuses": [container]}
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status}
+
+
+class PlayCluster:
+    """Three servers, of which one is active, and what happens to them when a pod is deleted."""
+
+    def __init__(self, directory: Path, active: int = 0, replicas: int = 3) -> None:
+        self.pods = {name: Pod(name) for name in (f"stan-{n}" for n in range(replicas))}
+        self.pods[f"stan-{active}"].state = "FT_ACTIVE"
+        self.replicas = replicas
+        self.update_revision = "new"
+        self.observed_generation = 2
+        self.deletions: list[str] = []
+        self.looks = 0
+        self.forbidden = False
+        self.on_look: Callable[[PlayCluster], None] = lambda _: None
+        self.newborn: Callable[[Pod], None] = lambda _: None  # changes a pod as it is made anew
+        self.before_delete: Callable[[Pod], None] = lambda _: None
+        self._lock = threading.Lock()
+        cluster = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                with cluster._lock:
+                    self._answer(*cluster._get(self.path.partition("?")[0]))
+
+            def do_DELETE(self) -> None:
+                body = json.loads(self._body() or b"{}")
+                with cluster._lock:
+                    self._answer(*cluster._delete(self.path.partition("?")[0].rpartition("/")[2], body))
+
+            def _body(self) -> bytes:
+                """The request's body; kubectl sends it in chunks when it comes from a pipe."""
+                if self.headers.get("Transfer-Encoding") != "chunked":
+                    return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                body = b""
+                while size := int(self.rfile.readline(), 16):
+                    body += self.rfile.read(size)
+                    self.rfile.readline()
+                return body
+
+            def _answer(self, code: int, body: Any) -> None:
+                data = (body if isinstance(body, str) else json.dumps(body)).encode()
+                self.send_response(code)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_: Any) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.kubeconfig = directory / "kubeconfig"
+        self.kubeconfig.write_text(
+            yaml.safe_dump(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Config",
+                    "current-context": "play",
+                    "contexts": [{"name": "play", "context": {"cluster": "play", "user": "play"}}],
+                    "clusters": [
+                        {"name": "play", "cluster": {"server": f"http://127.0.0.1:{self._server.server_port}"}}
+                    ],
+                    "users": [{"name": "play", "user": {}}],
+                }
+            )
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def actives(self) -> list[str]:
+        """Names of the servers that are active."""
+        return [pod.name for pod in self.pods.values() if pod.state == "FT_ACTIVE"]
+
+    def _pass_time(self) -> None:
+        self.looks += 1
+        for name, pod in list(self.pods.items()):
+            pod.age += 1
+            if pod.deleted and pod.age >= 1:
+                self.pods[name] = Pod(name, revision=self.update_revision, ready=False, age=0)
+                self.newborn(self.pods[name])
+            elif not pod.ready and pod.age == 2 and pod.revision == self.update_revision:
+                pod.ready = True
+        self.on_look(self)
+
+    def _get(self, path: str) -> tuple[int, Any]:
+        resources = [
+            {"name": "pods", "singularName": "pod", "kind": "Pod", "namespaced": True, "verbs": ["get", "delete"]},
+        ]
+        sets = [{**resources[0], "name": "statefulsets", "singularName": "statefulset", "kind": "StatefulSet"}]
+        group_version = {"groupVersion": "apps/v1", "version": "v1"}
+        static = {
+            "/api": {"kind": "APIVersions", "versions": ["v1"]},
+            "/apis": {
+                "kind": "APIGroupList",
+                "groups": [{"name": "apps", "versions": [group_version], "preferredVersion": group_version}],
+            },
+            "/api/v1": {"kind": "APIResourceList", "groupVersion": "v1", "resources": resources},
+            "/apis/apps/v1": {"kind": "APIResourceList", "groupVersion": "apps/v1", "resources": sets},
+        }
+        if path in static:
+            return 200, static[path]
+        if self.forbidden and self.looks > 2:
+            return 403, _status(403, "Forbidden", "pods is forbidden")
+        if path.endswith("/statefulsets/stan"):
+            self._pass_time()
+            return 200, self._statefulset()
+        if "/proxy/" in path:
+            return self._monitor(path)
+        pod = self.pods.get(path.rpartition("/")[2])
+        return (200, pod.manifest()) if pod else (404, _status(404, "NotFound", f"{path} not found"))
+
+    def _statefulset(self) -> dict[str, Any]:
+        return {
+            "apiVersion": "apps/v1",
+            "kind": "StatefulSet",
+            "metadata": {"name": "stan", "uid": "set", "generation": 2},
+            "spec": {"replicas": self.replicas, "updateStrategy": {"type": "OnDelete"}},
+            "status": {"observedGeneration": self.observed_generation, "updateRevision": self.update_revision},
+        }
+
+    def _monitor(self, path: str) -> tuple[int, Any]:
+        name = path.split("/pods/")[1].split(":")[0]
+        pod = self.pods[name]
+        if pod.deleted or not pod.state:
+            return 503, _status(503, "ServiceUnavailable", "no answer")
+        if path.endswith("/routez"):
+            routes = [{"rid": n, "remote_id": f"N{n}"} for n in range(pod.routes)]
+            return 200, json.dumps({"num_routes": pod.routes, "routes": routes}, indent=2)
+        return 200, json.dumps({"cluster_id": "", "state": pod.state}, indent=2)
+
+    def _delete(self, name: str, options: dict[str, Any]) -> tuple[int, Any]:
+        pod = self.pods[name]
+        self.before_delete(pod)
+        if options.get("preconditions", {}).get("uid") != self.pods[name].uid:
+            return 409, _status(409, "Conflict", "the UID in the precondition does not match")
+        self.deletions.append(name)
+        was_active = pod.state == "FT_ACTIVE"
+        pod.deleted, pod.state, pod.age = True, "", 0
+        if was_active:
+            standbys = [each for each in self.pods.values() if each.state == "FT_STANDBY" and each.ready]
+            if standbys:
+                standbys[0].state = "FT_ACTIVE"
+        return 200, pod.manifest()
+
+
+def _status(code: int, reason: str, message: str) -> dict[str, Any]:
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "status": "Failure",
+        "code": code,
+        "reason": reason,
+        "message": message,
+    }
