@@ -81,7 +81,6 @@ KEYS: list[tuple[str, Any, str, Any, str]] = [
     ("nats.logging.trace", True, "trace", True, "trace: true"),
     ("nats.logging.traceVerbose", True, "trace_verbose", True, "trace_verbose: true"),
     ("nats.logging.time", False, "logtime", False, "logtime: false"),
-    ("nats.logging.timeUTC", True, "logtime_utc", True, "logtime_utc: true"),
     ("nats.logging.connectErrorReports", 5, "connect_error_reports", 5, "connect_error_reports: 5"),
     ("nats.logging.reconnectErrorReports", 6, "reconnect_error_reports", 6, "reconnect_error_reports: 6"),
     ("nats.logging.maxTracedMsgLen", 7, "max_traced_msg_len", 7, "max_traced_msg_len: 7"),

@@ -355,7 +355,6 @@ trace: true
 {{- with include "stan-ft.conf.lines" (list . (list
   "traceVerbose trace_verbose bool"
   "time logtime bool"
-  "timeUTC logtime_utc bool"
   "connectErrorReports connect_error_reports int"
   "reconnectErrorReports reconnect_error_reports int"
   "maxTracedMsgLen max_traced_msg_len int"
