@@ -333,10 +333,12 @@ class Ledger:
         after = bisect_right(acks, fault)
         # The first acknowledgement past until ends a gap that began before it.
         points = [acks[after - 1] if after else fault, *acks[after : bisect_right(acks, until) + 1]]
-        recovered = after < len(acks)
+        # What was sent well after the last acknowledgement shows an outage that the run did not outlast.
+        last = points[-1]
+        trying = max((track.sent[-1] for track in chosen if track.sent), default=fault)
+        recovered = after < len(acks) and (last >= until or trying <= last + threshold)
         if not recovered:
-            ends = [at for track in chosen for at in (*track.sent[-1:], *track.ended[-1:]) if not math.isnan(at)]
-            points.append(max([fault, *ends]))
+            points.append(max(fault, trying, last))
         pairs = list(itertools.pairwise(points))
         longest = max(pairs, key=lambda pair: pair[1] - pair[0])
         return Outage(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import queue
 import secrets
 import threading
 import time
@@ -320,12 +321,13 @@ class Traffic:
         return self.ledger
 
     async def _close(self) -> None:
+        # First, for a publisher that finds its client closed would make a new session.
+        for task in list(self._work):
+            task.cancel()
         for subscriber in self.subscribers:
             await subscriber.leave()
         for member in (*self.publishers, *self.subscribers):
             await member.close()
-        for task in list(self._work):
-            task.cancel()
 
     async def _drain(self) -> None:
         """Wait for deliveries until none is missing, none has come for drain_idle, or drain_limit is over."""
@@ -348,26 +350,33 @@ class Traffic:
 
         Raises what start() and finish() raise.
         """
-        loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=loop.run_forever, name="traffic", daemon=True)
+        started: queue.SimpleQueue[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = queue.SimpleQueue()
+
+        async def live() -> None:
+            over = asyncio.Event()
+            started.put((asyncio.get_running_loop(), over))
+            await over.wait()
+
+        # asyncio.run also ends what is left over when the block is done.
+        thread = threading.Thread(target=lambda: asyncio.run(live()), name="traffic", daemon=True)
         thread.start()
+        loop, over = started.get()
         try:
-            self._call(loop, self.start())
+            self._run(loop, self.start())
             try:
                 yield self
             except BaseException:
                 # The block's own error is the one to show.
                 with contextlib.suppress(Exception):
-                    self._call(loop, self._close())
+                    self._run(loop, self._close())
                 raise
-            self._call(loop, self.finish())
+            self._run(loop, self.finish())
         finally:
-            loop.call_soon_threadsafe(loop.stop)
+            loop.call_soon_threadsafe(over.set)
             thread.join()
-            loop.close()
 
     @staticmethod
-    def _call(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
+    def _run(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, loop).result()
 
     def learn(self, servers: Sequence[str]) -> None:
@@ -378,10 +387,14 @@ class Traffic:
                 if member.client is not None:
                     self._loop.call_soon_threadsafe(member.client.learn, self.servers)
 
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """From ordinary code, while it runs: do something in the traffic's loop and give its result."""
+        assert self._loop is not None
+        return self._run(self._loop, work)
+
     def restart_subscriber(self, number: int = 0, *, crash: bool = False) -> None:
         """From ordinary code: end a subscriber's client and start it again (see Subscriber.restart)."""
-        assert self._loop is not None
-        self._call(self._loop, self.subscribers[number].restart(crash=crash))
+        self.call(self.subscribers[number].restart(crash=crash))
 
     def mark(self, name: str) -> float:
         """Record an event of the run, such as "fault", as happening now; gives the time."""

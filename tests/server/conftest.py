@@ -74,8 +74,12 @@ class Pool:
         return group
 
     def close(self) -> None:
-        """End every group."""
+        """End every group; the one that is just being started gives up when its servers are gone."""
+        self._stop()
         self._worker.shutdown(cancel_futures=True)
+        self._stop()
+
+    def _stop(self) -> None:
         for group in self.made:
             group.stop()
 

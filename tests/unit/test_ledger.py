@@ -289,6 +289,23 @@ def test_publishing_that_never_goes_on_is_an_outage_to_the_end_of_the_run() -> N
     assert outage.seconds == pytest.approx(7.0)
 
 
+def test_acknowledgements_just_after_the_fault_do_not_hide_that_publishing_never_went_on() -> None:
+    outage = acknowledged(1.0, 2.0, 2.01, until=5.0).outage(2.0)
+    assert not outage.recovered
+    assert (outage.last_ack, outage.first_ack) == (2.01, None)
+    assert outage.seconds == pytest.approx(2.99)
+
+
+def test_a_last_message_without_its_answer_is_no_outage() -> None:
+    assert acknowledged(1.0, 2.0, 3.0, until=3.01).outage(2.0).recovered
+
+
+def test_an_outage_after_the_next_fault_does_not_count_for_this_one() -> None:
+    outage = acknowledged(1.0, 1.5, 2.0, 2.5, until=9.0).outage(1.0, until=2.0)
+    assert outage.recovered
+    assert outage.seconds == pytest.approx(0.5)
+
+
 def test_a_run_without_any_acknowledgement_is_an_outage_from_the_fault_on() -> None:
     outage = acknowledged(until=6.0).outage(2.0)
     assert not outage.recovered
