@@ -119,8 +119,9 @@ class Lab:
         settings = {
             **environment,
             "FENCE_VOLUME": self.pod.mount,
-            "FENCE_INTERVAL": "0.5",
-            "FENCE_LIMIT": "",
+            "FENCE_STORE": f"{self.pod.mount}/store",
+            "FENCE_INTERVAL": "1",
+            "FENCE_LIMIT": "0",
             "FENCE_MONITOR": "http://127.0.0.1:8222",
         }
         node.write("/run/fence.env", "".join(f"export {name}={shlex.quote(text)}\n" for name, text in settings.items()))
@@ -130,7 +131,7 @@ class Lab:
 
     def on_line(self, machine: Machine, line: Line) -> None:
         """Sort a machine's log line: acknowledgements are counted, turning points become events."""
-        text = line.text
+        text = COLOUR.sub("", line.text)
         if "Acking Publisher" in text:
             guid = re.search(r"guid=(\S+)", text)
             with self._lock:
@@ -140,9 +141,11 @@ class Lab:
             return
         if text.startswith("lab: ") or any(word in text for word in NOTABLE):
             with self._lock:
-                self.events.append((line.at, machine.name, text.partition("STREAM: ")[2] or text))
+                self.events.append((line.at, machine.name, STAMP.sub("", text)))
 
 
+COLOUR = re.compile(r"\x1b\[\d*m")
+STAMP = re.compile(r"^\[\d+\] \S+ \S+ ")
 NOTABLE = (ACTIVE_LINE, "fence: ", "panic:", "[FTL]", "claims to be active", "standby mode", "[ERR] STREAM")
 
 

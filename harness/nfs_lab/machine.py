@@ -81,7 +81,7 @@ class Machine:
         self._monitor_file.readline()
         self._qmp("qmp_capabilities")
 
-    def wait_ready(self, timeout: float = 120.0, since: float | None = None) -> None:
+    def wait_ready(self, timeout: float = 300.0, since: float | None = None) -> None:
         """Wait until the machine takes commands; raises MachineError after timeout seconds."""
         self.wait_line("lab: ready", timeout, since)
 
