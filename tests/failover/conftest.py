@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 
 import pytest
@@ -36,4 +37,4 @@ def group(deployment: local.Deployment) -> Iterator[Group]:
 @pytest.fixture
 def traffic(deployment: local.Deployment, group: Group) -> Traffic:
     """Publishers and a durable subscriber that can reach every server; not yet started."""
-    return Traffic(deployment.urls(), plan=Plan(channel="failover-test", publishers=2, rate=600))
+    return Traffic(deployment.urls(), plan=Plan(channel=f"failover-{secrets.token_hex(4)}", publishers=2, rate=600))

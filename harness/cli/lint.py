@@ -1,0 +1,93 @@
+"""scripts/lint: every linter over what it is for; all of them run, and the exit code says whether all were clean."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import environments, shell
+from harness.cli import common
+from harness.cluster import toolchain
+from harness.paths import CHARTS, ENVIRONMENTS, REPO
+from harness.progress import say, step
+
+VENV = Path(sys.executable).parent
+
+
+@dataclass(frozen=True)
+class Linter:
+    """One check: what it is called, and the commands that end with 0 when all is well."""
+
+    name: str
+    commands: Sequence[Sequence[str | Path]]
+
+
+def main() -> int:
+    """Run the linters, print what they found, and return 1 if there was anything."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/lint", description="Runs every linter: Python, types, shell, YAML, charts, workflows."
+    )
+    parser.add_argument("--fix", action="store_true", help="let ruff mend and format what it can first")
+    if parser.parse_args().fix:
+        shell.run([VENV / "ruff", "check", "--fix", "--quiet", "."], cwd=REPO, check=False)
+        shell.run([VENV / "ruff", "format", "--quiet", "."], cwd=REPO)
+    dirty = [linter.name for linter in linters() if not _is_clean(linter)]
+    say(f"==> lint: {'clean' if not dirty else 'found by ' + ', '.join(dirty)}")
+    return 1 if dirty else 0
+
+
+def _is_clean(linter: Linter) -> bool:
+    # Linters that call others (ct) find them beside this Python and among the pinned tools.
+    path = os.pathsep.join([str(VENV), str(toolchain.ensure("helm").parent), os.environ["PATH"]])
+    with step(linter.name):
+        done = [shell.run(command, cwd=REPO, env={"PATH": path}, check=False) for command in linter.commands]
+    failed = [one for one in done if one.returncode != 0]
+    for one in failed:
+        say((one.stdout + one.stderr).strip())
+    return not failed
+
+
+def linters() -> Iterator[Linter]:
+    """Every linter with its files."""
+    yield Linter("ruff", [[VENV / "ruff", "check", "."]])
+    yield Linter("ruff format", [[VENV / "ruff", "format", "--check", "."]])
+    yield Linter("mypy", [[VENV / "mypy"]])
+    yield Linter(
+        "shellcheck", [[VENV / "shellcheck", "--external-sources", "--source-path=SCRIPTDIR", *_shell_files()]]
+    )
+    yield Linter("yamllint", [[VENV / "yamllint", "--strict", *_yaml_files()]])
+    for chart in sorted(path.parent for path in CHARTS.glob("*/Chart.yaml")):
+        values = sorted((chart / "ci").glob("*-values.yaml"))
+        values += [ENVIRONMENTS / name / f"{chart.name}.yaml" for name in environments.names()]
+        helm = [toolchain.ensure("helm"), "lint", "--strict", "--quiet", chart, "--values"]
+        yield Linter(f"helm lint {chart.name} with {len(values)} files of values", [[*helm, file] for file in values])
+    yield Linter("ct lint", [[toolchain.ensure("ct"), "lint", "--all", "--config", "ct.yaml"]])
+    yield Linter("actionlint", [[toolchain.ensure("actionlint"), "-shellcheck", VENV / "shellcheck"]])
+
+
+def _tracked(*patterns: str) -> list[str]:
+    return shell.output(["git", "ls-files", "--", *patterns], cwd=REPO).splitlines()
+
+
+def _shell_files() -> list[str]:
+    """Every tracked file that says by its first line or its ending that a shell runs it."""
+    found = set(_tracked("*.sh"))
+    for name in _tracked("scripts", ".ci", "cluster", "harness"):
+        with (REPO / name).open("rb") as file:
+            first = file.readline()
+        if first.startswith(b"#!") and first.rstrip().endswith((b"bash", b"/sh")):
+            found.add(name)
+    return sorted(found)
+
+
+def _yaml_files() -> list[str]:
+    templates = ("/templates/", "/golden/")
+    return [name for name in _tracked("*.yaml", "*.yml") if not any(part in f"/{name}" for part in templates)]
+
+
+if __name__ == "__main__":
+    common.run(main)

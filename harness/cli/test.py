@@ -1,0 +1,140 @@
+"""scripts/test: every suite in order, each brought up with what it needs; nothing is skipped without a word."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import local
+from harness.cli import common
+from harness.cluster import toolchain
+from harness.cluster.kind import Cluster
+from harness.errors import UserError
+from harness.paths import REPO
+from harness.progress import say
+
+REPORTS = REPO / "build" / "test"
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A group of tests that is run in one go."""
+
+    name: str
+    folders: tuple[str, ...]
+    workers: int = 0  # 0: one test after the other, as these watch the clock or share the cluster
+    needs_cluster: bool = False
+
+
+SUITES = (
+    Suite("unit and render", ("unit", "render"), workers=2),
+    Suite("server", ("server",)),
+    Suite("nfs", ("nfs",)),
+    Suite("failover", ("failover",), needs_cluster=True),
+)
+# A suite without which a run proves nothing: skipped tests in it fail the run where nobody watches.
+MUST_RUN = "failover"
+
+
+@dataclass
+class Count:
+    """What a suite's JUnit file says."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+
+def main() -> int:
+    """Run the chosen suites and return 1 if anything failed, or if failover tests did not run."""
+    names = [folder for suite in SUITES for folder in suite.folders]
+    parser = argparse.ArgumentParser(
+        prog="scripts/test",
+        description="Runs every test and brings up what it needs. Suites: lint, " + ", ".join(names) + ".",
+    )
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help="only these suites (default: all)")
+    parser.add_argument("-k", dest="expression", metavar="EXPRESSION", help="only tests whose names match (pytest -k)")
+    arguments = parser.parse_args()
+    unknown = set(arguments.suites) - {"lint", *names}
+    if unknown:
+        raise UserError(f"there is no suite {', '.join(sorted(unknown))}: choose from lint, {', '.join(names)}.")
+    chosen = set(arguments.suites) or {"lint", *names}
+    started = time.monotonic()
+    problems = []
+    if "lint" in chosen:
+        problems += _lint()
+    total = Count()
+    for suite in SUITES:
+        folders = [folder for folder in suite.folders if folder in chosen and (REPO / "tests" / folder).exists()]
+        if folders:
+            count, problem = _run(suite, folders, arguments.expression)
+            total.passed += count.passed
+            total.failed += count.failed
+            total.skipped += count.skipped
+            problems += problem
+    say(f"==> everything took {(time.monotonic() - started) / 60:.1f} min")
+    for problem in problems:
+        say(f"error: {problem}")
+    print(f"{total.passed} passed, {total.failed} failed, {total.skipped} skipped", flush=True)
+    return 1 if problems else 0
+
+
+def _lint() -> list[str]:
+    say("\n==> suite lint")
+    done = os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-m", "harness.cli.lint"])
+    return ["lint is not clean"] if done else []
+
+
+def _run(suite: Suite, folders: list[str], expression: str | None) -> tuple[Count, list[str]]:
+    say(f"\n==> suite {suite.name}")
+    report = REPORTS / f"{suite.name.replace(' ', '-')}.xml"
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "pytest", *(f"tests/{folder}" for folder in folders)]
+    command += [f"--junitxml={report}", "-q", "--durations=5"]
+    if suite.workers:
+        command += ["-n", str(suite.workers), "--dist", "worksteal"]
+    if expression:
+        command += ["-k", expression]
+    if suite.needs_cluster:
+        cluster = _cluster()
+        # Tests and plug-ins that call kubectl or helm by name get the pinned ones and this cluster.
+        tools = [str(toolchain.ensure(tool).parent) for tool in ("kubectl", "helm")]
+        os.environ["PATH"] = os.pathsep.join([*tools, os.environ["PATH"]])
+        command += [f"--kubeconfig={cluster.kubeconfig}", "-v"]
+    code = os.spawnve(os.P_WAIT, sys.executable, command, {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+    count = _count(report)
+    # pytest ends with 5 when no test was selected, which is fine only if the user selected by name.
+    problems = [f"suite {suite.name}: {count.failed} failed (exit code {code})"] if code not in (0, 5) else []
+    if code == 5 and not expression:
+        problems.append(f"suite {suite.name}: no test ran")
+    if MUST_RUN in folders and not expression and (count.skipped or not count.passed):
+        problems.append(f"suite {suite.name}: {count.passed} passed and {count.skipped} skipped; none may be skipped")
+    return count, problems
+
+
+def _cluster() -> Cluster:
+    return local.up(registry=os.environ.get("STAN_FT_REGISTRY", "auto")).cluster
+
+
+def _count(report: Path) -> Count:
+    if not report.exists():
+        return Count()
+    count = Count()
+    for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314 (written by the run just before)
+        if case.find("failure") is not None or case.find("error") is not None:
+            count.failed += 1
+        elif case.find("skipped") is not None:
+            count.skipped += 1
+        else:
+            count.passed += 1
+    return count
+
+
+if __name__ == "__main__":
+    common.run(main)
