@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from harness.errors import UserError
-from harness.faults import nodes, pods, process
+from harness.faults import nodes, pods, process, volume
 from harness.faults.model import Fault, Goal, Injection, Need
 from harness.faults.scene import Scene
 
-FAULTS: dict[str, Fault] = {fault.name: fault for fault in (*process.FAULTS, *pods.FAULTS, *nodes.FAULTS)}
+FAULTS: dict[str, Fault] = {
+    fault.name: fault for fault in (*process.FAULTS, *pods.FAULTS, *nodes.FAULTS, *volume.FAULTS)
+}
 __all__ = ["FAULTS", "Fault", "Goal", "Injection", "Need", "Scene", "find"]
 
 
