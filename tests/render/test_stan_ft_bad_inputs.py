@@ -533,14 +533,15 @@ def batches(cases: Iterable[tuple[str, Any]]) -> dict[int, Values]:
     together: list[Values] = []
     of_case: dict[int, Values] = {}
     for number, (key, value) in enumerate(cases):
-        for keys, values in zip(taken, together, strict=True):
+        for place, keys in enumerate(taken):
             if not any(f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.") for other in keys):
                 break
         else:
-            keys, values = [], {}
-            taken.append(keys)
-            together.append(values)
-        keys.append(key)
+            place = len(taken)
+            taken.append([])
+            together.append({})
+        values = together[place]
+        taken[place].append(key)
         merged = layered(values, at(key, value))
         values.update(merged)
         of_case[number] = values
@@ -569,7 +570,8 @@ def test_an_unknown_key_is_refused_where_it_stands(number: int, key: str, where:
 
 def test_one_bad_value_alone_is_told_alone() -> None:
     message = refusal(at("store.limits.maxBytes", "256 gb"))
-    assert message.count("- at '") == 1 and "at '/store/limits/maxBytes'" in message
+    assert message.count("- at '") == 1
+    assert "at '/store/limits/maxBytes'" in message
 
 
 @pytest.mark.parametrize(("values", "key", "remedy"), COMBINATIONS, ids=lambda part: str(part)[:60])

@@ -202,6 +202,7 @@ STILL_THERE = {
     "cluster.name": "stan",
     "streaming.file_options.sync_on_flush": True,
     "streaming.file_options.auto_sync": "1s",
+    "streaming.file_options.read_buffer_size": 0,
 }
 
 
@@ -226,6 +227,7 @@ def test_the_defaults_are_those_of_the_recipe_made_durable() -> None:
         "parallel_recovery": 64,
         "sync_on_flush": True,
         "auto_sync": "1s",
+        "read_buffer_size": 0,
     }
 
 
@@ -234,7 +236,7 @@ def test_the_presets_differ_only_in_when_the_volume_is_written() -> None:
     options = throughput["streaming"]["file_options"]
     assert (options.pop("sync_on_flush"), options.pop("auto_sync")) == (False, "10s")
     kept = durable["streaming"]["file_options"]
-    assert (kept.pop("sync_on_flush"), kept.pop("auto_sync")) == (True, "1s")
+    assert (kept.pop("sync_on_flush"), kept.pop("auto_sync"), kept.pop("read_buffer_size")) == (True, "1s", 0)
     assert durable == throughput
 
 

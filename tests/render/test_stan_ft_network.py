@@ -118,7 +118,10 @@ def test_the_policy_opens_each_port_to_whom_it_is_meant_for() -> None:
     own_pods = {"podSelector": {"matchLabels": {"app.kubernetes.io/instance": "stan"}}}
     assert by_default["monitor"] == [own_pods]
     named = sources({"clients": peer, "monitoring": peer, "metrics": peer})
-    assert (named["client"], named["metrics"], named["monitor"]) == (peer, peer, [own_pods, *peer])
+    tests = {
+        "podSelector": {"matchLabels": {"app.kubernetes.io/instance": "stan", "app.kubernetes.io/component": "test"}}
+    }
+    assert (named["client"], named["metrics"], named["monitor"]) == ([*peer, tests], peer, [own_pods, *peer])
 
 
 def test_the_policy_can_hold_back_what_servers_reach() -> None:

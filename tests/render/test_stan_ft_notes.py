@@ -26,6 +26,14 @@ RISKS: list[tuple[dict[str, Any], str, str]] = [
         "store.encryption.cipher",
         "nodes",
     ),
+    (
+        layered(
+            at("store.durability", "throughput"),
+            at("persistence", {"existingClaim": "", "staticVolume": {"enabled": True, "nfs": {"server": "n"}}}),
+        ),
+        "persistence.staticVolume.nfs.mountOptions",
+        "Leave it out",
+    ),
     (at("nats.extraConfig", "jetstream { }"), "nats.extraConfig", "jetstream"),
     (at("nats.extraConfig", "websocket { port: 1 }"), "nats.extraConfig", "websocket"),
     (at("persistence.volumePermissions.enabled", True), "persistence.volumePermissions.enabled", "restricted"),

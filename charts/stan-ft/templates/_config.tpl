@@ -94,6 +94,7 @@ channels {
 {{- if eq .Values.store.durability "durable" -}}
 syncOnFlush: true
 autoSync: 1s
+readBufferSize: 0
 {{- else -}}
 syncOnFlush: false
 autoSync: 10s

@@ -24,6 +24,9 @@
 {{- include "stan-ft.problem" (printf "store.durability: a node that is lost takes up to %s of acknowledged messages with it (sync_on_flush is false)." $every) -}}
 {{- end -}}
 {{- end -}}
+{{- if and (not $sync) .Values.persistence.staticVolume.enabled (eq .Values.persistence.staticVolume.driver "nfs") (has "sync" .Values.persistence.staticVolume.nfs.mountOptions) -}}
+{{- include "stan-ft.problem" "persistence.staticVolume.nfs.mountOptions: sync takes the throughput preset's speed away again. Leave it out." -}}
+{{- end -}}
 {{- if eq (toString $options.crc) "false" -}}
 {{- include "stan-ft.problem" "store.fileOptions.crc: damaged messages are delivered as they are." -}}
 {{- end -}}
