@@ -527,24 +527,25 @@ def refusal(values: Values, **options: Any) -> str:
     return caught.value.message
 
 
+def overlap(one: str, other: str) -> bool:
+    """Whether one dotted key is the other or inside it."""
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
+
+
 def batches(cases: Iterable[tuple[str, Any]]) -> dict[int, Values]:
     """Cases put together so that no two of a batch share a key: helm tells every schema error of one render at once."""
     taken: list[list[str]] = []
     together: list[Values] = []
     of_case: dict[int, Values] = {}
     for number, (key, value) in enumerate(cases):
-        for place, keys in enumerate(taken):
-            if not any(f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.") for other in keys):
-                break
-        else:
-            place = len(taken)
+        free = [place for place, keys in enumerate(taken) if not any(overlap(key, other) for other in keys)]
+        if not free:
             taken.append([])
             together.append({})
-        values = together[place]
+        place = free[0] if free else len(taken) - 1
         taken[place].append(key)
-        merged = layered(values, at(key, value))
-        values.update(merged)
-        of_case[number] = values
+        together[place].update(layered(together[place], at(key, value)))
+        of_case[number] = together[place]
     return of_case
 
 

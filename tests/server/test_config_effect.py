@@ -16,6 +16,8 @@ from typing import Any
 
 import nats
 import pytest
+from effects import fleet, make, traced
+from loopback import run
 
 from harness.objects import dig, leaves
 from harness.render import at, chart_values, layered
@@ -25,8 +27,6 @@ from harness.stan import protocol_pb2 as pb
 from harness.stan.client import Client
 from harness.stan.errors import RefusedError
 from harness.stan.options import ConnectOptions, Start
-from tests.server.conftest import run
-from tests.server.effects import fleet, make, traced
 
 MB = 1024**2
 KB = 1024

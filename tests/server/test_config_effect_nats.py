@@ -11,12 +11,12 @@ from typing import Any
 
 import nats
 import pytest
+from effects import eventually, fleet
+from loopback import run
 
 from harness.objects import dig, leaves
 from harness.render import at, chart_values, layered
 from harness.server import Server
-from tests.server.conftest import run
-from tests.server.effects import eventually, fleet
 
 MB = 1024**2
 KB = 1024

@@ -11,6 +11,8 @@ from typing import Any
 
 import nats
 import pytest
+from effects import Secrets, make
+from loopback import run
 
 from harness import shell
 from harness.cluster import toolchain
@@ -19,8 +21,6 @@ from harness.server import Group
 from harness.stan.client import Client
 from harness.stan.errors import ConnectError
 from harness.stan.options import ConnectOptions
-from tests.server.conftest import run
-from tests.server.effects import Secrets, make
 
 HOST = "stan-client.default.svc.cluster.local"  # what the server's own connections check
 USERS = """
