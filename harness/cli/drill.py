@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--fault", action="append", default=[], metavar="NAME[=RUNS]", help="fault to play (repeatable)")
     what.add_argument("--runs", type=int, default=1, help="runs of a fault that names none (default: %(default)s)")
     what.add_argument(
-        "--debug-image", default="busybox:1.36", metavar="IMAGE", help="for the fault abort: has sh and kill"
+        "--debug-image", default="busybox:1.35.0", metavar="IMAGE", help="for the fault abort: has sh and kill"
     )
     what.add_argument("--dry-run", action="store_true", help="say what would be done, check that it could, and end")
     what.add_argument("--yes", "-y", action="store_true", help="do not ask before the first fault")

@@ -26,7 +26,7 @@ class Scene:
     cluster: Cluster | None = None
     kubeconfig: Path | None = None
     context: str | None = None
-    debug_image: str = "busybox:1.36"
+    debug_image: str = "busybox:1.35.0"
 
     @property
     def nodes(self) -> Cluster:
