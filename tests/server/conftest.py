@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
+from loopback import stan_conf
 
-from harness import objects
-from harness.render import render
 from harness.server import Group
 
-T = TypeVar("T")
-LIMIT = 60.0  # seconds after which something asynchronous hangs for good
 _GROUPS = pytest.StashKey[list[Group]]()
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run something asynchronous to its end, and fail if it hangs."""
-
-    async def limited() -> T:
-        async with asyncio.timeout(LIMIT):
-            return await work
-
-    return asyncio.run(limited())
-
-
-def stan_conf(values: dict[str, Any] | None = None) -> str:
-    """The stan.conf that the chart renders for these values."""
-    config = objects.find(render("stan-ft", values or {}), "ConfigMap", "stan-config")
-    return str(config["data"]["stan.conf"])
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import nats
 import pytest
+from loopback import run
 
 from harness.server import Group
 from harness.stan import protocol_pb2 as pb
@@ -16,7 +17,6 @@ from harness.stan.errors import ConnectError, ConnectionLostError, RefusedError
 from harness.stan.options import ConnectOptions, Start
 from harness.stan.outcome import Outcome, PublishResult
 from harness.stan.subscription import Message, Subscription
-from tests.server.conftest import run
 
 Use = Callable[[Client], Awaitable[None]]
 

@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 import nats
 import pytest
+from loopback import run
 
 from harness.server import Group, Server
 from harness.stan.client import Client
 from harness.stan.errors import ConnectError, ConnectionLostError, NoActiveError, StanError, UnknownError
 from harness.stan.options import NATS_PY_DEFAULTS, ConnectOptions, Start
 from harness.stan.outcome import Outcome, PublishResult
-from tests.server.conftest import run
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from loopback import run
 
 from harness.server import ACTIVE, STANDBY, Group, Server, ServerError
 from harness.stan.client import Client
-from tests.server.conftest import run
 
 
 @pytest.fixture(scope="module")

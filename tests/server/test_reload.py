@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from loopback import run
 
 from harness.server import Group, Server
 from harness.stan.client import Client
 from harness.stan.errors import RefusedError
-from tests.server.conftest import run
 
 
 @pytest.fixture

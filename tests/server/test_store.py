@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from loopback import run
 
 from harness import shell
 from harness.cluster import toolchain
@@ -22,7 +23,6 @@ from harness.stan.client import Client
 from harness.stan.errors import StanError
 from harness.stan.options import Start
 from harness.stan.outcome import PublishResult
-from tests.server.conftest import run
 
 MISSED = 1.375  # seconds: the longest wait of a standby, nats-streaming-server server/ft.go 1.25 s + 10 %
 OWNER, STRANGER = 10001, 10002  # uids that nobody has

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from loopback import run
 
 from harness.ledger import Outage, Verdict
 from harness.server import ACTIVE, STANDBY, Group, Server
@@ -13,7 +14,6 @@ from harness.stan.client import Client
 from harness.stan.errors import ConnectError
 from harness.stan.options import Start
 from harness.traffic import Plan, Traffic
-from tests.server.conftest import run
 
 # nats-streaming-server server/ft.go: heartbeats every 1 s, missed after 1.25 s, each +-10 %; a try for the lock that
 # comes too early is repeated after another such wait. The slack is for a busy machine.

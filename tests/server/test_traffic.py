@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import nats
 import pytest
+from loopback import run
 
 from harness.ledger import STORED, Ledger, encode
 from harness.server import Group
@@ -17,7 +18,6 @@ from harness.stan.client import Client
 from harness.stan.options import ConnectOptions, Start
 from harness.stan.outcome import Outcome, PublishResult
 from harness.traffic import Plan, Traffic
-from tests.server.conftest import run
 
 
 def traffic_on(group: Group, **plan: object) -> Traffic:

@@ -25,22 +25,27 @@ class History:
 
     @property
     def now(self) -> float:
+        """The time of the next message."""
         return 100 + len(self.track.sent) / RATE
 
     def send(self, outcome: Outcome | None) -> int:
+        """Send a message that ends so at once (None: never); gives its number."""
         number = self.track.send(self.now)
         if outcome is not None:
             self.track.end(number, outcome, self.now)
         return number
 
     def store(self) -> int:
+        """Send a message that is acknowledged."""
         return self.send(Outcome.STORED)
 
     def deliver(self, *numbers: int, sequence: int | None = None, marked: bool = False) -> None:
+        """Deliver messages, under their number as sequence if no other is given."""
         for number in numbers:
             self.ledger.deliver(self.view, encode("run", "pub", number), sequence or number, marked, self.now)
 
     def found(self) -> dict[str, int]:
+        """What the verdict found, without the classes of which there is nothing."""
         findings = self.ledger.verdict().findings
         return {kind: finding.count for kind, finding in findings.items() if finding.count}
 

@@ -1,0 +1,29 @@
+"""What the tests on real servers share beside their fixtures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from harness import objects
+from harness.render import render
+
+T = TypeVar("T")
+LIMIT = 60.0  # seconds after which something asynchronous hangs for good
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run something asynchronous to its end, and fail if it hangs."""
+
+    async def limited() -> T:
+        async with asyncio.timeout(LIMIT):
+            return await work
+
+    return asyncio.run(limited())
+
+
+def stan_conf(values: dict[str, Any] | None = None) -> str:
+    """The stan.conf that the chart renders for these values."""
+    config = objects.find(render("stan-ft", values or {}), "ConfigMap", "stan-config")
+    return str(config["data"]["stan.conf"])
