@@ -15,6 +15,7 @@ from effects import Secrets, make
 from loopback import run
 
 from harness import shell
+from harness.certificates import Authority
 from harness.cluster import toolchain
 from harness.render import at, layered
 from harness.server import Group
@@ -63,83 +64,10 @@ def may(group: Group, wait: float = 20.0, **options: Any) -> bool:
     return run(work())
 
 
-class Authority:
-    """A certificate authority in a folder, and what it signs."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self.folder = folder
-        self.name = name
-        folder.mkdir(parents=True, exist_ok=True)
-        self._openssl(
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            f"/CN={name}",
-            "-keyout",
-            f"{name}.key",
-            "-out",
-            f"{name}.crt",
-        )
-
-    def _openssl(self, *arguments: str) -> None:
-        shell.run(["openssl", *arguments], cwd=self.folder)
-
-    def sign(self, subject: str, names: str) -> dict[str, str]:
-        """A Secret of type kubernetes.io/tls, with the authority, for these subject alternative names."""
-        self._openssl(
-            "req",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-subj",
-            f"/CN={subject}",
-            "-keyout",
-            f"{subject}.key",
-            "-out",
-            f"{subject}.csr",
-        )
-        extension = self.folder / f"{subject}.ext"
-        extension.write_text(f"subjectAltName={names}\nextendedKeyUsage=serverAuth,clientAuth\n")
-        self._openssl(
-            "x509",
-            "-req",
-            "-in",
-            f"{subject}.csr",
-            "-CA",
-            f"{self.name}.crt",
-            "-CAkey",
-            f"{self.name}.key",
-            "-CAcreateserial",
-            "-days",
-            "2",
-            "-extfile",
-            extension.name,
-            "-out",
-            f"{subject}.crt",
-        )
-        return {
-            "tls.crt": (self.folder / f"{subject}.crt").read_text(),
-            "tls.key": (self.folder / f"{subject}.key").read_text(),
-            "ca.crt": (self.folder / f"{self.name}.crt").read_text(),
-        }
-
-    def context(self, subject: str | None = None) -> ssl.SSLContext:
-        """TLS of a client that trusts this authority and, if named, shows a certificate."""
-        context = ssl.create_default_context(cafile=str(self.folder / f"{self.name}.crt"))
-        if subject:
-            context.load_cert_chain(self.folder / f"{subject}.crt", self.folder / f"{subject}.key")
-        return context
-
-
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """An authority that has signed a server's and a client's certificate."""
-    made = Authority(tmp_path_factory.mktemp("certificates"), "authority")
+    made = Authority(tmp_path_factory.mktemp("certificates"))
     made.sign("server", f"IP:127.0.0.1,DNS:{HOST},DNS:*.stan.default.svc.cluster.local")
     made.sign("client", "DNS:app")
     return made
@@ -330,16 +258,8 @@ def test_only_the_named_cipher_suites_and_curves_are_spoken(
 def test_only_pinned_certificates_are_let_in(
     start: Callable[..., Group], server_secret: dict[str, str], authority: Authority
 ) -> None:
-    def fingerprint(subject: str) -> str:
-        key = authority.folder / f"{subject}.der"
-        shell.run(
-            ["openssl", "pkey", "-in", f"{subject}.key", "-pubout", "-outform", "DER", "-out", key],
-            cwd=authority.folder,
-        )
-        return shell.output(["sha256sum", key]).split()[0]
-
     authority.sign("stranger", "DNS:stranger")
-    pins = [fingerprint("server"), fingerprint("client")]
+    pins = [authority.fingerprint("server"), authority.fingerprint("client")]
     group = start(tls(verify=True, pinnedCerts=pins), {"tls": server_secret})
     assert may(group, tls=authority.context("client"))
     assert not may(group, wait=2, tls=authority.context("stranger"))
