@@ -19,6 +19,7 @@ from harness.progress import say
 
 FORMAT = 1
 MOST_RUNS = 500  # of one fault in one drill
+MOST_SKIPPED = 3  # runs in a row that could not be made, with keep_going
 
 
 def drill(
@@ -34,7 +35,8 @@ def drill(
     """Play each fault so many times and give everything that was seen.
 
     keep is called with the data after every run, so that an interrupted drill leaves what it has. Ends after the first
-    run that fails, unless keep_going. Raises UserError if a fault cannot be played or the group does not get whole.
+    run that fails, unless keep_going. Raises UserError if a fault cannot be played or the group does not get whole;
+    with keep_going only when that happens so many times in a row, and the data name the runs that were skipped.
     """
     for fault, _ in faults:
         fault.check(scene)
@@ -59,10 +61,21 @@ def drill(
             "takeovers": list(fault.takeovers),
             "sum_gaps": fault.name == "roll",
             "runs": [],
+            "skipped": [],
         }
         data["series"].append(series)
+        skipped = 0
         for number in range(1, runs + 1):
-            run = play(fault, scene, reach, settings, number)
+            try:
+                run = play(fault, scene, reach, settings, number)
+            except UserError as error:
+                skipped += 1
+                if not keep_going or skipped == MOST_SKIPPED:
+                    raise
+                series["skipped"].append(str(error))
+                say(f"    {fault.name} {number}/{runs}: not made: {error}")
+                continue
+            skipped = 0
             series["runs"].append(run)
             say(line(fault, run, runs))
             if keep is not None:

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import drill
+from harness import drill, faults
 from harness.cli import drill as cli
 from harness.drill import server_log
 from harness.drill.reach import Place
+from harness.drill.run import Settings
 from harness.drill.statistics import figures, missed, percentile
 from harness.drill.watch import Reign, Watch, two_actives, without_active
 from harness.errors import UserError
@@ -153,6 +154,54 @@ def test_a_goal_is_missed_by_the_part_that_is_above_it() -> None:
 def test_a_void_run_counts_for_nothing() -> None:
     runs = [{"outage": 9.0, "total_gap": 9.0, "verdict": {"void": "too quiet"}}]
     assert missed({"runs": runs, "goal": {"worst": 1.0}}) == []
+
+
+class Play:
+    """Runs of a drill with outcomes that a test chooses: a problem, "" for none, or an error that prevents the run."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, outcomes: list[str | UserError]) -> None:
+        self.outcomes = list(outcomes)
+        monkeypatch.setattr(drill, "play", self)
+        monkeypatch.setattr(drill, "refresh", lambda *_: None)
+        monkeypatch.setattr(drill.environment, "describe", lambda _: {})
+
+    def __call__(self, _fault: Any, _scene: Any, _reach: Any, _settings: Any, number: int) -> dict[str, Any]:
+        """Have the next outcome."""
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, UserError):
+            raise outcome
+        problems = [outcome] if outcome else []
+        verdict = {"acknowledged": 9}
+        return {"number": number, "problems": problems, "outage": 1, "takeovers": 1, "load": 1, "verdict": verdict}
+
+    def drill(self, **options: Any) -> dict[str, Any]:
+        """Play as many runs as there are outcomes."""
+        scene: Any = faults.Scene(NOWHERE)
+        way: Any = type("Way", (), {"description": "a play"})()
+        return drill.drill([(faults.find("delete"), len(self.outcomes))], scene, way, Settings(), label="x", **options)
+
+
+def test_a_drill_ends_with_the_first_run_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    [series] = Play(monkeypatch, ["", "lost one", ""]).drill()["series"]
+    assert [run["problems"] for run in series["runs"]] == [[], ["lost one"]]
+
+
+def test_a_drill_that_keeps_going_plays_all_runs_and_names_those_it_could_not_make(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    outcomes = ["lost one", UserError("too thin"), ""]
+    [series] = Play(monkeypatch, outcomes).drill(keep_going=True)["series"]
+    assert [run["number"] for run in series["runs"]] == [1, 3]
+    assert series["skipped"] == ["too thin"]
+
+
+def test_a_drill_that_cannot_be_made_gives_up_and_leaves_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[int] = []
+    play = Play(monkeypatch, ["", *(UserError("too thin") for _ in range(5))])
+    with pytest.raises(UserError, match="too thin"):
+        play.drill(keep_going=True, keep=lambda data: kept.append(len(data["series"][0]["runs"])))
+    assert kept == [1]
+    assert len(play.outcomes) == 2, "three in a row are enough"
 
 
 def test_faults_are_asked_for_by_name_with_or_without_a_number_of_runs() -> None:

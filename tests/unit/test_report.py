@@ -90,6 +90,7 @@ def drill(label: str = "our chart", outages: tuple[float, ...] = (0.5, 0.7, 1.1)
                 "goal": {"median": 0.9, "p99": 1.5, "worst": None},
                 "takeovers": [1, 1],
                 "sum_gaps": False,
+                "skipped": [],
                 "runs": [run(number, outage) for number, outage in enumerate(outages, 1)],
             }
         ],
