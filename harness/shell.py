@@ -54,3 +54,9 @@ def run(
 def output(command: Sequence[str | Path], **options: object) -> str:
     """What run() gives as stdout, stripped; raises what run() raises."""
     return run(command, **options).stdout.strip()  # type: ignore[arg-type]
+
+
+def stream(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> int:
+    """Run a program whose output goes where this process's goes; returns its exit code. env is added."""
+    argv = [str(part) for part in command]
+    return subprocess.run(argv, env={**os.environ, **env} if env else None, cwd=cwd, check=False).returncode

@@ -63,7 +63,7 @@ def linters() -> Iterator[Linter]:
     for chart in sorted(path.parent for path in CHARTS.glob("*/Chart.yaml")):
         values = sorted((chart / "ci").glob("*-values.yaml"))
         values += [ENVIRONMENTS / name / f"{chart.name}.yaml" for name in environments.names()]
-        helm = [toolchain.ensure("helm"), "lint", "--strict", "--quiet", chart, "--values"]
+        helm: list[str | Path] = [toolchain.ensure("helm"), "lint", "--strict", "--quiet", chart, "--values"]
         yield Linter(f"helm lint {chart.name} with {len(values)} files of values", [[*helm, file] for file in values])
     yield Linter("ct lint", [[toolchain.ensure("ct"), "lint", "--all", "--config", "ct.yaml"]])
     yield Linter("actionlint", [[toolchain.ensure("actionlint"), "-shellcheck", VENV / "shellcheck"]])

@@ -6,11 +6,11 @@ import argparse
 import os
 import sys
 import time
-import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
-from harness import local
+from harness import local, shell
 from harness.cli import common
 from harness.cluster import toolchain
 from harness.cluster.kind import Cluster
@@ -65,7 +65,7 @@ def main() -> int:
         raise UserError(f"there is no suite {', '.join(sorted(unknown))}: choose from lint, {', '.join(names)}.")
     chosen = set(arguments.suites) or {"lint", *names}
     started = time.monotonic()
-    problems = []
+    problems: list[str] = []
     if "lint" in chosen:
         problems += _lint()
     total = Count()
@@ -86,8 +86,7 @@ def main() -> int:
 
 def _lint() -> list[str]:
     say("\n==> suite lint")
-    done = os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-m", "harness.cli.lint"])
-    return ["lint is not clean"] if done else []
+    return ["lint is not clean"] if shell.stream([sys.executable, "-m", "harness.cli.lint"]) else []
 
 
 def _run(suite: Suite, folders: list[str], expression: str | None) -> tuple[Count, list[str]]:
@@ -101,13 +100,14 @@ def _run(suite: Suite, folders: list[str], expression: str | None) -> tuple[Coun
         command += ["-n", str(suite.workers), "--dist", "worksteal"]
     if expression:
         command += ["-k", expression]
+    env = {"PYTHONDONTWRITEBYTECODE": "1"}
     if suite.needs_cluster:
         cluster = _cluster()
         # Tests and plug-ins that call kubectl or helm by name get the pinned ones and this cluster.
         tools = [str(toolchain.ensure(tool).parent) for tool in ("kubectl", "helm")]
-        os.environ["PATH"] = os.pathsep.join([*tools, os.environ["PATH"]])
+        env["PATH"] = os.pathsep.join([*tools, os.environ["PATH"]])
         command += [f"--kubeconfig={cluster.kubeconfig}", "-v"]
-    code = os.spawnve(os.P_WAIT, sys.executable, command, {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+    code = shell.stream(command, env=env, cwd=REPO)
     count = _count(report)
     # pytest ends with 5 when no test was selected, which is fine only if the user selected by name.
     problems = [f"suite {suite.name}: {count.failed} failed (exit code {code})"] if code not in (0, 5) else []

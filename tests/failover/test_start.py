@@ -1,0 +1,82 @@
+"""The servers come up by themselves: on an empty cluster, all at once, and one by one, each reachable by clients."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from harness import local, releases
+from harness.cluster.kind import Cluster
+from harness.group import Group, ServerState
+
+NAMESPACE = "first-start"
+# From the request to one active and three Ready servers, with the images present: a server that finds no heartbeat
+# takes the lock after 1.4 s at most, and readiness is asked for every few seconds.
+FIRST_START_LIMIT = 10.0  # seconds
+
+
+@pytest.fixture
+def empty_namespace(cluster: Cluster) -> Iterator[str]:
+    cluster.kubectl("create", "namespace", NAMESPACE)
+    yield NAMESPACE
+    releases.uninstall("stan", kubeconfig=cluster.kubeconfig, namespace=NAMESPACE)
+    cluster.kubectl("delete", "namespace", NAMESPACE, "--timeout=100s")
+
+
+def test_three_servers_start_on_an_empty_store_within_ten_seconds(
+    deployment: local.Deployment, cluster: Cluster, empty_namespace: str
+) -> None:
+    values = local.chart_values("kind", deployment.has_exporter)
+    values["clientService"] = {"type": "ClusterIP"}
+    values["persistence"] = {"existingClaim": "", "claim": {"storageClassName": "aws-efs"}}
+    started = time.monotonic()
+    releases.ensure("stan", "stan-ft", values, kubeconfig=cluster.kubeconfig, namespace=empty_namespace)
+    group = Group.connect(kubeconfig=cluster.kubeconfig, namespace=empty_namespace)
+    servers = group.wait_whole(60)
+    took = time.monotonic() - started
+    print(f"from helm install to one active and three Ready: {took:.1f} s")
+    assert took < FIRST_START_LIMIT
+    prove(servers)
+
+
+def test_the_servers_come_back_when_all_pods_are_deleted_at_once(cluster: Cluster, group: Group) -> None:
+    before = {pod.metadata.uid for pod in group.pods()}
+    cluster.kubectl("delete", "pods", "-l", "app=stan", "--wait=false")
+    wait_replaced(group, before)
+    prove(group.wait_whole(90))
+
+
+@pytest.mark.parametrize("ordinal", [0, 1, 2])
+def test_the_group_is_whole_again_when_one_server_is_deleted(cluster: Cluster, group: Group, ordinal: int) -> None:
+    pod = next(pod for pod in group.pods() if pod.metadata.name == f"stan-{ordinal}")
+    cluster.kubectl("delete", "pod", pod.metadata.name, "--wait=false")
+    wait_replaced(group, {pod.metadata.uid})
+    prove(group.wait_whole(90))
+
+
+def test_the_active_stays_active_when_a_standby_is_deleted(cluster: Cluster, group: Group) -> None:
+    active = group.active()
+    assert active is not None
+    standby = next(pod for pod in group.pods() if pod.metadata.name != active.pod)
+    cluster.kubectl("delete", "pod", standby.metadata.name, "--wait=false")
+    wait_replaced(group, {standby.metadata.uid})
+    group.wait_whole(90)
+    now_active = group.active()
+    assert now_active is not None
+    assert (now_active.pod, now_active.restarts) == (active.pod, active.restarts)
+
+
+def wait_replaced(group: Group, uids: set[str], timeout: float = 90.0) -> None:
+    """Wait until no pod with one of these uids is left; timeout in seconds."""
+    deadline = time.monotonic() + timeout
+    while uids & {pod.metadata.uid for pod in group.pods()}:
+        assert time.monotonic() < deadline, f"the old pods are still there after {timeout:.0f} s"
+        time.sleep(0.2)
+
+
+def prove(servers: list[ServerState]) -> None:
+    """A client of any of the servers publishes and receives."""
+    asyncio.run(local.prove([f"nats://{server.ip}:4222" for server in servers]))
