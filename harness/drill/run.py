@@ -17,7 +17,8 @@ from harness.ledger import MINIMUM_RATE, Ledger, Outage
 from harness.stan.options import ConnectOptions
 from harness.traffic import Plan, Traffic
 
-WARM_UP = 2.0  # seconds of enough traffic before the fault
+WARM_UP = 3.0  # seconds of enough traffic before the fault
+SPARE = 1.1  # of the minimum rate that the warm-up asks for, as the verdict looks back further than it
 AFTER = 2.0  # seconds of traffic after all is whole again, for the comparison
 BACK = 300  # acknowledgements of new messages that mean "publishing goes on"
 COURSE_WIDTH = 0.1  # seconds of one point of the throughput's course
@@ -82,7 +83,7 @@ def play(fault: Fault, scene: Scene, reach: Reach, settings: Settings, number: i
         seen = Seen(fault, number, traffic.ledger, watch, settings.minimum_rate, _restarts(scene))
         with watch, traffic.running():
             try:
-                traffic.warm_up(WARM_UP, minimum=settings.minimum_rate)
+                traffic.warm_up(WARM_UP, minimum=settings.minimum_rate * SPARE)
             except TimeoutError as error:
                 raise UserError(
                     f"the traffic before the fault is too thin to prove anything: {error}. Is the machine or the "

@@ -131,13 +131,17 @@ def text(drills: Sequence[dict[str, Any]]) -> str:
         f"{'TWO ACTIVES':>11} {'TAKEOVERS':>9}  GOAL"
     ]
     for row in rows(drills):
-        verdict = "" if not row.goal else f"{row.goal}: {'missed' if row.missed else 'met'}"
+        verdict = "" if not row.goal else f"{row.goal}: {_kept(row)}"
         lines.append(
             f"{row.fault:18} {row.label[:22]:22} {row.n:3} {seconds(row.median):>8} {seconds(row.p99):>8} "
             f"{seconds(row.longest):>8} {row.acknowledged:9} {row.lost:5} "
             f"{row.two_actives:11} {row.takeovers:>9}  {verdict}"
         )
     return "\n".join(lines)
+
+
+def _kept(row: Row) -> str:
+    return "not measured" if not row.n else "missed" if row.missed else "met"
 
 
 def seconds(value: float | None) -> str:
