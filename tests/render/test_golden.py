@@ -54,5 +54,6 @@ def test_no_golden_file_is_left_over() -> None:
     from tests.render.conftest import GOLDEN  # noqa: PLC0415 (the folder is known there)
 
     expected = {f"{chart}/{case}{suffix}" for chart, case in CASES for suffix in (".yaml", ".notes.txt")}
+    expected |= {f"{chart}/effects.yaml" for chart in render.RELEASES}
     found = {str(path.relative_to(GOLDEN)) for path in GOLDEN.rglob("*") if path.is_file()}
     assert found - expected == set()

@@ -1,0 +1,119 @@
+"""Which objects there are: exactly these by default, and exactly one more or less per switch."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from harness import objects, render
+from harness.objects import Object
+
+Names = set[tuple[str, str]]
+
+STAN: Names = {
+    ("ConfigMap", "stan-config"),
+    ("ConfigMap", "stan-rollout"),
+    ("Job", "stan-rollout"),
+    ("PodDisruptionBudget", "stan"),
+    ("Role", "stan-rollout"),
+    ("RoleBinding", "stan-rollout"),
+    ("Service", "stan"),
+    ("Service", "stan-client"),
+    ("ServiceAccount", "stan"),
+    ("ServiceAccount", "stan-rollout"),
+    ("StatefulSet", "stan"),
+}
+STAN_TESTS: Names = {("ConfigMap", "stan-test"), ("Pod", "stan-test-message"), ("Pod", "stan-test-state")}
+ROLLOUT: Names = {(kind, "stan-rollout") for kind in ("ConfigMap", "Job", "Role", "RoleBinding", "ServiceAccount")}
+EFS: Names = {
+    ("ClusterRole", "efs-provisioner-runner"),
+    ("ClusterRoleBinding", "run-efs-provisioner"),
+    ("ConfigMap", "efs-provisioner"),
+    ("Deployment", "efs-provisioner"),
+    ("PersistentVolume", "efs-provisioner-root-e5b8d33e"),
+    ("PersistentVolumeClaim", "efs"),
+    ("PersistentVolumeClaim", "efs-provisioner-root-e5b8d33e"),
+    ("Role", "leader-locking-efs-provisioner"),
+    ("RoleBinding", "leader-locking-efs-provisioner"),
+    ("ServiceAccount", "efs-provisioner"),
+    ("StorageClass", "aws-efs"),
+}
+
+
+def stan(**values: Any) -> Names:
+    """The objects of stan-ft with some values."""
+    return objects.inventory(render.render("stan-ft", values))
+
+
+def test_stan_ft_makes_exactly_these_objects() -> None:
+    assert stan() == STAN | STAN_TESTS
+
+
+def test_efs_provisioner_makes_exactly_these_objects() -> None:
+    assert objects.inventory(render.render("efs-provisioner", render.ci_values("efs-provisioner")["default"])) == EFS
+
+
+@pytest.mark.parametrize(
+    ("values", "less"),
+    [
+        ({"clientService": {"enabled": False}}, {("Service", "stan-client"), ("Pod", "stan-test-message")}),
+        ({"podDisruptionBudget": {"enabled": False}}, {("PodDisruptionBudget", "stan")}),
+        ({"serviceAccount": {"create": False}}, {("ServiceAccount", "stan")}),
+        ({"rollout": {"strategy": "RollingUpdate"}}, ROLLOUT),
+        ({"rollout": {"strategy": "OnDelete"}}, ROLLOUT),
+        ({"tests": {"enabled": False}}, STAN_TESTS),
+        ({"config": {"existingConfigMap": "own"}}, {("ConfigMap", "stan-config")}),
+    ],
+)
+def test_a_switch_takes_exactly_its_objects_away(values: dict[str, Any], less: Names) -> None:
+    assert stan(**values) == (STAN | STAN_TESTS) - less
+
+
+@pytest.mark.parametrize(
+    ("values", "more"),
+    [
+        ({"networkPolicy": {"enabled": True}}, {("NetworkPolicy", "stan")}),
+        ({"metrics": {"serviceMonitor": {"enabled": True}}}, {("ServiceMonitor", "stan")}),
+        ({"metrics": {"podMonitor": {"enabled": True}}}, {("PodMonitor", "stan")}),
+        ({"metrics": {"prometheusRule": {"enabled": True}}}, {("PrometheusRule", "stan")}),
+        ({"metrics": {"dashboard": {"enabled": True}}}, {("ConfigMap", "stan-dashboard")}),
+        ({"persistence": {"existingClaim": "", "claim": {"name": "own"}}}, {("PersistentVolumeClaim", "own")}),
+    ],
+)
+def test_a_switch_adds_exactly_its_objects(values: dict[str, Any], more: Names) -> None:
+    assert stan(**values) == STAN | STAN_TESTS | more
+
+
+def test_a_claim_made_elsewhere_is_not_made_again() -> None:
+    assert not objects.find_all(render.render("stan-ft"), "PersistentVolumeClaim")
+
+
+CASES = [(chart, name) for chart in render.RELEASES for name in render.shipped(chart)]
+
+
+def shipped(chart: str, case: str) -> list[Object]:
+    """A shipped set of values, rendered."""
+    return render.render(chart, render.shipped(chart)[case])
+
+
+@pytest.mark.parametrize(("chart", "case"), CASES, ids=[f"{chart}-{case}" for chart, case in CASES])
+def test_every_object_says_which_release_made_it(chart: str, case: str) -> None:
+    own = json.dumps(render.shipped(chart)[case].get("extraObjects", []))  # some of them as text with templates
+    for item in shipped(chart, case):
+        if objects.name(item) not in own and not objects.name(item).endswith("-extra"):
+            labels = objects.dig(item, "metadata.labels", {})
+            assert labels.get("app.kubernetes.io/instance") == render.RELEASES[chart], objects.label(item)
+            if "helm.sh/hook" in objects.dig(item, "metadata.annotations", {}):
+                continue  # made anew for each run: nobody asks which version of the chart it came from
+            assert labels.get("app.kubernetes.io/managed-by") == "Helm", objects.label(item)
+            assert labels.get("helm.sh/chart", "").startswith(f"{chart}-"), objects.label(item)
+
+
+@pytest.mark.parametrize(("chart", "case"), CASES, ids=[f"{chart}-{case}" for chart, case in CASES])
+def test_no_object_name_is_longer_than_kubernetes_allows(chart: str, case: str) -> None:
+    values = {**render.shipped(chart)[case], "fullnameOverride": ""}
+    for item in render.render(chart, values, release="r" * 40):
+        longest = 253 if item["kind"] == "PersistentVolume" else 63
+        assert len(objects.name(item)) <= longest, objects.label(item)
