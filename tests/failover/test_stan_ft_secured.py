@@ -30,6 +30,7 @@ USERS = 'users = [ { user: app, password: "1234" }, { user: server, password: "7
 VALUES: dict[str, Any] = {
     "persistence": {"existingClaim": "", "claim": {"keep": False}},
     "metrics": {"enabled": False},
+    "clientService": {"type": "ClusterIP", "nodePort": None},
     "store": {"encryption": {"enabled": True, "existingSecret": "encryption"}},
     "streaming": {"login": {"method": "password", "existingSecret": "login"}},
     "nats": {
