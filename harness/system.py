@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import socket
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ def as_root(command: Sequence[str | Path]) -> list[str]:
     if shutil.which("sudo"):
         return ["sudo", *argv]
     raise UserError(
-        f"root rights are needed for {argv[0]!r}, this user is not root and there is no sudo.\n"
+        f"root rights are needed, this user is not root, and there is no sudo: {shlex.join(argv)}\n"
         "Run it as root, or install sudo and allow this user to use it."
     )
 

@@ -27,9 +27,10 @@ def plain_user(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_engine_and_no_root_names_both_ways_out(plain_user: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda name, **_: "/usr/bin/apt-get" if name == "apt-get" else None)
-    with pytest.raises(UserError, match="root rights are needed .* Run it as root, or install sudo") as error:
+    with pytest.raises(
+        UserError, match=r"root rights are needed.*apt-get install .*docker\.io\nRun it as root, or install sudo"
+    ):
         system.ensure_packages({"no-such-engine": "docker.io"}, "the container engine")
-    assert "\n" in str(error.value)
 
 
 def test_a_machine_without_apt_is_told_which_packages_to_install(plain_user: None) -> None:
@@ -85,7 +86,7 @@ def test_an_unknown_environment_is_answered_with_the_known_ones() -> None:
 
 def test_an_environment_for_real_clusters_is_not_deployed_locally() -> None:
     with pytest.raises(
-        UserError, match="'eks-csi' is for a cluster of yours.*\n.*helm install -f environments/eks-csi"
+        UserError, match="'eks-csi' is for a cluster of yours.*\n.*helm install with -f environments/eks-csi"
     ):
         local.up(environment="eks-csi")
 
