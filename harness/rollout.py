@@ -44,7 +44,8 @@ def restart(
 ) -> Rollout:
     """Restart the pods that are older than their StatefulSet (all pods with everything), the active last.
 
-    timeout is in seconds; say gets each line of progress (an error is raised instead). Nothing is done to pods that are up to date.
+    timeout is in seconds; say gets each line of progress (an error is raised instead). Pods that are up to date are
+    left alone (unless everything). monitor_port is the servers' HTTP monitoring port.
     Raises UserError when the StatefulSet cannot be read or the group is not whole in time; what was restarted until
     then stays so, and the next call goes on from there.
     """
