@@ -266,8 +266,14 @@ class Server:
         return self.wait_exit()
 
     def pause(self) -> None:
-        """Stop the process (SIGSTOP): it keeps its locks and connections but does nothing."""
+        """Stop the process (SIGSTOP) and wait until all of it stands: it keeps its locks and connections."""
         self.signal(signal.SIGSTOP)
+        self._until(lambda: all(state == "T" for state in self._thread_states()), 10.0, "stop")
+
+    def _thread_states(self) -> list[str]:
+        """The state of each thread, one letter as in proc(5)."""
+        stats = Path(f"/proc/{self.pid}/task").glob("*/stat")
+        return [stat.read_text().rpartition(")")[2].split()[0] for stat in stats]
 
     def resume(self) -> None:
         """Let a paused process go on."""

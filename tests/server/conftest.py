@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -33,30 +35,32 @@ def make_group(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Calla
 
 
 class Pool:
-    """Whole groups, the next one started while the present test runs: each start waits for missed heartbeats."""
+    """Whole groups, the next ones started while the present test runs: each start waits for missed heartbeats."""
+
+    AHEAD = 2
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.made: list[Group] = []
-        self._worker = ThreadPoolExecutor(1)
-        self._next = self._worker.submit(self._start)
+        self._workers = ThreadPoolExecutor(self.AHEAD)
+        self._next = deque(self._workers.submit(self._start, number) for number in range(self.AHEAD))
+        self._count = itertools.count(self.AHEAD)
 
-    def _start(self) -> Group:
-        group = Group(self.directory / str(len(self.made)), config=stan_conf())
+    def _start(self, number: int) -> Group:
+        group = Group(self.directory / str(number), config=stan_conf())
         self.made.append(group)
         group.start()
         return group
 
     def take(self) -> Group:
         """A whole group that nobody else has had."""
-        group = self._next.result()
-        self._next = self._worker.submit(self._start)
-        return group
+        self._next.append(self._workers.submit(self._start, next(self._count)))
+        return self._next.popleft().result()
 
     def close(self) -> None:
         """End every group; the one that is just being started gives up when its servers are gone."""
         self._stop()
-        self._worker.shutdown(cancel_futures=True)
+        self._workers.shutdown(cancel_futures=True)
         self._stop()
 
     def _stop(self) -> None:

@@ -189,7 +189,7 @@ def test_a_full_store_ends_one_active_after_the_other_and_with_room_again_nothin
                 track.end(number, result.outcome, time.monotonic(), result.error)
 
             try:
-                await client.publish_async("channel", encode("full", "pub", number, 7000), settled)
+                await client.publish_async("channel", encode("full", "pub", number, 7000), settled, timeout=1)
             except StanError:
                 break
             while client.in_flight > 20:

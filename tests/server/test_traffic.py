@@ -19,6 +19,8 @@ from harness.stan.options import ConnectOptions, Start
 from harness.stan.outcome import Outcome, PublishResult
 from harness.traffic import Plan, Traffic
 
+MINIMUM_RATE = 100.0  # acknowledged messages per second; the default needs a machine that does nothing else
+
 
 def traffic_on(group: Group, **plan: object) -> Traffic:
     """Traffic through any server of the group."""
@@ -40,12 +42,12 @@ def forget(group: Group, client_id: str) -> None:
 def test_undisturbed_traffic_keeps_its_rate_and_its_verdict_is_clean(shared_group: Group) -> None:
     traffic = traffic_on(shared_group, channel="calm", publishers=2, rate=400, size=256)
     with traffic.running():
-        rate = traffic.warm_up(1.0)
+        rate = traffic.warm_up(1.0, minimum=MINIMUM_RATE)
         now = traffic.mark("now")
         traffic.wait_recovered(now, acks=100)
-    verdict = traffic.ledger.verdict(now)
+    verdict = traffic.ledger.verdict(now, minimum_rate=MINIMUM_RATE)
     assert verdict.passed, verdict.sentence()
-    assert 500 <= rate <= 2 * 400 * 1.25
+    assert MINIMUM_RATE <= rate <= 2 * 400 * 1.25
     assert verdict.acknowledged == verdict.attempted == verdict.delivered
     assert traffic.ledger.marks == [("now", now)]
 
@@ -59,7 +61,7 @@ def test_traffic_below_the_minimum_does_not_warm_up(shared_group: Group) -> None
 def test_the_run_leaves_no_client_and_no_durable_behind(shared_group: Group) -> None:
     traffic = traffic_on(shared_group, channel="clean", queue_members=1)
     with traffic.running():
-        traffic.warm_up(0.5, minimum=100)
+        traffic.warm_up(0.5, minimum=MINIMUM_RATE)
     active = shared_group.wait_active()
     channel = active.json("/streaming/channelsz?channel=clean&subs=1", timeout=5)
     assert channel is not None
@@ -73,12 +75,14 @@ def test_the_run_leaves_no_client_and_no_durable_behind(shared_group: Group) -> 
 def test_what_was_not_acknowledged_is_sent_again_as_a_new_attempt(group: Group) -> None:
     traffic = traffic_on(group, resend=True, publishers=1)
     with traffic.running():
-        traffic.warm_up(0.5)
+        traffic.warm_up(0.5, minimum=MINIMUM_RATE)
         at = traffic.mark("fault")
         group.wait_active().kill()
         traffic.wait_recovered(at, acks=200)
     (track,) = traffic.ledger.tracks
-    assert traffic.ledger.verdict(at).passed, traffic.ledger.verdict(at).sentence()
+    assert traffic.ledger.verdict(at, minimum_rate=MINIMUM_RATE).passed, traffic.ledger.verdict(
+        at, minimum_rate=MINIMUM_RATE
+    ).sentence()
     assert track.retries
     failed = {number for number, code in enumerate(track.codes, 1) if code != STORED}
     # What was given up before the last messages were sent has had its turn.
@@ -89,7 +93,7 @@ def test_what_was_not_acknowledged_is_sent_again_as_a_new_attempt(group: Group) 
 def test_queue_group_and_restarted_subscribers_miss_nothing_over_a_takeover(group: Group) -> None:
     traffic = traffic_on(group, subscribers=2, queue_members=2)
     with traffic.running():
-        traffic.warm_up(0.5)
+        traffic.warm_up(0.5, minimum=MINIMUM_RATE)
         traffic.restart_subscriber(0)
         traffic.restart_subscriber(2, crash=True)
         at = traffic.mark("fault")
@@ -107,7 +111,7 @@ def test_clients_leave_a_server_that_hangs_and_go_on_through_another(group: Grou
     others = [server.url for server in group.servers if server is not standby]
     traffic = Traffic([standby.url, *others], plan=Plan(publishers=1, rate=600, hang_check=0.5))
     with traffic.running():
-        traffic.warm_up(0.5)
+        traffic.warm_up(0.5, minimum=MINIMUM_RATE)
         for member in (*traffic.publishers, *traffic.subscribers):
             assert member.client is not None
             while member.client.server != standby.url.removeprefix("nats://"):
@@ -124,12 +128,12 @@ def test_a_lost_session_is_replaced_by_a_new_one(shared_group: Group) -> None:
     options = ConnectOptions(ping_interval=1)
     traffic = Traffic(shared_group.urls, plan=Plan(channel="sessions", publishers=1, rate=600), options=options)
     with traffic.running():
-        traffic.warm_up(0.5)
+        traffic.warm_up(0.5, minimum=MINIMUM_RATE)
         at = traffic.mark("fault")
         for member in (*traffic.publishers, *traffic.subscribers):
             forget(shared_group, member.client_id)
         traffic.wait_recovered(at, acks=200)
-    verdict = traffic.ledger.verdict(at)
+    verdict = traffic.ledger.verdict(at, minimum_rate=MINIMUM_RATE)
     assert verdict.passed, verdict.sentence()
     assert verdict.refused >= 1
     assert any("invalid publish request" in error for error in traffic.ledger.tracks[0].errors)
@@ -138,15 +142,28 @@ def test_a_lost_session_is_replaced_by_a_new_one(shared_group: Group) -> None:
 def test_publishing_that_does_not_go_on_is_told_within_the_time_allowed(group: Group) -> None:
     traffic = traffic_on(group, publishers=1, drain_idle=0.2, ack_timeout=0.5)
     with traffic.running():
-        traffic.warm_up(0.5)
+        traffic.warm_up(0.5, minimum=MINIMUM_RATE)
         at = traffic.mark("fault")
         for server in group.servers:
             server.kill()
-        with pytest.raises(TimeoutError, match=r"publishing did not go on within 0\.3 s"):
-            traffic.wait_recovered(at, timeout=0.3)
+        with pytest.raises(TimeoutError, match="publishing did not go on within 1 s"):
+            traffic.wait_recovered(at, timeout=1)
     outage = traffic.ledger.outage(at)
     assert not outage.recovered
-    assert outage.seconds >= 0.3
+    assert outage.first_ack is None
+    assert outage.seconds >= 0.5
+
+
+def test_traffic_that_learns_new_addresses_goes_on_when_the_old_server_is_gone(group: Group) -> None:
+    first, *others = sorted(group.servers, key=lambda server: server.is_active)
+    traffic = Traffic(first.url, plan=Plan(publishers=1, rate=600))
+    with traffic.running():
+        traffic.warm_up(0.5, minimum=MINIMUM_RATE)
+        traffic.learn([server.url for server in others])
+        at = traffic.mark("fault")
+        first.kill()
+        traffic.wait_recovered(at, acks=200)
+    assert traffic.ledger.verdict().valid, traffic.ledger.verdict().sentence()
 
 
 def test_a_message_that_really_was_lost_is_found_lost(make_group: Callable[..., Group]) -> None:
