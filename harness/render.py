@@ -311,13 +311,13 @@ def _from_disk_or_helm(wanted: Request, signature: str) -> Rendered | RenderErro
 
 def _answer(wanted: Request) -> dict[str, str]:
     answer = engine().ask(wanted.payload())
-    error, found = answer.get("error", ""), "[]"
-    if not error:
-        try:
-            found = json.dumps(objects.parse(answer["manifest"]))
-        except (yaml.YAMLError, ValueError) as problem:
-            error = f"the chart renders, but not to Kubernetes objects: {problem}"
-    return {"manifest": answer["manifest"], "notes": answer["notes"], "error": error, "objects": found}
+    error = answer["error"]
+    for item in answer["objects"] or []:
+        if not error and not (isinstance(item, dict) and {"apiVersion", "kind"} <= item.keys()):
+            error = (
+                f"the chart renders, but not to Kubernetes objects: {json.dumps(item)[:200]} has no apiVersion and kind"
+            )
+    return {**answer, "error": error, "objects": json.dumps(answer["objects"] or [])}
 
 
 @lru_cache(maxsize=64)
@@ -346,8 +346,8 @@ class Engine:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _process: subprocess.Popen[bytes] | None = None
 
-    def ask(self, payload: Mapping[str, Any]) -> dict[str, str]:
-        """helm-render's answer: manifest, notes, and error where helm refused. Raises RuntimeError if it died."""
+    def ask(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """helm-render's answer: manifest, objects, notes, error where helm refused. Raises RuntimeError if it died."""
         with self._lock:
             process = self._process
             if process is None or process.poll() is not None:
@@ -366,7 +366,7 @@ class Engine:
                 raise RuntimeError(
                     f"helm-render ended with exit code {process.wait()} while rendering {payload['chart']}"
                 )
-            answer: dict[str, str] = json.loads(line)
+            answer: dict[str, Any] = json.loads(line)
             return answer
 
     def close(self) -> None:

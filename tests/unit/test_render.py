@@ -238,3 +238,18 @@ def test_the_engine_refuses_in_the_words_of_helm(chart: Path, values: dict[str, 
     with pytest.raises(render.RenderError) as by_engine:
         render.render(chart, values)
     assert by_engine.value.message.strip() in by_helm.value.stderr.decode()
+
+
+def test_a_key_that_is_there_twice_is_refused(chart: Path) -> None:
+    (chart / "templates" / "twice.yaml").write_text("apiVersion: v1\nkind: Secret\nmetadata: {name: a, name: b}\n")
+    with pytest.raises(render.RenderError, match=r'(?s)not to Kubernetes objects.*"name" already set'):
+        render.render(chart)
+
+
+@pytest.mark.parametrize("chart_name", render.RELEASES)
+def test_pyhelm3_and_the_engine_agree_on_the_real_charts(chart_name: str) -> None:
+    directory, values = render.chart_directory(chart_name), render.ci_values(chart_name)["default"]
+    release = render.RELEASES[chart_name]
+    text = helm.run(helm.PinnedCommand().template_text(release, directory, values))
+    assert text == render.render_text(chart_name, values)
+    assert objects.parse(text) == render.render(chart_name, values)

@@ -26,6 +26,8 @@ import (
 	releaser "helm.sh/helm/v4/pkg/release"
 	release "helm.sh/helm/v4/pkg/release/v1"
 	"helm.sh/helm/v4/pkg/strvals"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/yaml"
 )
 
 type request struct {
@@ -40,9 +42,10 @@ type request struct {
 }
 
 type answer struct {
-	Manifest string `json:"manifest"`
-	Notes    string `json:"notes"`
-	Error    string `json:"error,omitempty"`
+	Manifest string            `json:"manifest"`
+	Objects  []json.RawMessage `json:"objects"`
+	Notes    string            `json:"notes"`
+	Error    string            `json:"error"`
 }
 
 func main() {
@@ -81,7 +84,12 @@ func serve(line []byte) (reply answer) {
 	if err != nil {
 		return answer{Error: err.Error()}
 	}
-	return answer{Manifest: text(rendered), Notes: rendered.Info.Notes}
+	manifest := text(rendered)
+	found, err := parse(manifest)
+	if err != nil {
+		return answer{Error: "the chart renders, but not to Kubernetes objects: " + err.Error()}
+	}
+	return answer{Manifest: manifest, Objects: found, Notes: rendered.Info.Notes}
 }
 
 func render(wanted request) (*release.Release, error) {
@@ -174,6 +182,28 @@ func asRelease(found releaser.Releaser) (*release.Release, error) {
 		return &rendered, nil
 	default:
 		return nil, fmt.Errorf("unsupported release type %T", found)
+	}
+}
+
+// parse reads the documents as Kubernetes does, but refuses a key that is there twice.
+func parse(manifest string) ([]json.RawMessage, error) {
+	found := []json.RawMessage{}
+	documents := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(manifest)))
+	for {
+		document, err := documents.Read()
+		if errors.Is(err, io.EOF) {
+			return found, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		object, err := yaml.YAMLToJSONStrict(document)
+		if err != nil {
+			return nil, fmt.Errorf("%w in\n%s", err, document)
+		}
+		if string(object) != "null" {
+			found = append(found, object)
+		}
 	}
 }
 
