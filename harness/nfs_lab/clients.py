@@ -13,7 +13,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from harness.ledger import Ledger, Track, View, encode
+from harness.ledger import STORED, Ledger, Track, View, encode
 from harness.nfs_lab.lab import Lab
 from harness.nfs_lab.machine import Machine
 from harness.stan.client import Client
@@ -62,7 +62,10 @@ class Clients:
     def flowing(self, since: float, *, every: bool = True) -> bool:
         """Whether every publisher (or any) had a message acknowledged that it sent after since (monotonic seconds)."""
         found = [
-            any(outcome == 1 and sent > since for sent, outcome in zip(track.sent[-200:], track.codes[-200:], strict=False))
+            any(
+                code == STORED and sent > since
+                for sent, code in zip(track.sent[-200:], track.codes[-200:], strict=False)
+            )
             for track in self.ledger.tracks
         ]
         return all(found) if every else any(found)

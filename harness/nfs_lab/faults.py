@@ -71,11 +71,20 @@ def _reset_nfs(lab: Lab, _active: Machine) -> None:
 
 def _fill(lab: Lab, _active: Machine) -> None:
     # Blocks first, then what is left in small pieces: the next message finds no room.
-    lab.nfs.run("dd if=/dev/zero of=/disk/export/filler bs=1M 2>/dev/null; dd if=/dev/zero of=/disk/export/filler2 bs=1k; sync", check=False)
+    for name, block in (("filler", "1M"), ("filler2", "1k")):
+        lab.nfs.run(f"dd if=/dev/zero of=/disk/export/{name} bs={block} conv=fsync", check=False)
 
 
 def _empty(lab: Lab, _active: Machine) -> None:
     lab.nfs.run("rm -f /disk/export/filler /disk/export/filler2; sync")
+
+
+def _at_once(_lease: int) -> float:
+    return 0.0
+
+
+def _ten_seconds(_lease: int) -> float:
+    return 10.0
 
 
 def _beyond_lease(lease: int) -> float:
@@ -86,7 +95,7 @@ def _beyond_lease(lease: int) -> float:
 FAULTS = {
     fault.name: fault
     for fault in (
-        Fault("kill", "server process killed", _kill, _nothing, lambda lease: 0.0),
+        Fault("kill", "server process killed", _kill, _nothing, _at_once),
         Fault("power-off", "active's node loses power", _power_off, _power_on, _beyond_lease),
         Fault(
             "freeze",
@@ -123,14 +132,14 @@ FAULTS = {
             _heal_network,
             _beyond_lease,
         ),
-        Fault("nfs-restart", "NFS server restarted (grace period)", _reset_nfs, _nothing, lambda lease: 0.0),
+        Fault("nfs-restart", "NFS server restarted (grace period)", _reset_nfs, _nothing, _at_once),
         Fault(
             "nfs-hang",
             "NFS server silent for longer than the lease",
-            lambda lab, active: lab.nfs.freeze(),
-            lambda lab, active: lab.nfs.thaw(),
+            lambda lab, _: lab.nfs.freeze(),
+            lambda lab, _: lab.nfs.thaw(),
             _beyond_lease,
         ),
-        Fault("disk-full", "file system full, then freed", _fill, _empty, lambda lease: 10.0),
+        Fault("disk-full", "file system full, then freed", _fill, _empty, _ten_seconds),
     )
 }

@@ -19,7 +19,15 @@ GUEST = Path(__file__).resolve().parent / "guest"
 
 # In this order: each is loaded with what it depends on before it.
 MODULES = ("virtio_pci", "virtio_net", "virtio_blk", "virtio_console", "nfsv4", "nfsd")
-PROGRAMS = ("sbin/mount.nfs", "usr/sbin/exportfs", "usr/sbin/rpc.mountd", "usr/sbin/rpc.nfsd", "usr/sbin/nfsdcld", "usr/bin/flock")
+PROGRAMS = (
+    "sbin/mount.nfs",
+    "usr/sbin/exportfs",
+    "usr/sbin/rpc.mountd",
+    "usr/sbin/rpc.nfsd",
+    "usr/sbin/nfsdcld",
+    "usr/bin/flock",
+)
+FOLDERS = ("bin", "sbin", "dev", "proc", "sys", "run", "tmp", "etc", "lib64", "usr/bin", "usr/sbin", "var/lib/nfs")
 LIBRARY_FOLDERS = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu")
 
 
@@ -47,7 +55,7 @@ def ensure() -> Image:
 def _build(debian: Path, server: Path, release: str, target: Path) -> None:
     with step("building the initramfs of the lab's machines"):
         root = target / "root"
-        for name in ("bin", "sbin", "dev", "proc", "sys", "run", "tmp", "etc", "data", "lib64", "usr/bin", "usr/sbin", "var/lib/nfs"):
+        for name in FOLDERS:
             (root / name).mkdir(parents=True, exist_ok=True)
         (root / "tmp").chmod(0o1777)
         _copy(_one(debian, "bin/busybox", "usr/bin/busybox"), root / "bin/busybox")
@@ -71,7 +79,7 @@ def _one(folder: Path, *names: str) -> Path:
     for name in names:
         if (folder / name).exists():
             return folder / name
-    raise UserError(f"the unpacked Debian packages hold none of {', '.join(names)}: the lab's package list is out of date.")
+    raise UserError(f"the unpacked Debian packages hold none of {', '.join(names)}: add its package to packages.py.")
 
 
 def _copy(source: Path, target: Path, *, executable: bool = False) -> None:

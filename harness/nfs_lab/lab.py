@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -27,15 +27,16 @@ ENDED_LINE = "lab: server ended"
 
 @dataclass(frozen=True)
 class Settings:
-    """What one lab is like: lease and grace of the NFS server in seconds, mount options, with the fence or without.
+    """What one lab is like: lease and grace of the NFS server in seconds, nodes, with the chart's remedies or without.
 
-    options None means the chart's own.
+    options are mount options that replace the chart's; None means its own.
     """
 
     lease: int = 10
     grace: int = 10
+    nodes: int = 2
+    remedy: bool = True
     options: tuple[str, ...] | None = None
-    fence: bool = True
 
 
 @dataclass
@@ -66,7 +67,7 @@ class Lab:
         return False
 
     def wait_active(self, timeout: float = 90.0, *, other_than: Machine | None = None) -> Machine:
-        """The active node (another one than the given), once there is one; raises MachineError after timeout seconds."""
+        """The active node (another one than the given) once there is one; MachineError after timeout seconds."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             found = [node for node in self.actives() if node is not other_than]
@@ -95,15 +96,15 @@ class Lab:
     def start_node(self, node: Machine) -> None:
         """Mount the volume as the chart says and start the server (after each boot of the node)."""
         pod, number = self.pod, self.nodes.index(node)
-        options = ",".join(self.settings.options or pod.options)
+        options = ",".join(pod.options)
         node.run(
             f"mkdir -p {pod.mount} && mount.nfs4 {SERVER}:/ {pod.mount} -o {options} && "
             f"echo stan:x:{pod.uid}:{pod.gid}:stan:/:/bin/sh >>/etc/passwd && echo stan:x:{pod.gid}: >>/etc/group"
         )
         node.write("/etc/stan-config/stan.conf", pod.configuration)
         environment = pod.environment_of(number)
-        node.write("/run/stan.env", "".join(f"export {name}={shlex.quote(text)}\n" for name, text in environment.items()))
-        if self.settings.fence:
+        node.write("/run/stan.env", exports(environment))
+        if self.settings.remedy:
             self._start_fence(node, environment)
         self.start_server(node)
 
@@ -124,7 +125,7 @@ class Lab:
             "FENCE_LIMIT": "0",
             "FENCE_MONITOR": "http://127.0.0.1:8222",
         }
-        node.write("/run/fence.env", "".join(f"export {name}={shlex.quote(text)}\n" for name, text in settings.items()))
+        node.write("/run/fence.env", exports(settings))
         node.run("su stan -c '. /run/fence.env; exec /lab/fence.sh' </dev/null >&3 2>&3 &")
 
     # ---- inside ----
@@ -147,6 +148,11 @@ class Lab:
 COLOUR = re.compile(r"\x1b\[\d*m")
 STAMP = re.compile(r"^\[\d+\] \S+ \S+ ")
 NOTABLE = (ACTIVE_LINE, "fence: ", "panic:", "[FTL]", "claims to be active", "standby mode", "[ERR] STREAM")
+
+
+def exports(environment: Mapping[str, str]) -> str:
+    """An environment as a shell script that sets it."""
+    return "".join(f"export {name}={shlex.quote(text)}\n" for name, text in environment.items())
 
 
 @contextmanager

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import ctypes
 import itertools
 import json
-import signal
 import socket
 import subprocess
 import threading
@@ -19,7 +17,6 @@ from harness.errors import UserError
 from harness.nfs_lab import network
 from harness.nfs_lab.image import Image
 
-PR_SET_PDEATHSIG = 1
 COMMAND_TIMEOUT = 60.0  # seconds; a loaded host emulates slowly
 
 
@@ -66,8 +63,13 @@ class Machine:
         for path in ("log", "command", "monitor"):
             (self.folder / f"{self.name}.{path}").unlink(missing_ok=True)
         errors = (self.folder / f"{self.name}.qemu").open("ab")
+        # A lab that is killed leaves no machines behind; Ctrl-C reaches the lab only, which then ends them in order.
         self._process = subprocess.Popen(
-            self._qemu(), stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, preexec_fn=_die_with_parent
+            ["setpriv", "--pdeathsig", "KILL", *self._qemu()],
+            stdin=subprocess.DEVNULL,
+            stdout=errors,
+            stderr=errors,
+            start_new_session=True,
         )
         threads = {"log": self._read_log, "command": self._read_answers}
         self._sockets = []
@@ -153,7 +155,8 @@ class Machine:
                         return line
                 left = deadline - time.monotonic()
                 if left <= 0 or not self.running:
-                    raise MachineError(f"{self.name}: no {text!r} in its log after {timeout:.0f} s{self._console_tail()}")
+                    why = f"no {text!r} in its log after {timeout:.0f} s{self._console_tail()}"
+                    raise MachineError(f"{self.name}: {why}")
                 self._changed.wait(min(left, 1.0))
 
     # ---- inside ----
@@ -248,9 +251,3 @@ def _lines(connection: socket.socket) -> Iterator[str]:
         *whole, rest = (rest + part).split(b"\n")
         for line in whole:
             yield line.decode(errors="replace").rstrip("\r")
-
-
-def _die_with_parent() -> None:
-    # A lab that is killed must not leave machines behind; Ctrl-C reaches the lab only, which then ends them in order.
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -16,6 +16,7 @@ from harness.progress import step
 HOST_TOOLS = {
     "qemu-system-x86_64": "qemu-system-x86",
     "cpio": "cpio",
+    "setpriv": "util-linux",
     "ip": "iproute2",
     "nft": "nftables",
     "mkfs.ext4": "e2fsprogs",
@@ -52,9 +53,9 @@ KERNEL_PACKAGE = "linux-image-cloud-amd64"
 
 
 def require_host() -> None:
-    """Install what the lab runs on this computer; raises UserError where it cannot run (not x86-64, no Debian, no root)."""
+    """Install what the lab runs on this computer; raises UserError where it cannot run (no x86-64, Debian or root)."""
     if platform.machine() != "x86_64":
-        raise UserError(f"the NFS lab's machines are x86-64 and this computer is {platform.machine()}: run it on x86-64.")
+        raise UserError(f"the NFS lab's machines are x86-64, this computer is {platform.machine()}: run it on x86-64.")
     if os.geteuid() != 0:
         raise UserError("the NFS lab makes network devices, which needs root: run it as root, or with sudo.")
     system.ensure_packages(HOST_TOOLS, "the NFS lab")
@@ -77,7 +78,8 @@ def _versions() -> dict[str, str]:
     for attempt in ("as it is", "after apt-get update"):
         if attempt != "as it is":
             shell.run(system.as_root(["apt-get", "update"]), check=False)
-        kernel = re.search(r"Depends: (linux-image-\S+)", shell.output(["apt-cache", "depends", KERNEL_PACKAGE], check=False))
+        depends = shell.output(["apt-cache", "depends", KERNEL_PACKAGE], check=False)
+        kernel = re.search(r"Depends: (linux-image-\S+)", depends)
         names = [*GUEST_PACKAGES, *([kernel[1]] if kernel else [])]
         policy = shell.output(["apt-cache", "policy", *names], check=False)
         found = dict(re.findall(r"^(\S+):\n(?: .*\n)*?  Candidate: (?!\(none\))(\S+)", policy, re.MULTILINE))
@@ -91,7 +93,8 @@ def _versions() -> dict[str, str]:
 
 
 def _unpack(versions: dict[str, str], target: Path) -> None:
-    with step("fetching the kernel and the NFS programs of the lab's machines"), tempfile.TemporaryDirectory() as folder:
+    title = "fetching the kernel and the NFS programs of the lab's machines"
+    with step(title), tempfile.TemporaryDirectory() as folder:
         wanted = [f"{name}={version}" for name, version in versions.items()]
         # The sandbox user of apt may not write here, and needs not: nothing is installed.
         shell.run(["apt-get", "-o", "APT::Sandbox::User=root", "download", *wanted], cwd=Path(folder))

@@ -1,4 +1,4 @@
-"""What the chart says about its pods, as the lab's machines need it: configuration, user, environment, mount options."""
+"""What the chart says of its pods, as the lab's machines need it: configuration, user, environment, mount options."""
 
 from __future__ import annotations
 
@@ -12,12 +12,27 @@ from harness.render import render
 SERVER = "10.99.0.1"  # the NFS server's address in the lab's network (network.PREFIX)
 RELEASE, NAMESPACE = "stan", "default"
 
-# Who acknowledged which message is only in the server's trace; the exporter has no part in any of this.
-VALUES: dict[str, Any] = {
-    "metrics": {"enabled": False},
-    "streaming": {"trace": True},
-    "persistence": {"existingClaim": "", "staticVolume": {"enabled": True, "driver": "nfs", "nfs": {"server": SERVER}}},
-}
+# What AWS advises for EFS, and what the charts had before the lab showed what it does not cover.
+PLAIN_OPTIONS = ("nfsvers=4.1", "rsize=1048576", "wsize=1048576", "hard", "timeo=600", "retrans=2", "noresvport")
+
+
+def values(nodes: int, *, remedy: bool, options: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """The chart's values for the lab: with its remedies as they ship, or without them to show what they are for.
+
+    options are mount options instead of the chart's own (or of PLAIN_OPTIONS without the remedy).
+    """
+    volume: dict[str, Any] = {"enabled": True, "driver": "nfs", "nfs": {"server": SERVER}}
+    if options or not remedy:
+        volume["mountOptions"] = list(options or PLAIN_OPTIONS)
+    return {
+        "replicas": nodes,
+        "metrics": {"enabled": False},
+        # Who acknowledged which message is only in the server's trace.
+        "streaming": {"trace": True},
+        "persistence": {"existingClaim": "", "staticVolume": volume},
+        # 2 MiB is the server's own read-ahead.
+        "store": {} if remedy else {"fileOptions": {"readBufferSize": "2mb"}},
+    }
 
 
 @dataclass(frozen=True)
@@ -41,21 +56,19 @@ class Pod:
 
     def environment_of(self, number: int) -> dict[str, str]:
         """The environment of one pod's server, with Kubernetes' $(NAME) references resolved."""
-        values: dict[str, str] = {}
+        fields = {"metadata.name": self.hostname(number), "metadata.namespace": NAMESPACE}
+        found: dict[str, str] = {}
         for name, text in self.environment.items():
-            text = {"metadata.name": self.hostname(number), "metadata.namespace": NAMESPACE}.get(text, text)
-            for known, value in values.items():
-                text = text.replace(f"$({known})", value)
-            values[name] = text
-        return values
+            value = fields.get(text, text)
+            for known, before in found.items():
+                value = value.replace(f"$({known})", before)
+            found[name] = value
+        return found
 
 
-def rendered(values: Mapping[str, Any] | None = None) -> Pod:
-    """The pod that charts/stan-ft makes of the lab's values and these on top (top-level keys replace).
-
-    Raises RenderError when helm refuses the values.
-    """
-    objects = render("stan-ft", {**VALUES, **(values or {})}, release=RELEASE, namespace=NAMESPACE)
+def rendered(values: Mapping[str, Any]) -> Pod:
+    """The pod that charts/stan-ft makes of these values (see values()); raises RenderError when helm refuses them."""
+    objects = render("stan-ft", dict(values), release=RELEASE, namespace=NAMESPACE)
     stateful = _kind(objects, "StatefulSet")
     volume = _kind(objects, "PersistentVolume")
     configuration = _kind(objects, "ConfigMap")["data"]["stan.conf"]

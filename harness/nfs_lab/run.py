@@ -14,12 +14,14 @@ from harness.nfs_lab.faults import Fault
 from harness.nfs_lab.image import Image
 from harness.nfs_lab.lab import ACTIVE_LINE, ENDED_LINE, Lab, Settings, running
 from harness.nfs_lab.machine import Machine, MachineError
-from harness.nfs_lab.pod import Pod
+from harness.nfs_lab.pod import rendered, values
 from harness.stan.errors import StanError
 from harness.stan.outcome import Outcome
 
 WARM_UP = 5.0  # seconds of traffic before the fault
 MINIMUM_RATE = 10.0  # acknowledged messages per second before the fault, below which a run proves nothing
+FENCED = "fence: ended the server"
+SLOW_START = ("dial tcp", "read tcp", "unable to start a NATS Server")  # of a server on a loaded computer
 SETTLE = 4.0  # seconds of traffic after everything flows again
 
 
@@ -48,9 +50,10 @@ class Result:
     events: list[tuple[float, str, str]] = field(default_factory=list)
 
 
-def once(fault: Fault, settings: Settings, pod: Pod, image: Image, accelerator: str, number: int) -> Result:
-    """Do one run in a lab of its own. Raises UserError only where the lab itself cannot run."""
+def once(fault: Fault, settings: Settings, image: Image, accelerator: str, number: int) -> Result:
+    """Do one run in a lab of its own. Raises UserError or RenderError only where the lab itself cannot run."""
     result = Result(fault.name, asdict(settings))
+    pod = rendered(values(settings.nodes, remedy=settings.remedy, options=settings.options))
     try:
         with running(settings, pod, image, accelerator) as lab:
             clients = Clients(lab, f"{fault.name}-{number}")
@@ -83,7 +86,7 @@ def _run(lab: Lab, clients: Clients, fault: Fault, settings: Settings, result: R
     time.sleep(SETTLE)
     clients.stop()
     stopped = time.monotonic()
-    _measure(lab, clients, active, at, stopped, result)
+    _measure(lab, clients, active, at=at, stopped=stopped, result=result)
     _read_after_restart(lab, clients, result)
     verdict = clients.ledger.verdict()
     _judge(clients.ledger, verdict, at, flowing, result)
@@ -99,36 +102,35 @@ def _wait(condition: Any, timeout: float) -> bool:
     return False
 
 
-def _measure(lab: Lab, clients: Clients, active: Machine, at: float, stopped: float, result: Result) -> None:
+def _measure(lab: Lab, clients: Clients, active: Machine, *, at: float, stopped: float, result: Result) -> None:
     """Times from the logs: who was active when, who acknowledged what."""
     ledger = clients.ledger
     took = [when for when, name, text in lab.events if when > at and name != active.name and ACTIVE_LINE in text]
     ends = [when for when, name, text in lab.events if when > at and name == active.name and _is_end(text)]
-    fences = [when for when, name, text in lab.events if when > at and name == active.name and "ended the server" in text]
+    fences = [when for when, name, text in lab.events if when > at and name == active.name and FENCED in text]
     result.takeover = _since(at, took)
     result.fenced = _since(at, fences)
     result.ended = _since(at, ends)
     result.outage = round(ledger.outage(at).seconds, 2)
     others = [clients.track_of(node) for node in lab.nodes if node is not active]
     result.outage_rest = round(ledger.outage(at, tracks=others).seconds, 2)
-    spans = _spans(lab, at, stopped)
+    spans = _spans(lab, stopped)
     result.two_actives = round(sum(max(0.0, min(b[1], d[1]) - max(b[0], d[0])) for b, d in _pairs(spans)), 2)
     if took:
         end = next((when for when in ends if when > took[0]), stopped)
-        result.acks_by_loser = sum(
-            1 for when, name, _ in lab.acks if name == active.name and took[0] < when <= end
-        )
+        result.acks_by_loser = sum(1 for when, name, _ in lab.acks if name == active.name and took[0] < when <= end)
 
 
 def _is_end(text: str) -> bool:
-    return text.startswith(ENDED_LINE) or text == "powered off"
+    # A killed process may wait in its node's kernel for the NFS server, but it serves nobody any more.
+    return text.startswith(ENDED_LINE) or text == "powered off" or FENCED in text
 
 
 def _since(at: float, times: list[float]) -> float | None:
     return round(min(times) - at, 2) if times else None
 
 
-def _spans(lab: Lab, at: float, stopped: float) -> list[tuple[str, float, float]]:
+def _spans(lab: Lab, stopped: float) -> list[tuple[str, float, float]]:
     """(node, from, to) for each time that a server took itself for active; frozen time is left out."""
     spans = []
     for node in lab.nodes:
@@ -149,13 +151,11 @@ def _spans(lab: Lab, at: float, stopped: float) -> list[tuple[str, float, float]
 
 
 def _pairs(spans: list[tuple[str, float, float]]) -> list[tuple[tuple[float, float], tuple[float, float]]]:
-    return [
-        ((a[1], a[2]), (b[1], b[2])) for i, a in enumerate(spans) for b in spans[i + 1 :] if a[0] != b[0]
-    ]
+    return [((a[1], a[2]), (b[1], b[2])) for i, a in enumerate(spans) for b in spans[i + 1 :] if a[0] != b[0]]
 
 
 def _read_after_restart(lab: Lab, clients: Clients, result: Result) -> None:
-    """End all servers, start them again and read everything: what counts is what the store holds, not what one knows."""
+    """End all servers, start them again and read everything: what counts is what the store holds."""
     began = lab.note("lab", "all servers restarted")
     for node in lab.nodes:
         if node.running:
@@ -165,8 +165,13 @@ def _read_after_restart(lab: Lab, clients: Clients, result: Result) -> None:
         clients.read_all(limit + 30)
     except (StanError, TimeoutError) as error:
         result.damage.append(f"after a restart of all nobody serves: {error}")
-    fatal = [text for when, _, text in lab.events if when > began and ("[FTL]" in text or "panic" in text)]
-    result.damage += sorted(set(fatal))
+    result.damage += sorted(
+        {
+            text
+            for when, _, text in lab.events
+            if when > began and ("[FTL]" in text or "panic" in text) and not any(word in text for word in SLOW_START)
+        }
+    )
 
 
 def _judge(ledger: Ledger, verdict: Verdict, at: float, flowing: bool, result: Result) -> None:
@@ -179,7 +184,7 @@ def _judge(ledger: Ledger, verdict: Verdict, at: float, flowing: bool, result: R
     if not verdict.valid:
         result.harm.append(verdict.sentence())
     if result.acks_by_loser:
-        result.harm.append(f"{result.acks_by_loser} messages acknowledged by the old active after another had taken over")
+        result.harm.append(f"{result.acks_by_loser} messages acknowledged by the old active after the takeover")
     if result.damage:
         result.harm.append("store damaged: " + "; ".join(result.damage))
     if not flowing:

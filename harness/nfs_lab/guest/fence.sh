@@ -69,7 +69,6 @@ watcher() {
         lost) end_server "its lease was lost ($rest)" ;;
       esac
       silent=
-      server=$(pidof nats-streaming-server)
     elif look && [ $((moment - last)) -lt "$limit" ]; then
       say "the checker ended"
       exit 1
@@ -90,9 +89,9 @@ look() { # seconds since boot, without starting a program
 }
 
 end_server() {
-  # shellcheck disable=SC2086 # several processes are several words
-  [ -n "$server" ] && kill -KILL $server 2>/dev/null && say "ended the server (process $server): $1"
-  server=
+  for process in $(pidof nats-streaming-server); do
+    kill -KILL "$process" && say "ended the server (process $process): $1"
+  done
 }
 
 lock=$FENCE_STORE/.rootdir.lck
@@ -100,13 +99,13 @@ kept=$folder/lock # a second name of the lock file, always in reach
 
 keeper() {
   while sleep "$FENCE_INTERVAL"; do
-    case $(state) in
-      FT_ACTIVE) [ -L "$lock" ] || close_gate ;;
-      FT_STANDBY) [ ! -L "$lock" ] || ! command exec 6<>"$kept" || {
-        flock -n 6 && open_gate
-        exec 6>&-
-      } ;;
-    esac
+    if [ ! -L "$lock" ]; then
+      [ "$(state)" != FT_ACTIVE ] || close_gate
+    elif command exec 6<>"$kept"; then
+      # Whoever is active holds it, on this node too: the NFS server tells two owners on one node apart.
+      flock -n 6 && open_gate
+      exec 6>&-
+    fi
   done
 }
 
@@ -161,7 +160,6 @@ renew_slice() { # CHANNEL/NUMBER: the messages and the index of a channel's last
   renew "$index"
 }
 
-server=$(pidof nats-streaming-server)
 lease=$(awk -v where="$FENCE_VOLUME" '$1 == "device" { ours = ($5 == where) } ours' /proc/self/mountstats |
   sed -n 's/.*lease_time=\([0-9]*\).*/\1/p')
 limit=$FENCE_LIMIT

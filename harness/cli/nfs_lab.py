@@ -1,0 +1,122 @@
+"""scripts/nfs-lab: runs the fault-tolerant group on a real NFSv4.1 mount of virtual machines, and breaks things."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from harness.cli import common
+from harness.errors import UserError
+from harness.nfs_lab import accelerator, image, network, packages, report
+from harness.nfs_lab.faults import FAULTS
+from harness.nfs_lab.lab import Settings
+from harness.nfs_lab.run import Result, once
+from harness.progress import say, step
+
+SMOKE = ("kill", "cut-both")
+KNFSD_LEAST = 10  # seconds; the Linux NFS server takes no shorter lease or grace time (fs/nfsd/nfsctl.c)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    faults = "\n".join(f"  {name:13}{fault.title}" for name, fault in FAULTS.items())
+    made = argparse.ArgumentParser(
+        prog="scripts/nfs-lab",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Runs NATS Streaming in fault-tolerant mode on small virtual machines that share a real NFSv4.1\n"
+        "mount, injects a fault, and says what became of the messages. Each run boots machines of its own.",
+        epilog=f"faults:\n{faults}\n\nIt needs root, Debian 12 on x86-64 and 1.5 GiB of memory; QEMU and a few tools "
+        "are installed.\nThe exit code is 0 if no run with the remedy did harm, 1 otherwise.",
+    )
+    what = made.add_mutually_exclusive_group()
+    what.add_argument("--smoke", action="store_true", help=f"one run of each of {', '.join(SMOKE)} (the default)")
+    what.add_argument("--all", action="store_true", help="every fault, with the chart's remedies and without")
+    what.add_argument("--fault", action="append", choices=FAULTS, metavar="NAME", help="this fault; may be repeated")
+    made.add_argument("--runs", type=_positive, metavar="N", help="runs of each (default: 1, --all: 10)")
+    made.add_argument("--without", action="store_true", help="without the chart's remedies, to see what they are for")
+    made.add_argument("--lease", type=_seconds, default=10, metavar="S", help="the NFS server's lease (default 10 s)")
+    made.add_argument("--grace", type=_seconds, metavar="S", help="the NFS server's grace time (default: the lease)")
+    made.add_argument("--nodes", type=int, choices=(2, 3), default=2, help="machines of the group (default 2)")
+    made.add_argument("--options", metavar="A,B", help="mount options instead of the chart's, comma separated")
+    made.add_argument(
+        "--output", type=Path, metavar="FILE", help="add the results to this JSON file, a table beside it"
+    )
+    made.add_argument("--events", action="store_true", help="print what happened in each run, second by second")
+    return made
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of runs: give 1 or more")
+    return int(text)
+
+
+def _seconds(text: str) -> int:
+    if not text.isdigit() or not KNFSD_LEAST <= int(text) <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} will not do: the NFS server takes {KNFSD_LEAST} to 3600 seconds")
+    return int(text)
+
+
+def main() -> int:
+    """Do the runs that the options ask for; 1 if a run with the remedy did harm or proved nothing."""
+    options = parser().parse_args()
+    # Terminated means interrupted: the machines end with the blocks that made them.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    packages.require_host()
+    boot = image.ensure()
+    engine = accelerator.choose(boot)
+    say(f"machines run with {'KVM' if engine == 'kvm' else 'software emulation (KVM does not work here)'}")
+    plan = _plan(options)
+    network.enter()
+    results: list[dict[str, Any]] = report.load(options.output) if options.output else []
+    bad = 0
+    for number, (name, settings) in enumerate(plan, 1):
+        how = "with" if settings.remedy else "without"
+        with step(f"run {number} of {len(plan)}: {FAULTS[name].title}, {how} the remedy"):
+            result = once(FAULTS[name], settings, boot, engine, number)
+        _tell(result, options.events)
+        bad += bool(settings.remedy and (result.harm or result.void))
+        results = [*results, asdict(result)]
+        if options.output:
+            report.save(options.output, results)
+    print(report.table(results), end="")
+    return 1 if bad else 0
+
+
+def _plan(options: argparse.Namespace) -> list[tuple[str, Settings]]:
+    chosen = list(FAULTS) if options.all else options.fault or list(SMOKE)
+    remedies = (True, False) if options.all and not options.without else (not options.without,)
+    mount = tuple(options.options.split(",")) if options.options else None
+    if mount and not all(mount):
+        raise UserError(f"--options {options.options!r} has an empty option: write them like hard,timeo=600.")
+    runs = options.runs or (10 if options.all else 1)
+    grace = options.grace or options.lease
+    return [
+        (name, Settings(options.lease, grace, options.nodes, remedy, mount))
+        for _ in range(runs)
+        for name in chosen
+        for remedy in remedies
+    ]
+
+
+def _tell(result: Result, events: bool) -> None:
+    if events:
+        for at, machine, text in result.events:
+            say(f"    {at:9.3f} {machine:7} {text}")
+    for harm in result.harm:
+        say(f"    HARM: {harm}")
+    if result.void:
+        say(f"    void: {result.void}")
+    say(
+        f"    takeover {result.takeover} s, outage {result.outage} s, {result.acknowledged} acknowledged, "
+        f"{result.lost} lost, {result.acks_by_loser} acknowledged by the loser; {result.verdict}"
+    )
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    common.run(main)

@@ -1,0 +1,39 @@
+"""Which way QEMU can run machines here: KVM if it really works, else software emulation."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from harness.nfs_lab.image import Image
+from harness.paths import cache
+from harness.progress import step
+
+PROBE = 12.0  # seconds; the probe boots a kernel until it finds no disk, 1 s with KVM and 3 s without
+SOFTWARE = "tcg"
+
+
+def choose(image: Image) -> str:
+    """ "kvm" if a kernel boots with it within PROBE seconds, else "tcg"; asked once per boot.
+
+    A /dev/kvm that opens and then never runs a guest exists (nested virtualisation switched off halfway).
+    """
+    if not Path("/dev/kvm").exists():
+        return SOFTWARE
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    known = cache() / "nfs-lab" / f"accelerator-{boot}"
+    if not known.exists():
+        with step("looking whether KVM works here"):
+            known.parent.mkdir(parents=True, exist_ok=True)
+            known.write_text("kvm" if _boots(image) else SOFTWARE)
+    return known.read_text()
+
+
+def _boots(image: Image) -> bool:
+    command = ["qemu-system-x86_64", "-accel", "kvm", "-m", "128", "-nodefaults", "-display", "none", "-no-reboot"]
+    command += ["-kernel", str(image.kernel), "-append", "panic=-1 quiet"]
+    try:
+        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE, check=True)
+    except subprocess.SubprocessError:
+        return False
+    return True

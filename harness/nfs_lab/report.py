@@ -1,0 +1,78 @@
+"""Results of the NFS lab: kept as JSON after every run, and as a Markdown table per fault and setting."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from harness.nfs_lab.faults import FAULTS
+
+COLUMNS = (
+    "fault",
+    "lease",
+    "remedy",
+    "runs",
+    "takeover",
+    "outage",
+    "active ended",
+    "two actives",
+    "acknowledged by the loser",
+    "acknowledged, then lost",
+    "harmed",
+)
+
+
+def load(path: Path) -> list[dict[str, Any]]:
+    """The results in a file, none if there is no such file."""
+    found: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
+    return found
+
+
+def save(path: Path, results: list[dict[str, Any]]) -> None:
+    """Write the results as JSON, and their table beside it as Markdown."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=1) + "\n")
+    path.with_suffix(".md").write_text(table(results))
+
+
+def table(results: Iterable[dict[str, Any]]) -> str:
+    """One row per fault and setting: median (least to most) in seconds; void runs are counted in brackets only."""
+    rows = [f"| {' | '.join(COLUMNS)} |", f"|{' --- |' * len(COLUMNS)}"]
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for result in results:
+        settings = result["settings"]
+        options = ",".join(settings["options"] or ())
+        key = (list(FAULTS).index(result["fault"]), settings["lease"], not settings["remedy"], options)
+        groups.setdefault(key, []).append(result)
+    for (fault, lease, without, options), group in sorted(groups.items(), key=lambda item: item[0]):
+        good = [each for each in group if not each["void"]]
+        void = len(group) - len(good)
+        cells = [
+            FAULTS[list(FAULTS)[fault]].title,
+            f"{lease} s",
+            ("no" if without else "yes") + (f", {options}" if options else ""),
+            f"{len(good)}" + (f" ({void} void)" if void else ""),
+            *(_spread([each[name] for each in good]) for name in ("takeover", "outage", "ended", "two_actives")),
+            _counts([each["acks_by_loser"] for each in good]),
+            _counts([each["lost"] for each in good]),
+            f"{sum(bool(each['harm']) for each in good)} of {len(good)}",
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _spread(values: list[float | None]) -> str:
+    known = sorted(value for value in values if value is not None)
+    if not known:
+        return "never" if values else "-"
+    text = f"{statistics.median(known):.1f}"
+    if len(known) > 1:
+        text += f" ({known[0]:.1f} to {known[-1]:.1f})"
+    return text + (f", {len(values) - len(known)} x never" if len(known) < len(values) else "")
+
+
+def _counts(values: list[int]) -> str:
+    return "-" if not values else "0" if not any(values) else f"{min(values)} to {max(values)}"
