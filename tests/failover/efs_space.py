@@ -60,12 +60,12 @@ class Space:
         """Uninstall a release and wait until what it does not keep is gone."""
         releases.uninstall(release, kubeconfig=self.cluster.kubeconfig, namespace=self.name)
 
-    def wait_bound(self, claim: str = "efs", timeout: float = 60) -> dict[str, Any]:
+    def wait_bound(self, claim: str = "efs", timeout: float = 120) -> dict[str, Any]:
         """The claim, once it is bound; timeout in seconds. Raises UserError with its events otherwise."""
         self.wait_until(lambda: self.get("pvc", claim)["status"].get("phase") == "Bound", timeout)
         return self.get("pvc", claim)
 
-    def wait_until(self, condition: Callable[[], bool], timeout: float = 60) -> None:
+    def wait_until(self, condition: Callable[[], bool], timeout: float = 120) -> None:
         """Wait for a condition; timeout in seconds. Raises UserError with this namespace's pods, claims and events."""
         wait_for(
             condition,

@@ -138,7 +138,7 @@ async def read(url: str, count: int) -> list[str]:
 
     async with await Client.connect(url, client_id="reader", cluster_id="kept") as client:
         await client.subscribe("kept", on_message, start=Start.first())
-        await asyncio.wait_for(done.wait(), 30)
+        await asyncio.wait_for(done.wait())
     return seen
 
 
@@ -157,8 +157,8 @@ def test_a_claim_that_is_not_kept_goes_with_the_release_and_leaves_its_volume(sp
     space.wait_bound()
     volume = space.volume_of()["metadata"]["name"]
     space.uninstall()
-    space.wait_until(lambda: not space.exists("pvc", "efs"), 30)
-    space.wait_until(lambda: space.get("pv", volume)["status"]["phase"] == "Released", 30)
+    space.wait_until(lambda: not space.exists("pvc", "efs"))
+    space.wait_until(lambda: space.get("pv", volume)["status"]["phase"] == "Released")
 
 
 def test_a_static_volume_is_bound_to_its_claim_and_shared_by_the_nodes(
@@ -203,7 +203,7 @@ def test_a_node_without_the_directory_refuses_the_pod_instead_of_giving_it_an_em
     space.install(static(space, f"{SHARED}/nobody-made-this-{space.name}"))
     space.wait_bound()
     space.pod("waiting", wait=False)
-    space.wait_until(lambda: "is not a directory" in space.kubectl("get", "events"), 60)
+    space.wait_until(lambda: "is not a directory" in space.kubectl("get", "events"))
     assert space.get("pod", "waiting")["status"]["phase"] == "Pending"
 
 

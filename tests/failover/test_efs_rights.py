@@ -39,6 +39,7 @@ class Recorder:
 
     server: str
     authority: str
+    token: str  # added here: client-go sends none over plain HTTP
     used: set[Right] = field(default_factory=set)
     refused: set[Right] = field(default_factory=set)
 
@@ -80,7 +81,8 @@ class Recorder:
             headers = {
                 key: value for key, value in request.headers.items() if key.lower() not in ("host", "connection")
             }
-            upstream.request(request.command, request.path, body or None, {**headers, "Accept-Encoding": "identity"})
+            extra = {"Accept-Encoding": "identity", "Authorization": f"Bearer {self.token}"}
+            upstream.request(request.command, request.path, body or None, {**headers, **extra})
             answer = upstream.getresponse()
             if right is not None:
                 (self.refused if answer.status == http.client.FORBIDDEN else self.used).add(right)
@@ -143,6 +145,7 @@ def values(space: Space, **more: Any) -> dict[str, Any]:
     """Engine nfs-subdir, whose own pod finds no node: its rights are what is under test."""
     nowhere = {"nodeSelector": {"example.com/no-such-node": "true"}}
     base = {
+        "fullnameOverride": space.name,
         "engine": "nfs-subdir",
         "nfs": {"server": "192.0.2.1"},
         "provisionerName": provisioner_name(space),
@@ -158,8 +161,8 @@ def controller(space: Space, directory: Path) -> Iterator[Recorder]:
     admin = yaml.safe_load(space.cluster.kubeconfig.read_text())
     target = admin["clusters"][0]["cluster"]
     authority = base64.b64decode(target["certificate-authority-data"]).decode()
-    recorder = Recorder(target["server"], authority)
-    token = space.kubectl("create", "token", "efs-provisioner", "--duration=10m")
+    token = space.kubectl("create", "token", space.name, "--duration=10m")
+    recorder = Recorder(target["server"], authority, token)
     with recorder.running() as url:
         kubeconfig = directory / "kubeconfig"
         kubeconfig.write_text(
@@ -168,8 +171,7 @@ def controller(space: Space, directory: Path) -> Iterator[Recorder]:
                     "apiVersion": "v1",
                     "kind": "Config",
                     "clusters": [{"name": "c", "cluster": {"server": url}}],
-                    "users": [{"name": "u", "user": {"token": token}}],
-                    "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+                    "contexts": [{"name": "x", "context": {"cluster": "c", "user": ""}}],
                     "current-context": "x",
                 }
             )
@@ -223,14 +225,14 @@ def test_a_real_controller_uses_every_right_that_the_chart_grants_and_is_refused
         space.wait_bound()
         # an event that repeats is patched, not made again
         space.apply(claim(space, "refused", selector={"matchLabels": {"a": "b"}}))
-        space.wait_until(lambda: events(space, "ProvisioningFailed") >= 2, 90)
+        space.wait_until(lambda: events(space, "ProvisioningFailed") >= 2)
         # a volume of reclaim policy Delete goes with its claim
         space.apply(claim(space, "short-lived"))
         volume = space.wait_bound("short-lived")["spec"]["volumeName"]
         space.kubectl("delete", "pvc", "short-lived")
-        space.wait_until(lambda: not space.exists("pv", volume), 60)
+        space.wait_until(lambda: not space.exists("pv", volume))
     lock = provisioner_name(space).replace("/", "-")
-    roles = granted(space, ("clusterrole", "efs-provisioner-runner"), ("role", "leader-locking-efs-provisioner"))
+    roles = granted(space, ("clusterrole", f"{space.name}-runner"), ("role", f"leader-locking-{space.name}"))
     leases = {right for right in roles if right[1] == "leases.coordination.k8s.io"}
     tied = {(verb, what, name if name == lock else "") for verb, what, name in recorder.used}
     assert recorder.refused == set()
@@ -258,18 +260,18 @@ def test_late_binding_needs_the_node_and_gets_it(cluster: Cluster, space: Space,
 
 def test_without_the_right_to_make_volumes_the_claim_stays_pending(space: Space, tmp_path: Path) -> None:
     space.install(values(space))
-    role = space.get("clusterrole", "efs-provisioner-runner")
+    role = space.get("clusterrole", f"{space.name}-runner")
     role["rules"][0]["verbs"].remove("create")
     space.apply(role)
     with controller(space, tmp_path) as recorder:
-        space.wait_until(lambda: ("create", "persistentvolumes", "") in recorder.refused, 60)
+        space.wait_until(lambda: ("create", "persistentvolumes", "") in recorder.refused)
     assert space.get("pvc", "efs")["status"]["phase"] == "Pending"
 
 
 def allowed(space: Space, verb: str, resource: str, name: str = "", namespace: str | None = None) -> bool:
     """What `kubectl auth can-i` says about the chart's account; namespace None is the release's own."""
     what = f"{resource}/{name}" if name else resource
-    account = f"system:serviceaccount:{space.name}:efs-provisioner"
+    account = f"system:serviceaccount:{space.name}:{space.name}"
     where = ("--all-namespaces",) if namespace == "*" else ("-n", namespace or space.name)
     said = space.cluster.kubectl("auth", "can-i", verb, what, f"--as={account}", *where, check=False)
     return said.splitlines()[-1:] == ["yes"]

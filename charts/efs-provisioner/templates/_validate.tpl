@@ -162,10 +162,20 @@
 {{- /* Only known against a cluster: who else holds the StorageClass or the provisioner name. */ -}}
 {{- define "efs-provisioner.validate.cluster" -}}
 {{- $messages := list -}}
+{{- $me := printf "%s/%s" .Release.Namespace .Release.Name -}}
+{{- if and (include "efs-provisioner.hasController" .) .Values.rbac.create -}}
+{{- $role := lookup "rbac.authorization.k8s.io/v1" "ClusterRole" "" (include "efs-provisioner.clusterRoleName" .) -}}
+{{- $annotations := default dict (default dict $role.metadata).annotations -}}
+{{- with get $annotations "meta.helm.sh/release-name" -}}
+{{- $owner := printf "%s/%s" (get $annotations "meta.helm.sh/release-namespace") . -}}
+{{- if ne $owner $me -}}
+{{- $messages = append $messages (printf "fullnameOverride: release %s already uses the name %s in the cluster's scope: install this one under another release name, or set fullnameOverride." $owner (include "efs-provisioner.fullname" $)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if .Values.storageClass.create -}}
 {{- $name := .Values.storageClass.name -}}
 {{- $provisioner := include "efs-provisioner.storageClassProvisioner" . -}}
-{{- $me := printf "%s/%s" .Release.Namespace .Release.Name -}}
 {{- range (lookup "storage.k8s.io/v1" "StorageClass" "" "").items -}}
 {{- $annotations := default dict .metadata.annotations -}}
 {{- $owner := "" -}}
