@@ -2,13 +2,15 @@
 
 The measuring client neither hides nor adds to an outage: it keeps sending new numbered messages, it probes every
 25 ms while no acknowledgement comes, "no responders" and a broken connection are noticed at once, it reconnects after
-50 ms, and what it sends again is a new attempt, recorded as such. ConnectOptions can make it behave as usual clients.
+50 ms, and what it sends again is a new attempt, recorded as such. STAN_GO_PLAN with STAN_GO_DEFAULTS behaves as usual
+programs do.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import queue
 import secrets
 import threading
@@ -21,7 +23,7 @@ from typing import Any, TypeVar
 from harness.ledger import MINIMUM_RATE, STORED, Ledger, Track, View, encode
 from harness.stan.client import Client
 from harness.stan.errors import ConnectError, ConnectionLostError, NoActiveError, StanError
-from harness.stan.options import ConnectOptions, Start
+from harness.stan.options import STAN_GO_DEFAULTS, ConnectOptions, Start
 from harness.stan.outcome import Outcome, PublishResult
 from harness.stan.subscription import Message, Subscription
 
@@ -58,6 +60,10 @@ class Plan:
     connect_wait: float = 60.0
     drain_idle: float = 15.0
     drain_limit: float = 120.0
+
+
+# A program that publishes one message after the other with stan.go: it learns of a lost message after 30 s only.
+STAN_GO_PLAN = Plan(publishers=4, window=1, stall=math.inf, ack_timeout=STAN_GO_DEFAULTS.ack_timeout)
 
 
 class _Member:

@@ -187,8 +187,9 @@ class Client:
         self.disconnects += not self.lost
         self._core._pending = []
         self._core._pending_data_size = 0
-        for number in list(self._pending):
-            await self._settle(number, Outcome.UNKNOWN, "connection lost before an answer came")
+        if not self.options.patient:
+            for number in list(self._pending):
+                await self._settle(number, Outcome.UNKNOWN, "connection lost before an answer came")
 
     async def _on_closed(self) -> None:
         """nats-py gives up for good when a server turns the client away, after a change of password for example."""
@@ -355,7 +356,7 @@ class Client:
     async def _on_ack(self, raw: Msg) -> None:
         number = int(raw.subject.rpartition(".")[2])
         if not raw.data:
-            if raw.headers and raw.headers.get("Status") == NO_RESPONDERS:
+            if raw.headers and raw.headers.get("Status") == NO_RESPONDERS and not self.options.patient:
                 await self._settle(number, Outcome.NOT_STORED, "no responders")
             return
         ack = pb.PubAck.FromString(raw.data)

@@ -12,9 +12,12 @@ from harness.stan import protocol_pb2 as pb
 class ConnectOptions:
     """How to reach the servers and how patient to be (times in seconds).
 
-    The defaults keep the client's own share of an outage small; NATS_PY_DEFAULTS is what the usual client does.
+    The defaults keep the client's own share of an outage small; NATS_PY_DEFAULTS and
+    STAN_GO_DEFAULTS are what the usual clients do.
     The session is given up after ping_interval x ping_max_out without an answer (440 s, as stan.go has it).
     discover: reconnect also to the addresses that the servers announce (inside a cluster they are pod addresses).
+    patient: wait for an acknowledgement until ack_timeout is over, whatever "no responders" or a broken connection say
+    of its message before.
     """
 
     user: str | None = None
@@ -29,11 +32,16 @@ class ConnectOptions:
     ping_interval: int = 5
     ping_max_out: int = 88
     discover: bool = False
+    patient: bool = False
     discover_prefix: str = "_STAN.discover"
 
 
 # nats-py 2.16 aio/client.py DEFAULT_RECONNECT_TIME_WAIT, DEFAULT_CONNECT_TIMEOUT; it follows announced addresses.
 NATS_PY_DEFAULTS = ConnectOptions(reconnect_wait=2.0, connect_timeout=2.0, discover=True)
+# stan.go v0.10.4 stan.go DefaultAckWait, nats.go DefaultReconnectWait; it drops answers that carry no guid.
+STAN_GO_DEFAULTS = ConnectOptions(
+    reconnect_wait=2.0, connect_timeout=2.0, ack_timeout=30.0, discover=True, patient=True
+)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Callable
 
@@ -13,7 +14,7 @@ from loopback import run
 from harness.server import Group, Server
 from harness.stan.client import Client
 from harness.stan.errors import ConnectError, ConnectionLostError, NoActiveError, StanError, UnknownError
-from harness.stan.options import NATS_PY_DEFAULTS, ConnectOptions, Start
+from harness.stan.options import NATS_PY_DEFAULTS, STAN_GO_DEFAULTS, ConnectOptions, Start
 from harness.stan.outcome import Outcome, PublishResult
 
 
@@ -50,6 +51,30 @@ def test_a_message_for_a_dead_active_is_surely_not_stored_and_the_next_one_is(gr
         assert await client.publish("channel", b"hello")
         assert client.disconnects == 0
         await client.close()
+
+    run(work())
+
+
+def test_a_patient_client_waits_for_a_lost_message_as_long_as_it_would_for_a_slow_one(group: Group) -> None:
+    async def work() -> None:
+        patient = dataclasses.replace(STAN_GO_DEFAULTS, ack_timeout=0.4)
+        active, standby = group.wait_active(), standby_of(group)
+        clients = [
+            await Client.connect(server.url, client_id=server.name, options=patient) for server in (active, standby)
+        ]
+        active.pause()
+        results: list[PublishResult] = []
+        started = time.monotonic()
+        for client in clients:
+            await client.publish_async("channel", b"lost", results.append)
+        active.kill()
+        await until(lambda: len(results) == 2)
+        assert time.monotonic() - started >= patient.ack_timeout
+        assert {(result.outcome, result.error) for result in results} == {
+            (Outcome.UNKNOWN, "no acknowledgement in time")
+        }
+        for client in clients:
+            await client.abandon()
 
     run(work())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable
 
@@ -15,9 +16,9 @@ from harness.ledger import STORED, Ledger, encode
 from harness.server import Group
 from harness.stan import protocol_pb2 as pb
 from harness.stan.client import Client
-from harness.stan.options import ConnectOptions, Start
+from harness.stan.options import STAN_GO_DEFAULTS, ConnectOptions, Start
 from harness.stan.outcome import Outcome, PublishResult
-from harness.traffic import Plan, Traffic
+from harness.traffic import STAN_GO_PLAN, Plan, Traffic
 
 MINIMUM_RATE = 100.0  # acknowledged messages per second; the default needs a machine that does nothing else
 
@@ -164,6 +165,22 @@ def test_traffic_that_learns_new_addresses_goes_on_when_the_old_server_is_gone(g
         first.kill()
         traffic.wait_recovered(at, acks=200)
     assert traffic.ledger.verdict().valid, traffic.ledger.verdict().sentence()
+
+
+def test_a_program_that_waits_for_each_message_in_turn_feels_its_own_wait_and_loses_nothing(group: Group) -> None:
+    plan = dataclasses.replace(STAN_GO_PLAN, ack_timeout=2.5)
+    traffic = Traffic(group.urls, plan=plan, options=dataclasses.replace(STAN_GO_DEFAULTS, reconnect_wait=0.1))
+    with traffic.running():
+        traffic.warm_up(0.5, minimum=MINIMUM_RATE)
+        at = traffic.mark("fault")
+        active = group.wait_active()
+        # Every publisher has its message in the hung server before that dies.
+        active.pause()
+        time.sleep(0.2)
+        active.kill()
+        traffic.wait_recovered(at, acks=100)
+    assert traffic.ledger.verdict().valid, traffic.ledger.verdict().sentence()
+    assert traffic.ledger.outage(at).seconds >= plan.ack_timeout * 0.9
 
 
 def test_a_message_that_really_was_lost_is_found_lost(make_group: Callable[..., Group]) -> None:
