@@ -28,18 +28,17 @@ def server(values: Values | None = None, **options: Any) -> Object:
 # --- probes and life cycle ----------------------------------------------------------------------------------------
 
 
-def test_a_hung_active_is_gone_within_six_seconds_of_silence() -> None:
+def test_a_hung_active_is_gone_within_five_seconds_of_silence() -> None:
     probe = server()["livenessProbe"]
     silence = probe["periodSeconds"] + probe["failureThreshold"] * max(probe["periodSeconds"], probe["timeoutSeconds"])
     takeover = 1.375  # seconds at most until a standby misses the heartbeat, nats-streaming-server server/ft.go
-    assert silence + probe["terminationGracePeriodSeconds"] == 6
+    assert silence + probe["terminationGracePeriodSeconds"] == 5
     assert silence + probe["terminationGracePeriodSeconds"] + takeover <= 8
 
 
 def test_a_slow_answer_alone_ends_no_server() -> None:
     probe = server()["livenessProbe"]
-    assert probe["failureThreshold"] >= 2
-    assert probe["timeoutSeconds"] >= 2
+    assert probe["failureThreshold"] >= 3
 
 
 def test_startup_and_liveness_ask_what_answers_during_a_recovery() -> None:
