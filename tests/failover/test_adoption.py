@@ -1,0 +1,126 @@
+"""A cluster that runs the raw recipe is taken over by the chart: messages kept, one takeover at most."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+from stan_space import BASE, Space
+
+from harness.cluster.kind import Cluster
+from harness.objects import Object, find, parse
+from harness.paths import CHARTS, REPO
+from harness.render import layered
+
+RECIPE = REPO / "tests/fixtures/recipe/runnable/stan.yaml"
+VALUES: dict[str, Any] = yaml.load((REPO / "docs/adopt-the-recipe.values.yaml").read_text(), yaml.CSafeLoader)
+# The recipe's claim is used as it is; the image that changes the store's owner is one that the cluster surely has.
+OWN_CLAIM = {"persistence": {"existingClaim": "efs"}}
+OWNER_IMAGE = VALUES["sidecars"][0]["image"].split(":")
+CHOWN = {"persistence": {"volumePermissions": {"image": {"repository": OWNER_IMAGE[0], "tag": OWNER_IMAGE[1]}}}}
+
+
+def recipe() -> list[Object]:
+    """The recipe's servers with its claim; without the exporter, whose image a cluster without a registry lacks."""
+    found = [each for each in parse(RECIPE.read_text()) if each["kind"] != "PersistentVolumeClaim"]
+    pod = find(found, "StatefulSet")["spec"]["template"]["spec"]
+    pod["containers"] = [each for each in pod["containers"] if each["name"] != "metrics"]
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "efs"},
+        "spec": {
+            "storageClassName": "aws-efs",
+            "accessModes": ["ReadWriteMany"],
+            "resources": {"requests": {"storage": "1Mi"}},
+        },
+    }
+    return [*found, claim]
+
+
+@pytest.fixture
+def space(cluster: Cluster) -> Iterator[Space]:
+    """The recipe's group, as kubectl made it."""
+    own = Space(cluster)
+    own.create(restricted=False)
+    try:
+        own.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(recipe()))
+        own.group.wait_whole()
+        yield own
+    finally:
+        own.close()
+
+
+def adopt(space: Space, *layers: dict[str, Any]) -> str:
+    """The command of docs/adopt-the-recipe.md."""
+    return space.helm(
+        "upgrade",
+        "--install",
+        "stan",
+        CHARTS / "stan-ft",
+        "--take-ownership",
+        "--force-conflicts",
+        values=layered(BASE, OWN_CLAIM, *layers),
+    )
+
+
+def owners(space: Space) -> set[str]:
+    """The users that own files of the store."""
+    mount = {"name": "efs", "mountPath": "/data/stan"}
+    look = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "look"},
+        "spec": {
+            "restartPolicy": "Never",
+            "containers": [
+                {
+                    "name": "look",
+                    "image": ":".join(OWNER_IMAGE),
+                    "command": ["find", "/data/stan/store", "-exec", "stat", "-c", "%u", "{}", ";"],
+                    "volumeMounts": [mount],
+                }
+            ],
+            "volumes": [{"name": "efs", "persistentVolumeClaim": {"claimName": "efs"}}],
+        },
+    }
+    space.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(look))
+    space.kubectl("wait", "pod/look", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s", timeout=70)
+    found = set(space.kubectl("logs", "look").split())
+    space.kubectl("delete", "pod", "look", "--wait=false")
+    return found
+
+
+def test_the_running_recipe_is_taken_over_with_its_messages_and_one_takeover(space: Space) -> None:
+    assert owners(space) == {"0"}
+    with space.traffic() as traffic:
+        at = traffic.mark("fault")
+        space.kubectl("delete", "statefulset", "stan", "--cascade=orphan")
+        said = adopt(space, VALUES, CHOWN)
+        space.group.wait_whole()
+        traffic.wait_recovered(time.monotonic())
+    verdict = traffic.ledger.verdict(at)
+    assert verdict.passed, verdict.sentence()
+    assert "takeovers: 1" in said, said
+    assert space.activations() == 1
+    assert owners(space) == {"10001"}
+    live = space.group.stateful_set()
+    assert live.spec.pod_management_policy == "Parallel"
+    assert live.metadata.labels["app.kubernetes.io/managed-by"] == "Helm"
+    # Then the next upgrade drops what only the takeover needed, and the pods pass the restricted standard again.
+    space.cluster.kubectl("label", "namespace", space.name, "pod-security.kubernetes.io/enforce=restricted")
+    said = adopt(space)
+    assert "takeovers: 1" in said, said
+    space.group.wait_whole()
+
+
+def test_the_statefulset_can_be_kept_where_its_fixed_fields_are_kept(space: Space) -> None:
+    before = space.group.stateful_set().metadata.uid
+    said = adopt(space, VALUES, CHOWN, {"podManagementPolicy": "OrderedReady"})
+    space.group.wait_whole()
+    assert space.group.stateful_set().metadata.uid == before
+    assert "takeovers: 1" in said, said
+    assert space.activations() == 1

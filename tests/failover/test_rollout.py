@@ -1,0 +1,99 @@
+"""Upgrades of a live group: standbys first, the active last, one takeover, nothing lost."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+from stan_space import Space
+
+from harness import rollout
+from harness.cluster.kind import Cluster
+from harness.shell import CommandError
+
+# A standby waits 1.25 s + 10 % for a heartbeat, perhaps twice (server/ft.go), and the machine may be busy.
+TAKEOVER_LIMIT = 2 * 1.375 + 2.0
+
+
+@pytest.fixture
+def space(cluster: Cluster) -> Iterator[Space]:
+    """A whole group in a namespace that takes only restricted pods."""
+    own = Space(cluster)
+    own.create()
+    try:
+        own.deploy()
+        own.group.wait_whole()
+        yield own
+    finally:
+        own.close()
+
+
+def identities(space: Space) -> dict[str, str]:
+    """The uid of each pod by its name: another uid is another pod."""
+    return {pod.metadata.name: pod.metadata.uid for pod in space.group.pods()}
+
+
+def test_an_upgrade_restarts_all_three_with_one_takeover_and_loses_nothing(space: Space) -> None:
+    before = identities(space)
+    active = space.group.active()
+    assert active is not None
+    with space.traffic() as traffic:
+        at = traffic.mark("fault")
+        said = space.deploy({"store": {"limits": {"maxAge": "2h"}}})
+        space.group.wait_whole()
+        traffic.wait_recovered(time.monotonic())
+    after = identities(space)
+    assert all(before[name] != after[name] for name in before), "every pod is a new one"
+    assert space.activations() == 1, "one of the restarted servers became active, once"
+    verdict = traffic.ledger.verdict(at)
+    assert verdict.passed, verdict.sentence()
+    assert traffic.ledger.outage(at).seconds < TAKEOVER_LIMIT
+    restarted = re.search(r"restarted ([\w -]+); active is (\S+); takeovers: (\d)", said)
+    assert restarted is not None, said
+    assert restarted[1].split()[-1] == active.pod, "the active was restarted last"
+    assert restarted[3] == "1"
+    assert space.kubectl("get", "job,serviceaccount,role,rolebinding,configmap", "-o", "name").count("rollout") == 0
+
+
+def test_an_upgrade_that_changes_no_pod_restarts_none(space: Space) -> None:
+    before = identities(space)
+    said = space.deploy({"clientService": {"annotations": {"team": "messaging"}}})
+    assert identities(space) == before
+    assert "restarted none" in said
+
+
+def test_an_upgrade_that_cannot_start_fails_and_leaves_the_others_at_work_and_the_next_one_mends_it(
+    space: Space,
+) -> None:
+    before = identities(space)
+    active = space.group.active()
+    assert active is not None
+    with pytest.raises(CommandError) as failure:
+        space.deploy({"image": {"tag": "no-such-tag", "pullPolicy": "Never"}, "rollout": {"timeoutSeconds": 20}})
+    first = max(name for name in before if name != active.pod)
+    assert f"{first} does not start: ErrImageNeverPull" in failure.value.output
+    assert f"Restarted so far: {first}." in failure.value.output
+    left = {name: uid for name, uid in identities(space).items() if name != first}
+    assert left.items() <= before.items(), "the other two were not touched"
+    still = space.group.active()
+    assert still is not None
+    assert still.pod == active.pod
+    said = space.deploy()
+    assert f"restarting {first}" in said
+    space.group.wait_whole()
+
+
+def test_a_group_with_on_delete_is_restarted_from_outside(space: Space) -> None:
+    space.deploy({"rollout": {"strategy": "OnDelete"}, "store": {"limits": {"maxAge": "3h"}}})
+    before = identities(space)
+    active = space.group.active()
+    assert active is not None
+    done = rollout.restart(space.name, kubeconfig=space.cluster.kubeconfig)
+    assert sorted(done.restarted) == sorted(before)
+    assert done.restarted[-1] == active.pod
+    assert done.takeovers == 1
+    assert space.activations() == 1
+    again = rollout.restart(space.name, kubeconfig=space.cluster.kubeconfig)
+    assert again.restarted == ()
