@@ -29,8 +29,8 @@ EPILOG = """examples:
   scripts/drill --context my-cluster --namespace messaging --name stan --fault delete --dry-run
   scripts/drill --context my-cluster -n messaging --fault delete --nats nats://10.0.0.5:4222
 
-The drill publishes to a channel of its own and stops after the first run that fails. The channel stays, as the server
-cannot delete one, with the drill's messages until its limits drop them; subscriptions are deleted. Ctrl-C heals.
+The drill publishes to a channel of its own and stops after the first run that fails. The server deletes the channel where
+the store has a maxInactivity; elsewhere it stays. The subscriptions are deleted. Ctrl-C heals.
 
 exit codes: 0 every run passed, 1 a run failed or missed --max-outage or --goals, 2 the drill could not be made,
 130 interrupted (and healed)."""
