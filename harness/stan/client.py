@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
-import itertools
 import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -33,12 +29,11 @@ from harness.stan.errors import (
 )
 from harness.stan.options import ConnectOptions, Start
 from harness.stan.outcome import Outcome, PublishResult
+from harness.stan.publishing import Publications, PublishCallback, nobody_answered
 from harness.stan.subscription import Handler, Subscription
 
-NO_RESPONDERS = "503"
 RETRY_PAUSE = 0.02  # seconds between two tries while there is no active
 SWEEP = 0.025  # seconds between two looks for overdue acknowledgements
-LATE_KEPT = 60.0  # seconds for which a late acknowledgement is still matched to its message
 TAKEN = "clientID already registered"  # the server's words: nats-streaming-server server/server.go ErrInvalidClient
 TOLD_AT_CONNECT = (
     "Authorization Violation",
@@ -47,20 +42,12 @@ TOLD_AT_CONNECT = (
     "Secure Connection",
 )
 
-PublishCallback = Callable[[PublishResult], Awaitable[None] | None]
 Response = TypeVar("Response", pb.ConnectResponse, pb.SubscriptionResponse, pb.CloseResponse)
 _nuid = NUID()
 
 
 def _new_id() -> str:
     return _nuid.next().decode()
-
-
-@dataclass(slots=True)
-class _Pending:
-    guid: str
-    deadline: float
-    callback: PublishCallback | None
 
 
 class Client:
@@ -78,11 +65,8 @@ class Client:
         self._wire: pb.ConnectResponse = pb.ConnectResponse()
         self._connection_id = b""
         self._subscriptions: set[Subscription] = set()
-        self._pending: OrderedDict[int, _Pending] = OrderedDict()
-        self._late: OrderedDict[int, _Pending] = OrderedDict()
-        self._numbers = itertools.count(1)
         self._unit = _new_id()
-        self._acks = f"_STAN.acks.{self._unit}"
+        self._publications = Publications(self._unit, patient=options.patient)
         self._echoes: dict[bytes, asyncio.Future[None]] = {}
         self._pings_out = 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -188,8 +172,7 @@ class Client:
         self._core._pending = []
         self._core._pending_data_size = 0
         if not self.options.patient:
-            for number in list(self._pending):
-                await self._settle(number, Outcome.UNKNOWN, "connection lost before an answer came")
+            await self._publications.give_up("connection lost before an answer came")
 
     async def _on_closed(self) -> None:
         """nats-py gives up for good when a server turns the client away, after a change of password for example."""
@@ -197,7 +180,7 @@ class Client:
 
     async def _register(self, deadline: float) -> None:
         """Get a session from the active, again and again while there is none."""
-        await self._core.subscribe(f"{self._acks}.*", cb=self._on_ack)
+        await self._core.subscribe(self._publications.answers, cb=self._publications.answered)
         await self._core.subscribe(f"_INBOX.{self._unit}.echo", cb=self._on_echo)
         pings = f"_INBOX.{self._unit}.pings"
         await self._core.subscribe(pings, cb=self._on_ping_answer)
@@ -316,73 +299,36 @@ class Client:
         Raises NoActiveError if it cannot even be sent (then callback is not called), ConnectionLostError.
         """
         self._check()
-        number = next(self._numbers)
-        guid = f"{self._unit}{number}"
-        wire = pb.PubMsg(
-            client_id=self.client_id,
-            guid=guid,
-            subject=channel,
-            data=data,
-            connection_id=self._connection_id,
+        number, guid, reply = self._publications.begin(
+            callback, self.options.ack_timeout if timeout is None else timeout
         )
-        deadline = time.monotonic() + (self.options.ack_timeout if timeout is None else timeout)
-        self._pending[number] = _Pending(guid, deadline, callback)
+        wire = pb.PubMsg(
+            client_id=self.client_id, guid=guid, subject=channel, data=data, connection_id=self._connection_id
+        )
         try:
-            # Each message has its own reply subject: "no responders" then tells which one was not stored.
-            await self._core.publish(
-                f"{self._wire.publish_prefix}.{channel}",
-                wire.SerializeToString(),
-                reply=f"{self._acks}.{number}",
-            )
-        except nats.errors.OutboundBufferLimitError as error:
-            self._pending.pop(number, None)
-            raise NoActiveError("not connected to any server") from error
-        except nats.errors.ConnectionClosedError as error:
-            self._pending.pop(number, None)
-            raise ConnectionLostError("the connection is closed") from error
-        except nats.errors.MaxPayloadError as error:
-            self._pending.pop(number, None)
-            raise RefusedError(f"{len(data)} bytes are too many: max_payload is {self._core.max_payload}") from error
-        except BaseException:
-            self._pending.pop(number, None)
+            await self._core.publish(f"{self._wire.publish_prefix}.{channel}", wire.SerializeToString(), reply=reply)
+        except BaseException as error:
+            self._publications.cancel(number)
+            if isinstance(error, nats.errors.OutboundBufferLimitError):
+                raise NoActiveError("not connected to any server") from error
+            if isinstance(error, nats.errors.ConnectionClosedError):
+                raise ConnectionLostError("the connection is closed") from error
+            if isinstance(error, nats.errors.MaxPayloadError):
+                raise RefusedError(
+                    f"{len(data)} bytes are too many: max_payload is {self._core.max_payload}"
+                ) from error
             raise
         return guid
 
     @property
     def in_flight(self) -> int:
         """How many publications wait for their acknowledgement."""
-        return len(self._pending)
-
-    async def _on_ack(self, raw: Msg) -> None:
-        number = int(raw.subject.rpartition(".")[2])
-        if not raw.data:
-            if raw.headers and raw.headers.get("Status") == NO_RESPONDERS and not self.options.patient:
-                await self._settle(number, Outcome.NOT_STORED, "no responders")
-            return
-        ack = pb.PubAck.FromString(raw.data)
-        await self._settle(number, Outcome.REFUSED if ack.error else Outcome.STORED, ack.error)
-
-    async def _settle(self, number: int, outcome: Outcome, error: str = "") -> None:
-        entry, late = self._pending.pop(number, None), False
-        if entry is None:
-            entry, late = self._late.pop(number, None), True
-        elif outcome is Outcome.UNKNOWN:
-            entry.deadline = time.monotonic() + LATE_KEPT
-            self._late[number] = entry
-        if entry is not None and entry.callback is not None:
-            result = entry.callback(PublishResult(entry.guid, outcome, error, late))
-            if inspect.isawaitable(result):
-                await result
+        return len(self._publications)
 
     async def _sweep(self) -> None:
-        """Tell overdue publications to be unknown, and forget the very late ones."""
         while True:
             await asyncio.sleep(SWEEP)
-            now = time.monotonic()
-            for number in [number for number, entry in self._pending.items() if entry.deadline <= now]:
-                await self._settle(number, Outcome.UNKNOWN, "no acknowledgement in time")
-            while self._late and next(iter(self._late.values())).deadline <= now:
-                self._late.popitem(last=False)
+            await self._publications.sweep()
 
     # --- subscribing ------------------------------------------------------------------------------------------
 
@@ -498,7 +444,7 @@ class Client:
                 await self._core.publish(self._wire.ping_subject, ping, reply=inbox)
 
     async def _on_ping_answer(self, raw: Msg) -> None:
-        if raw.headers and raw.headers.get("Status") == NO_RESPONDERS:
+        if nobody_answered(raw):
             return
         error = pb.PingResponse.FromString(raw.data).error
         if error:
@@ -579,8 +525,7 @@ class Client:
         self._lose("closed")
         for task in self._tasks:
             task.cancel()
-        for number in list(self._pending):
-            await self._settle(number, Outcome.UNKNOWN, "client closed before an answer came")
+        await self._publications.give_up("client closed before an answer came")
         await self._core.close()
 
     async def __aenter__(self) -> Self:
