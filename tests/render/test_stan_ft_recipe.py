@@ -1,0 +1,96 @@
+"""charts/stan-ft installed as `stan` carries the whole of the reference recipe, under the recipe's names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import objects
+from harness.invariants import conf
+from harness.objects import dig, find
+from harness.render import at, layered, render
+
+FIXTURE = Path(__file__).parents[1] / "fixtures" / "recipe" / "runnable" / "stan.yaml"
+RECIPE = objects.parse(FIXTURE.read_text())
+CHART = render("stan-ft")
+THEIRS = find(RECIPE, "StatefulSet")
+OURS = find(CHART, "StatefulSet")
+SETTINGS = ("file_options", "store_limits")
+
+
+def configuration(items: list[objects.Object]) -> dict[str, Any]:
+    parsed: dict[str, Any] = conf.plain(conf.parse(find(items, "ConfigMap", "stan-config")["data"]["stan.conf"]))
+    return parsed
+
+
+@pytest.mark.parametrize("item", RECIPE, ids=objects.label)
+def test_every_object_of_the_recipe_is_there_under_its_kind_and_name(item: objects.Object) -> None:
+    assert find(CHART, item["kind"], objects.name(item))
+
+
+def test_the_fields_that_can_never_change_are_the_recipes_except_the_start_order() -> None:
+    for field in ("selector", "serviceName"):
+        assert OURS["spec"][field] == THEIRS["spec"][field]
+    # OrderedReady is Kubernetes' default: a live recipe keeps it, or its StatefulSet is replaced while its pods live.
+    kept = find(render("stan-ft", {"podManagementPolicy": "OrderedReady"}), "StatefulSet")
+    assert kept["spec"]["podManagementPolicy"] == THEIRS["spec"].get("podManagementPolicy", "OrderedReady")
+
+
+def test_pods_carry_the_recipes_label() -> None:
+    theirs = (objects.pod_template(THEIRS) or {})["metadata"]["labels"]
+    assert theirs.items() <= (objects.pod_template(OURS) or {})["metadata"]["labels"].items()
+
+
+def test_the_service_has_the_recipes_ports() -> None:
+    assert objects.ports(find(CHART, "Service", "stan")) == objects.ports(find(RECIPE, "Service", "stan"))
+
+
+@pytest.mark.parametrize("name", ["stan", "metrics"])
+def test_the_containers_have_the_recipes_ports_and_arguments(name: str) -> None:
+    theirs, ours = objects.container(THEIRS, name), objects.container(OURS, name)
+    assert objects.ports(theirs).items() <= objects.ports(ours).items()
+    assert set(theirs["args"]) <= set(ours["args"])
+
+
+def test_the_server_has_the_recipes_variables() -> None:
+    theirs, ours = (objects.env(objects.container(item, "stan")) for item in (THEIRS, OURS))
+    assert set(theirs) <= set(ours)
+    assert ours["POD_NAME"] == theirs["POD_NAME"]
+    assert ours["POD_NAMESPACE"] == theirs["POD_NAMESPACE"]
+    # The recipe's short name, made whole: it no longer depends on a resolver's search domains.
+    assert ours["CLUSTER_ADVERTISE"] == f"{theirs['CLUSTER_ADVERTISE']}.cluster.local"
+
+
+def test_the_volumes_are_mounted_where_the_recipe_has_them() -> None:
+    theirs, ours = (objects.mounts(objects.container(item, "stan")) for item in (THEIRS, OURS))
+    assert {name: mount["mountPath"] for name, mount in theirs.items()} == {
+        name: mount["mountPath"] for name, mount in ours.items()
+    }
+    assert dig(objects.volumes(OURS)["efs"], "persistentVolumeClaim.claimName") == "efs"
+
+
+def test_the_number_of_servers_and_their_grace_period_are_the_recipes() -> None:
+    assert OURS["spec"]["replicas"] == THEIRS["spec"]["replicas"]
+    theirs, ours = objects.pod_spec(THEIRS), objects.pod_spec(OURS)
+    assert ours["terminationGracePeriodSeconds"] == theirs["terminationGracePeriodSeconds"]
+
+
+def test_the_limits_are_the_recipes_and_the_file_options_differ_only_towards_safety() -> None:
+    theirs, ours = configuration(RECIPE)["streaming"], configuration(CHART)["streaming"]
+    assert ours["store_limits"] == theirs["store_limits"]
+    assert (ours["id"], ours["store"], ours["dir"]) == (theirs["id"], theirs["store"], theirs["dir"])
+    assert ours["ft_group_name"] == theirs["ft_group_name"]
+    changed = {key for key in ours["file_options"] if ours["file_options"][key] != theirs["file_options"].get(key)}
+    assert changed == {"sync_on_flush", "auto_sync", "read_buffer_size", "slice_max_age"}
+
+
+def test_values_can_say_exactly_what_the_recipe_says() -> None:
+    values = layered(
+        at("store.durability", "throughput"),
+        at("store.fileOptions", {"autoSync": "60s", "sliceMaxAge": None}),
+    )
+    theirs, ours = (configuration(items)["streaming"] for items in (RECIPE, render("stan-ft", values)))
+    assert ours["file_options"].pop("auto_sync") == "60s"  # the server's own, which the recipe leaves out
+    assert {key: ours[key] for key in SETTINGS} == {key: theirs[key] for key in SETTINGS}
