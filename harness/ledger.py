@@ -173,12 +173,7 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-serialisable data, with the conclusions."""
-        return {
-            **asdict(self),
-            "valid": self.valid,
-            "passed": self.passed,
-            "sentence": self.sentence(),
-        }
+        return {**asdict(self), "valid": self.valid, "passed": self.passed, "sentence": self.sentence()}
 
 
 @dataclass(frozen=True)
@@ -308,11 +303,7 @@ class Ledger:
         )
         if not took:
             return {}
-        return {
-            "p50": took[len(took) // 2],
-            "p99": took[min(int(len(took) * 0.99), len(took) - 1)],
-            "max": took[-1],
-        }
+        return {"p50": took[len(took) // 2], "p99": took[min(int(len(took) * 0.99), len(took) - 1)], "max": took[-1]}
 
     # --- judging ----------------------------------------------------------------------------------------------
 
@@ -381,8 +372,7 @@ class Ledger:
             refused=self.count(Outcome.REFUSED),
             unknown=self.count(Outcome.UNKNOWN) + sum(track.pending for track in self.tracks),
             delivered=max(
-                (sum(view.distinct(index) for index in range(len(self.tracks))) for view in self.views),
-                default=0,
+                (sum(view.distinct(index) for index in range(len(self.tracks))) for view in self.views), default=0
             ),
             findings={kind: Finding(len(names), tuple(names[:EXAMPLES])) for kind, names in found.items()},
             lost_where=where,

@@ -19,14 +19,7 @@ from nats.aio.msg import Msg
 from nats.nuid import NUID
 
 from harness.stan import protocol_pb2 as pb
-from harness.stan.errors import (
-    ConnectError,
-    ConnectionLostError,
-    NoActiveError,
-    RefusedError,
-    StanError,
-    UnknownError,
-)
+from harness.stan.errors import ConnectError, ConnectionLostError, NoActiveError, RefusedError, StanError, UnknownError
 from harness.stan.options import ConnectOptions, Start
 from harness.stan.outcome import Outcome, PublishResult
 from harness.stan.publishing import Publications, PublishCallback, nobody_answered
@@ -35,12 +28,7 @@ from harness.stan.subscription import Handler, Subscription
 RETRY_PAUSE = 0.02  # seconds between two tries while there is no active
 SWEEP = 0.025  # seconds between two looks for overdue acknowledgements
 TAKEN = "clientID already registered"  # the server's words: nats-streaming-server server/server.go ErrInvalidClient
-TOLD_AT_CONNECT = (
-    "Authorization Violation",
-    "certificate",
-    "CERTIFICATE",
-    "Secure Connection",
-)
+TOLD_AT_CONNECT = ("Authorization Violation", "certificate", "CERTIFICATE", "Secure Connection")
 
 Response = TypeVar("Response", pb.ConnectResponse, pb.SubscriptionResponse, pb.CloseResponse)
 _nuid = NUID()
@@ -72,7 +60,7 @@ class Client:
         self._tasks: list[asyncio.Task[None]] = []
         self._hopeless: asyncio.Future[Exception] | None = None
         self._targets: list[str] = []
-        self._target = 0
+        self._target = self._tries = 0
 
     # --- connecting -------------------------------------------------------------------------------------------
 
@@ -126,11 +114,7 @@ class Client:
             settings["reconnect_to_server_handler"] = self._next_server
         opening: asyncio.Future[None] = asyncio.ensure_future(self._core.connect(**settings))
         both: set[asyncio.Future[Any]] = {opening, self._hopeless}
-        await asyncio.wait(
-            both,
-            timeout=max(deadline - time.monotonic(), 0),
-            return_when=asyncio.FIRST_COMPLETED,
-        )
+        await asyncio.wait(both, timeout=max(deadline - time.monotonic(), 0), return_when=asyncio.FIRST_COMPLETED)
         if opening.done() and opening.exception() is None:
             return
         opening.cancel()
@@ -149,8 +133,6 @@ class Client:
         pause = 0.0 if self._tries < len(self._targets) else self.options.reconnect_wait
         self._tries += 1
         return known.get(wanted), pause
-
-    _tries = 0
 
     def learn(self, servers: Sequence[str]) -> None:
         """Take these servers in turn from now on, as when pods came back under other addresses."""
@@ -201,10 +183,7 @@ class Client:
             )
             try:
                 self._wire = await self._ask(
-                    discover,
-                    request,
-                    pb.ConnectResponse,
-                    min(left, self.options.request_timeout),
+                    discover, request, pb.ConnectResponse, min(left, self.options.request_timeout)
                 )
             except RefusedError as error:
                 if TAKEN not in str(error) or not asked_before:
@@ -215,10 +194,7 @@ class Client:
                 last = str(error)
             else:
                 loop = asyncio.get_running_loop()
-                self._tasks = [
-                    loop.create_task(self._sweep()),
-                    loop.create_task(self._ping(pings)),
-                ]
+                self._tasks = [loop.create_task(self._sweep()), loop.create_task(self._ping(pings))]
                 return
             with contextlib.suppress(nats.errors.Error):
                 await heartbeats.unsubscribe()
@@ -232,10 +208,7 @@ class Client:
         self._check()
         try:
             answer = await self._core.request(subject, request.SerializeToString(), timeout=timeout)
-        except (
-            nats.errors.NoRespondersError,
-            nats.errors.OutboundBufferLimitError,
-        ) as error:
+        except (nats.errors.NoRespondersError, nats.errors.OutboundBufferLimitError) as error:
             raise NoActiveError(f"nobody answers on {subject}") from error
         except nats.errors.ConnectionClosedError as error:
             raise ConnectionLostError("the connection is closed") from error
@@ -254,10 +227,7 @@ class Client:
         """Send without waiting for an answer; False if there is no connection to send on."""
         try:
             await self._core.publish(subject, data)
-        except (
-            nats.errors.OutboundBufferLimitError,
-            nats.errors.ConnectionClosedError,
-        ):
+        except (nats.errors.OutboundBufferLimitError, nats.errors.ConnectionClosedError):
             return False
         return True
 
@@ -286,12 +256,7 @@ class Client:
         return result.guid
 
     async def publish_async(
-        self,
-        channel: str,
-        data: bytes,
-        callback: PublishCallback | None = None,
-        *,
-        timeout: float | None = None,
+        self, channel: str, data: bytes, callback: PublishCallback | None = None, *, timeout: float | None = None
     ) -> str:
         """Publish and return at once with the guid; callback hears how it ended, within timeout seconds.
 
@@ -354,13 +319,7 @@ class Client:
         deadline = time.monotonic() + wait
         while True:
             subscription = Subscription(
-                self,
-                channel,
-                f"_INBOX.{self._unit}.{_new_id()}",
-                queue,
-                durable,
-                manual_acks,
-                handler,
+                self, channel, f"_INBOX.{self._unit}.{_new_id()}", queue, durable, manual_acks, handler
             )
             subscription.core = await self._core.subscribe(subscription.inbox, cb=subscription.receive)
             request = pb.SubscriptionRequest(
@@ -377,10 +336,7 @@ class Client:
             )
             try:
                 answer = await self._ask(
-                    self._wire.subscribe_subject,
-                    request,
-                    pb.SubscriptionResponse,
-                    self.options.request_timeout,
+                    self._wire.subscribe_subject, request, pb.SubscriptionResponse, self.options.request_timeout
                 )
             except StanError as error:
                 await self._drop(subscription, maybe_known=isinstance(error, UnknownError))
@@ -511,12 +467,7 @@ class Client:
         try:
             if not self.lost and self._wire.close_subject:
                 request = pb.CloseRequest(client_id=self.client_id)
-                await self._ask(
-                    self._wire.close_subject,
-                    request,
-                    pb.CloseResponse,
-                    self.options.request_timeout,
-                )
+                await self._ask(self._wire.close_subject, request, pb.CloseResponse, self.options.request_timeout)
         finally:
             await self.abandon()
 

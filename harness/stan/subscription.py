@@ -109,8 +109,7 @@ class Subscription:
     async def ack(self, sequence: int) -> bool:
         """Acknowledge one message by its sequence number; False if it could not be sent."""
         return await self.session.send(
-            self.ack_inbox,
-            pb.Ack(subject=self.subject, sequence=sequence).SerializeToString(),
+            self.ack_inbox, pb.Ack(subject=self.subject, sequence=sequence).SerializeToString()
         )
 
     async def next(self, timeout: float) -> Message:
