@@ -13,13 +13,15 @@ from typing import Any
 
 from harness import drill, faults, report
 from harness.cluster import engine, kind
-from harness.drill import reach
+from harness.drill import preload, reach
+from harness.drill.reach import Place
 from harness.drill.run import PLAN, Settings
 from harness.errors import UserError
 from harness.faults import Fault, Need, Scene
 from harness.group import Group
 from harness.ledger import MINIMUM_RATE
-from harness.progress import say
+from harness.progress import say, step
+from harness.shell import CommandError
 from harness.stan.options import NATS_PY_DEFAULTS, ConnectOptions
 
 MOST_RATE = 20000  # messages per second in all: a drill is no load test
@@ -29,8 +31,8 @@ EPILOG = """examples:
   scripts/drill --context my-cluster --namespace messaging --name stan --fault delete --dry-run
   scripts/drill --context my-cluster -n messaging --fault delete --nats nats://10.0.0.5:4222
 
-The drill publishes to a channel of its own and stops after the first run that fails. The server deletes the channel where
-the store has a maxInactivity; elsewhere it stays. The subscriptions are deleted. Ctrl-C heals.
+The drill publishes to a channel of its own and stops after the first run that fails. The server deletes the channel
+where the store has a maxInactivity; elsewhere it stays. The subscriptions are deleted. Ctrl-C heals.
 
 exit codes: 0 every run passed, 1 a run failed or missed --max-outage or --goals, 2 the drill could not be made,
 130 interrupted (and healed)."""
@@ -83,6 +85,11 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument(
         "--usual-client", action="store_true", help="reconnect as nats-py does by itself (2 s), not every 50 ms"
     )
+    how.add_argument(
+        "--preload",
+        metavar="NUMBERxBYTES",
+        help=f"first fill the store with so many messages, in the channel {preload.CHANNEL} (they stay in it)",
+    )
     judge = made.add_argument_group("verdict")
     judge.add_argument("--max-outage", type=float, metavar="SECONDS", help="a longer outage fails the run")
     judge.add_argument("--goals", action="store_true", help="the charts' own goals fail the drill too")
@@ -100,7 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         return _run(options)
-    except UserError as error:
+    except (UserError, CommandError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -133,6 +140,10 @@ def _run(options: argparse.Namespace) -> int:
     way = reach.choose(scene.group, options.nats, scene.kubeconfig, scene.context, way=options.reach)
     say(f"==> clients reach the servers by {way.description}")
     try:
+        if options.preload:
+            with step(f"filling the store with {options.preload} messages"):
+                pods = [Place(pod.metadata.name, pod.status.pod_ip) for pod in scene.pods().values()]
+                preload.fill(way.urls(pods), options.cluster_id, *preload.amount(options.preload))
         data = drill.drill(
             chosen,
             scene,
@@ -172,6 +183,8 @@ def _check(options: argparse.Namespace) -> None:
             f"--rate x --publishers is {options.rate * options.publishers:g} messages per second, less than "
             f"--minimum-rate {options.minimum_rate:g}: every run would be void."
         )
+    if options.preload:
+        preload.amount(options.preload)
     if not 64 <= options.size <= 1_000_000:
         raise UserError("--size must be from 64 to 1000000 bytes.")
 

@@ -64,6 +64,7 @@ class Seen:
     restarts: dict[str, int]  # of each pod, before the fault
     began: float = field(default_factory=time.monotonic)
     load: float = 0.0  # of the machine, just before the fault
+    store: dict[str, int] = field(default_factory=dict)  # messages and bytes that the active holds, just before
     injection: Injection = field(default_factory=lambda: Injection(""))
     problem: str = ""  # what did not come back
 
@@ -89,7 +90,7 @@ def play(fault: Fault, scene: Scene, reach: Reach, settings: Settings, number: i
                     f"the traffic before the fault is too thin to prove anything: {error}. Is the machine or the "
                     "network busy? Lower the bar with --minimum-rate, or raise --rate."
                 ) from error
-            seen.load = os.getloadavg()[0]
+            seen.load, seen.store = os.getloadavg()[0], _store(scene, watch)
             reigns = len(watch.ordered())
             with fault.on(scene) as seen.injection:
                 traffic.ledger.mark("fault", seen.injection.at)
@@ -186,9 +187,17 @@ def record(scene: Scene, seen: Seen) -> dict[str, Any]:
             for pod, count in _restarts(scene).items()
         },
         "load": seen.load,
+        "store": seen.store,
         "verdict": verdict.to_dict(),
         "problems": problems,
     }
+
+
+def _store(scene: Scene, watch: Watch) -> dict[str, int]:
+    """What the active's store holds, as it says itself; empty if it does not."""
+    reigns = watch.ordered()
+    serverz = scene.group.monitor(reigns[-1].pod, "streaming/serverz") if reigns else None
+    return {"messages": serverz["total_msgs"], "bytes": serverz["total_bytes"]} if serverz else {}
 
 
 def _restarts(scene: Scene) -> dict[str, int]:

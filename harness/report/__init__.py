@@ -17,6 +17,7 @@ from harness.errors import UserError
 from harness.report import svg
 
 _TEMPLATE = Path(__file__).parent / "page.html.j2"
+LINE_FROM = 100.0  # MB between the smallest and the largest store for a line to be drawn
 COURSE_SHOWN = 5.0  # seconds of throughput to show after publishing goes on
 
 
@@ -177,13 +178,32 @@ def junit(drills: Sequence[dict[str, Any]], bounds: Bounds | None = None) -> str
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
+def growth(drills: Sequence[dict[str, Any]]) -> tuple[list[tuple[float, float]], float, float] | None:
+    """Store size in MB and seconds of recovery of every takeover, with slope and start of the line through them.
+
+    None where the stores differ by less than 100 MB, as no line means anything then.
+    """
+    points = [
+        (run["store"]["bytes"] / 1e6, run["timeline"]["ready"] - run["timeline"]["lock"])
+        for data in drills
+        for series in data["series"]
+        for run in series["runs"]
+        if run.get("store") and {"lock", "ready"} <= run["timeline"].keys()
+    ]
+    sizes = [size for size, _ in points]
+    if not points or max(sizes) - min(sizes) < LINE_FROM:
+        return None
+    line = statistics.linear_regression(sizes, [seconds for _, seconds in points])
+    return points, line.slope, line.intercept
+
+
 def page(drills: Sequence[dict[str, Any]], *, title: str = "Failover drill", preface: str = "") -> str:
     """One HTML page that needs no other file; preface is a plain paragraph on top."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["seconds"] = seconds
-    found = rows(drills)
+    found, grown = rows(drills), growth(drills)
     ledger = ("attempted", "acknowledged", "not_stored", "refused", "unknown", "delivered")
     return environment.from_string(_TEMPLATE.read_text()).render(
         title=title,
@@ -197,6 +217,8 @@ def page(drills: Sequence[dict[str, Any]], *, title: str = "Failover drill", pre
         two_actives=sum(row.two_actives for row in found),
         runs=sum(row.n for row in found),
         failed=sum(row.failed for row in found),
+        growth=grown,
+        growth_picture=svg.growth(*grown) if grown else "",
         dots=svg.dots(_dots(drills)),
         pictures=[
             picture for data in drills for series in data["series"] for picture in _pictures(data, series, drills)

@@ -222,6 +222,8 @@ def test_a_number_of_runs_that_makes_no_sense_is_refused_with_an_example(word: s
         (["--fault", "kill", "--rate", "100"], "every run would be void"),
         (["--fault", "kill", "--rate", "90000"], "messages per second"),
         (["--fault", "kill", "--size", "3"], "--size must be from 64"),
+        (["--fault", "kill", "--preload", "1GB"], "such as 100000x512"),
+        (["--fault", "kill", "--preload", "9999999x99999"], "up to 4 GiB"),
         (["--fault", "kill", "--kubeconfig", "/no/such/file"], "no usable kubeconfig"),
     ],
 )

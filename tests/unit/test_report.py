@@ -57,6 +57,7 @@ def run(number: int, outage: float, **changes: Any) -> dict[str, Any]:
         "course": [120] * 20 + [0] * int(outage * 10) + [120] * (150 - int(outage * 10)),
         "restarts": {},
         "load": 1.5,
+        "store": {"messages": 1000, "bytes": 128000},
         "verdict": {
             "attempted": 8000,
             "acknowledged": 7654,
@@ -182,6 +183,20 @@ def test_a_loss_and_two_actives_are_told_on_the_page_and_in_the_table() -> None:
 def test_a_missed_goal_is_marked_as_missed_and_a_kept_one_as_met() -> None:
     assert '<span class="good">met</span>' in report.page([drill()])
     assert '<span class="bad">missed</span>' in report.page([drill(outages=(0.5, 0.7, 1.6))])
+
+
+def test_recovery_is_drawn_against_the_store_with_the_line_through_the_runs() -> None:
+    data = drill(outages=(0.5, 0.7, 1.1))
+    for number, taken in enumerate(data["series"][0]["runs"]):
+        taken["store"]["bytes"] = number * 500_000_000
+        taken["timeline"]["ready"] = taken["timeline"]["lock"] + 0.1 + number * 0.2
+    page = report.page([data])
+    assert "0.10 s + 0.40 s per 1000 MB" in page
+    assert page.count("<svg") == 4
+
+
+def test_no_line_is_drawn_through_stores_of_one_size() -> None:
+    assert report.growth([drill()]) is None
 
 
 def test_several_drills_stand_side_by_side_fault_by_fault() -> None:
