@@ -167,6 +167,10 @@ WRONG_VALUES: list[tuple[str, Any]] = [
     ("persistence.staticVolume.efs.volumeHandle", "fs-XYZ"),
     ("persistence.staticVolume.efs.encryptInTransit", "true"),
     ("persistence.volumePermissions.image.digest", "latest"),
+    ("fence.enabled", "true"),
+    ("fence.intervalSeconds", 0),
+    ("fence.limitSeconds", "30s"),
+    ("fence.image.pullPolicy", "Sometimes"),
     # NATS
     ("nats.external.url", "nats.example:4222"),
     ("nats.external.url", "nats://user:pass@nats.example:4222"),
@@ -316,6 +320,7 @@ UNKNOWN_KEYS: list[tuple[str, str]] = [
     ("persistence.staticVolume.nfs.host", "/persistence/staticVolume/nfs"),
     ("persistence.staticVolume.efs.fileSystemId", "/persistence/staticVolume/efs"),
     ("persistence.volumePermissions.image.name", "/persistence/volumePermissions/image"),
+    ("fence.interval", "/fence"),
     ("nats.jetstream", "/nats"),
     ("nats.external.urls", "/nats/external"),
     ("nats.external.tls.ca", "/nats/external/tls"),
@@ -389,6 +394,7 @@ COMBINATIONS: list[tuple[Values, str, str]] = [
     ),
     (at("streaming.partitioning", True), "streaming.partitioning", "store.limits.channels"),
     (both(STATIC, SQL), "persistence.staticVolume.enabled", "store.type=file"),
+    (both(SQL, at("fence.enabled", True)), "fence.enabled", "lock of its own"),
     (
         both(STATIC, at("persistence.existingClaim", "efs")),
         "persistence.staticVolume.enabled",

@@ -162,3 +162,24 @@ def test_fault_tolerance_is_the_only_mode() -> None:
     assert 'ft_group_name: "test-cluster"' in streaming
     assert "cluster {" not in streaming
     assert chart_values("stan-ft")["replicas"] >= 2
+
+
+def test_the_fence_runs_beside_the_server_where_it_is_asked_for_and_can_end_it() -> None:
+    items = render("stan-ft", at("fence", {"enabled": True, "intervalSeconds": 2, "limitSeconds": 9}))
+    item = find(items, "StatefulSet")
+    fence, server = objects.container(item, "fence"), objects.container(item, "stan")
+    env = objects.env(fence)
+    assert (env["FENCE_VOLUME"], env["FENCE_STORE"]) == ("/data/stan", "/data/stan/store")
+    assert (env["FENCE_INTERVAL"], env["FENCE_LIMIT"]) == ("2", "9")
+    assert env["FENCE_MONITOR"] == "http://127.0.0.1:8222"
+    assert objects.mounts(fence)["efs"] == objects.mounts(server)["efs"]
+    assert fence["securityContext"] == server["securityContext"]
+    assert objects.pod_spec(item)["shareProcessNamespace"] is True
+    script = find(items, "ConfigMap", "stan-fence")["data"]["fence.sh"]
+    assert script.startswith("#!/bin/sh")
+    assert "checksum/fence" in (objects.pod_template(item) or {})["metadata"]["annotations"]
+
+
+def test_without_the_fence_there_is_nothing_of_it() -> None:
+    items = render("stan-ft")
+    assert "fence" not in str([item for item in items if item["kind"] in ("StatefulSet", "ConfigMap")])

@@ -37,6 +37,9 @@ Each helper gives a list of problems; every message begins with the value and en
 
 {{- define "stan-ft.validate.store" -}}
 {{- $store := .Values.store -}}
+{{- if and .Values.fence.enabled (ne $store.type "file") -}}
+{{- include "stan-ft.problem" "fence.enabled: the SQL store has a lock of its own, which its server looks at every second. Set it to false." -}}
+{{- end -}}
 {{- if eq $store.type "file" -}}
 {{- $mount := trimSuffix "/" .Values.persistence.mountPath -}}
 {{- if or (not (hasPrefix (printf "%s/" $mount) $store.dir)) (contains "/.." $store.dir) -}}
@@ -252,7 +255,7 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- end -}}
 {{- end -}}
 {{- range .Values.extraVolumes -}}
-{{- if has .name (list "config-volume" "efs" "client-tls" "cluster-tls" "nats-tls" "auth" "login") -}}
+{{- if has .name (list "config-volume" "efs" "fence-script" "client-tls" "cluster-tls" "nats-tls" "auth" "login") -}}
 {{- include "stan-ft.problem" (printf "extraVolumes: the name %s is taken by the chart. Use another name." .name) -}}
 {{- end -}}
 {{- end -}}
@@ -263,7 +266,7 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- end -}}
 {{- range $list := list "initContainers" "sidecars" -}}
 {{- range get $.Values $list -}}
-{{- if has .name (list "stan" "metrics" "volume-permissions") -}}
+{{- if has .name (list "stan" "fence" "metrics" "volume-permissions") -}}
 {{- include "stan-ft.problem" (printf "%s: the name %s is taken by the chart. Use another name." $list .name) -}}
 {{- end -}}
 {{- end -}}
