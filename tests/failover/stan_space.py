@@ -19,7 +19,7 @@ from harness.paths import CHARTS
 from harness.render import layered
 from harness.traffic import Plan, Traffic
 
-# What a second group on the local cluster needs: no exporter (its image may be missing), a claim of its own, and not the
+# What a second group on the local cluster needs: no exporter (its image may be missing), its own claim, and not the
 # node port that the first group has.
 BASE = layered(
     environments.values("kind", "stan-ft"),
@@ -76,10 +76,11 @@ class Space:
         return Group.connect(kubeconfig=self.cluster.kubeconfig, namespace=self.name)
 
     def urls(self) -> list[str]:
-        """Where the servers that are not about to end take clients."""
+        """Where the servers that are not about to end take clients, also while there is no StatefulSet."""
+        pods = self.group.core.list_namespaced_pod(self.name, label_selector="app=stan").items
         return [
             f"nats://{pod.status.pod_ip}:4222"
-            for pod in self.group.pods()
+            for pod in pods
             if pod.status.pod_ip and not pod.metadata.deletion_timestamp
         ]
 

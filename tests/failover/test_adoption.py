@@ -22,6 +22,9 @@ OWN_CLAIM = {"persistence": {"existingClaim": "efs"}}
 OWNER_IMAGE = VALUES["sidecars"][0]["image"].split(":")
 CHOWN = {"persistence": {"volumePermissions": {"image": {"repository": OWNER_IMAGE[0], "tag": OWNER_IMAGE[1]}}}}
 
+# As in docs/adopt-the-recipe.md: server-side apply would keep the old strategy's options, which the new one forbids.
+ON_DELETE = '{"spec":{"updateStrategy":{"type":"OnDelete","rollingUpdate":null}}}'
+
 
 def recipe() -> list[Object]:
     """The recipe's servers with its claim; without the exporter, whose image a cluster without a registry lacks."""
@@ -112,13 +115,14 @@ def test_the_running_recipe_is_taken_over_with_its_messages_and_one_takeover(spa
     assert live.metadata.labels["app.kubernetes.io/managed-by"] == "Helm"
     # Then the next upgrade drops what only the takeover needed, and the pods pass the restricted standard again.
     space.cluster.kubectl("label", "namespace", space.name, "pod-security.kubernetes.io/enforce=restricted")
-    said = adopt(space)
+    said = space.helm("upgrade", "stan", CHARTS / "stan-ft", values=layered(BASE, OWN_CLAIM))
     assert "takeovers: 1" in said, said
     space.group.wait_whole()
 
 
 def test_the_statefulset_can_be_kept_where_its_fixed_fields_are_kept(space: Space) -> None:
     before = space.group.stateful_set().metadata.uid
+    space.kubectl("patch", "statefulset", "stan", "--type=merge", "--patch", ON_DELETE)
     said = adopt(space, VALUES, CHOWN, {"podManagementPolicy": "OrderedReady"})
     space.group.wait_whole()
     assert space.group.stateful_set().metadata.uid == before
