@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parent.parent
-CHARTS = REPO / "charts"
+CHARTS = Path(os.environ.get("STAN_FT_CHARTS") or REPO / "charts")  # moved by scripts/mutate, to test broken copies
 ENVIRONMENTS = REPO / "environments"
 CLUSTER = REPO / "cluster"
 
