@@ -78,7 +78,27 @@ class Space:
         return self.get("pv", self.get("pvc", claim)["spec"]["volumeName"])
 
     def pod(self, name: str, claim: str = "efs", *, node: str | None = None, wait: bool = True) -> str:
-        """Start a pod (allowed by Pod Security "restricted") with the claim at /data; returns its name when it runs."""
+        """Start a pod that only sleeps, with the claim at /data; returns its name, when it runs if wait is True."""
+        self._run(name, claim, {"image": _BUSYBOX, "command": ["sleep", "3600"]}, node)
+        if wait:
+            self._wait_ready(name)
+        return name
+
+    def server(self, name: str, claim: str = "efs") -> str:
+        """Run a single server of cluster id "kept" over the claim; returns its URL when it takes clients."""
+        arguments = ["-store", "file", "-dir", "/data/store", "-cid", "kept", "-m", "8222"]
+        probe = {"httpGet": {"path": "/streaming/serverz", "port": 8222}, "periodSeconds": 1}
+        self._run(name, claim, {"image": "nats-streaming:0.25.6", "args": arguments, "readinessProbe": probe})
+        self._wait_ready(name)
+        return f"nats://{self.get('pod', name)['status']['podIP']}:4222"
+
+    def _wait_ready(self, name: str) -> None:
+        self.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=120s")
+
+    def _run(self, name: str, claim: str, container: Mapping[str, Any], node: str | None = None) -> None:
+        """Start a pod that Pod Security "restricted" allows, as the user of the servers in charts/stan-ft."""
+        user = {"runAsNonRoot": True, "runAsUser": 10001, "runAsGroup": 10001}
+        safe = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
         self.apply(
             {
                 "apiVersion": "v1",
@@ -86,34 +106,22 @@ class Space:
                 "metadata": {"name": name},
                 "spec": {
                     "nodeName": node,
-                    "terminationGracePeriodSeconds": 0,
+                    "terminationGracePeriodSeconds": 3,
                     "automountServiceAccountToken": False,
-                    "securityContext": {
-                        "runAsNonRoot": True,
-                        "runAsUser": 10001,
-                        "runAsGroup": 10001,
-                        "seccompProfile": {"type": "RuntimeDefault"},
-                    },
+                    "securityContext": {**user, "seccompProfile": {"type": "RuntimeDefault"}},
                     "containers": [
                         {
-                            "name": "shell",
-                            "image": _BUSYBOX,
+                            "name": "main",
                             "imagePullPolicy": "IfNotPresent",
-                            "command": ["sleep", "3600"],
-                            "securityContext": {
-                                "allowPrivilegeEscalation": False,
-                                "capabilities": {"drop": ["ALL"]},
-                            },
+                            "securityContext": safe,
                             "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+                            **container,
                         }
                     ],
                     "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": claim}}],
                 },
             }
         )
-        if wait:
-            self.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=120s")
-        return name
 
     def sh(self, pod: str, script: str, check: bool = True) -> str:
         """What a shell script prints in a pod; raises shell.CommandError if it fails and check is True."""

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from efs_messages import publish, read
 from efs_space import SHARED, Space, open_space
 
 from harness.cluster.kind import Cluster
 from harness.errors import UserError
 from harness.render import environment, layered
 from harness.shell import CommandError
-from harness.stan.client import Client
-from harness.stan.options import Start
-from harness.stan.subscription import Message
 
 KIND = environment("kind", "efs-provisioner")
+NOWHERE = {"nodeSelector": {"example.com/no-such-node": "true"}}  # for a controller whose image is not here
 
 
 @pytest.fixture
@@ -86,70 +84,14 @@ def test_the_claim_survives_uninstall_and_reinstall_with_its_data(space: Space) 
     assert space.sh(space.pod("reader"), "cat /data/marker") == "kept"
 
 
-def server_pod(space: Space, name: str) -> str:
-    """Run a server over the claim; returns its pod's address when it accepts clients."""
-    space.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": name},
-            "spec": {
-                "terminationGracePeriodSeconds": 5,
-                "automountServiceAccountToken": False,
-                "securityContext": {
-                    "runAsNonRoot": True,
-                    "runAsUser": 10001,
-                    "runAsGroup": 10001,
-                    "seccompProfile": {"type": "RuntimeDefault"},
-                },
-                "containers": [
-                    {
-                        "name": "stan",
-                        "image": "nats-streaming:0.25.6",
-                        "imagePullPolicy": "IfNotPresent",
-                        "args": ["-store", "file", "-dir", "/data/store", "-cid", "kept", "-m", "8222"],
-                        "readinessProbe": {"httpGet": {"path": "/streaming/serverz", "port": 8222}, "periodSeconds": 1},
-                        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-                        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
-                    }
-                ],
-                "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "efs"}}],
-            },
-        }
-    )
-    space.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=120s")
-    return f"nats://{space.get('pod', name)['status']['podIP']}:4222"
-
-
-async def publish(url: str, count: int) -> None:
-    async with await Client.connect(url, client_id="writer", cluster_id="kept") as client:
-        for number in range(count):
-            await client.publish("kept", str(number).encode())
-
-
-async def read(url: str, count: int) -> list[str]:
-    seen: list[str] = []
-    done = asyncio.Event()
-
-    def on_message(message: Message) -> None:
-        seen.append(message.data.decode())
-        if len(seen) == count:
-            done.set()
-
-    async with await Client.connect(url, client_id="reader", cluster_id="kept") as client:
-        await client.subscribe("kept", on_message, start=Start.first())
-        await asyncio.wait_for(done.wait())
-    return seen
-
-
 def test_the_claim_survives_uninstall_and_reinstall_with_its_messages(space: Space) -> None:
     space.install(dynamic(space))
     space.wait_bound()
-    asyncio.run(publish(server_pod(space, "before"), 200))
+    publish(space.server("before"), 200)
     space.kubectl("delete", "pod", "before")
     space.uninstall()
     space.install(dynamic(space))
-    assert asyncio.run(read(server_pod(space, "after"), 200)) == [str(number) for number in range(200)]
+    assert read(space.server("after"), 200) == [str(number) for number in range(200)]
 
 
 def test_a_claim_that_is_not_kept_goes_with_the_release_and_leaves_its_volume(space: Space) -> None:
@@ -251,6 +193,22 @@ def test_a_second_controller_of_one_name_is_refused_with_the_value_to_change(spa
         other.install(controller)
 
 
+def test_the_same_release_name_in_another_namespace_is_refused_where_it_would_collide(
+    space: Space, other: Space
+) -> None:
+    def controller(each: Space) -> dict[str, Any]:
+        own = {"provisionerName": f"example.com/{each.name}", "storageClass": {"name": each.name}}
+        return {"engine": "nfs-subdir", "nfs": {"server": "192.0.2.1"}, "controller": NOWHERE, **own}
+
+    space.install(controller(space))
+    with pytest.raises(
+        UserError, match=f"fullnameOverride: release {space.name}/efs-provisioner already uses the name"
+    ):
+        other.install(controller(other))
+    other.install({**controller(other), "fullnameOverride": other.name})
+    assert other.exists("deployment", other.name)
+
+
 def test_a_claim_of_another_release_in_the_namespace_is_not_taken_over(space: Space) -> None:
     space.install(dynamic(space), "first")
     with pytest.raises(UserError, match=r"PersistentVolumeClaim .efs. .* exists and cannot be imported"):
@@ -276,9 +234,7 @@ def test_a_change_of_engine_says_how_and_then_keeps_claim_and_data(space: Space)
 
 def test_a_changed_reclaim_policy_says_how(space: Space) -> None:
     space.install(dynamic(space))
-    with pytest.raises(
-        UserError, match="reclaimPolicy of the StorageClass .* would become .Delete."
-    ):
+    with pytest.raises(UserError, match="reclaimPolicy of the StorageClass .* would become .Delete."):
         space.install(layered(dynamic(space), {"storageClass": {"reclaimPolicy": "Delete"}}))
 
 

@@ -20,6 +20,7 @@ GUIDES = (REPO / "docs/efs-on-eks.md", REPO / "docs/storage-engines.md", CHARTS 
 # What a reader's shell would hold.
 VARIABLES = {
     "FS": "fs-0123456789abcdef0",
+    "AP": "fsap-0123456789abcdef0",
     "AWS_REGION": "us-east-2",
     "CLUSTER": "stan-k8s",
     "VOLUME": "pvc-5f0c2e4e-8a43-4d0c-9f0b-3a9d3c1f0a11",
@@ -40,6 +41,7 @@ AWS = {
     "efs update-file-system": "file-system-id throughput-mode provisioned-throughput-in-mibps",
     "efs create-mount-target": "file-system-id ip-address ip-address-type ipv6-address security-groups subnet-id",
     "efs describe-mount-targets": "access-point-id file-system-id marker max-items mount-target-id",
+    "efs create-access-point": "client-token file-system-id posix-user root-directory tags",
     "efs delete-mount-target": "mount-target-id",
     "efs delete-file-system": "file-system-id",
 }
@@ -90,7 +92,7 @@ def one_command(text: str, start: int) -> str:
 
 def filled(word: str) -> str:
     """A word with the reader's variables filled in."""
-    for name, value in VARIABLES.items():
+    for name, value in sorted(VARIABLES.items(), reverse=True):  # the longer of two names that begin alike first
         word = word.replace("${" + name + "}", value).replace(f"${name}", value)
     return word
 
@@ -148,7 +150,7 @@ def test_a_helm_command_renders_with_the_values_it_gives(guide: Path, words: lis
         elif word == "-f":
             files.append(render.objects.values((REPO / next(rest)).read_text()))
         else:
-            assert word in ("--take-ownership", "--reuse-values")
+            assert word in ("--take-ownership", "--server-side=false", "--reuse-values")
     assert not [one for one in sets if "$" in one], "a variable that nothing sets"
     made = render.render(REPO / chart, render.layered(*files), release=release, set=sets)
     assert made
