@@ -14,7 +14,7 @@ SOFTWARE = "tcg"
 
 
 def choose(image: Image) -> str:
-    """ "kvm" if a kernel boots with it within PROBE seconds, else "tcg"; asked once per boot.
+    """Say whether to use "kvm", where a kernel boots with it within PROBE seconds, or "tcg"; asked once per boot.
 
     A /dev/kvm that opens and then never runs a guest exists (nested virtualisation switched off halfway).
     """

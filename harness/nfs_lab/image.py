@@ -20,12 +20,14 @@ GUEST = Path(__file__).resolve().parent / "guest"
 # In this order: each is loaded with what it depends on before it.
 MODULES = ("virtio_pci", "virtio_net", "virtio_blk", "virtio_console", "nfsv4", "nfsd")
 PROGRAMS = (
+    "bin/busybox",
     "sbin/mount.nfs",
     "usr/sbin/exportfs",
     "usr/sbin/rpc.mountd",
     "usr/sbin/rpc.nfsd",
     "usr/sbin/nfsdcld",
     "usr/bin/flock",
+    "usr/bin/setpriv",
 )
 FOLDERS = ("bin", "sbin", "dev", "proc", "sys", "run", "tmp", "etc", "lib64", "usr/bin", "usr/sbin", "var/lib/nfs")
 LIBRARY_FOLDERS = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu")
@@ -58,7 +60,6 @@ def _build(debian: Path, server: Path, release: str, target: Path) -> None:
         for name in FOLDERS:
             (root / name).mkdir(parents=True, exist_ok=True)
         (root / "tmp").chmod(0o1777)
-        _copy(_one(debian, "bin/busybox", "usr/bin/busybox"), root / "bin/busybox")
         (root / "bin/sh").symlink_to("busybox")
         _copy(server, root / "bin/nats-streaming-server")
         for name in ("netconfig", "protocols", "services"):

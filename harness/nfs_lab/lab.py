@@ -114,7 +114,7 @@ class Lab:
 
     def kill_server(self, node: Machine) -> None:
         """End a node's server at once (SIGKILL); it is started again like a container."""
-        node.run("kill -9 $(cat /tmp/stan.pid) 2>/dev/null; true")
+        node.run("kill -9 $(cat /run/nats-streaming-server.pid) 2>/dev/null; true")
 
     def _start_fence(self, node: Machine, environment: dict[str, str]) -> None:
         settings = {
@@ -126,7 +126,7 @@ class Lab:
             "FENCE_MONITOR": "http://127.0.0.1:8222",
         }
         node.write("/run/fence.env", exports(settings))
-        node.run("su stan -c '. /run/fence.env; exec /lab/fence.sh' </dev/null >&3 2>&3 &")
+        node.run("/lab/as-stan.sh /run/fence.env /lab/fence.sh </dev/null >&3 2>&3 &")
 
     # ---- inside ----
 

@@ -24,9 +24,10 @@ HOST_TOOLS = {
 
 # The NFS programs of the machines and the libraries that they load (checked by image.py against the ELF headers).
 GUEST_PACKAGES = (
-    "busybox-static",
+    "busybox",
     "libblkid1",
     "libc6",
+    "libcap-ng0",
     "libcap2",
     "libevent-core-2.1-7",
     "libmount1",

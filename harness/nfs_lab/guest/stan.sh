@@ -5,8 +5,7 @@
 restarts=0
 while [ -e /run/stan.wanted ]; do
   echo "lab: server starts, restart $restarts" >&3
-  # shellcheck disable=SC2016 # the inner shell is to expand these
-  su stan -c '. /run/stan.env; echo $$ >/tmp/stan.pid; exec nats-streaming-server "$@"' -- stan "$@" >&3 2>&3
+  /lab/as-stan.sh /run/stan.env nats-streaming-server "$@" >&3 2>&3
   echo "lab: server ended, exit code $?" >&3
   restarts=$((restarts + 1))
   sleep 1

@@ -1,0 +1,7 @@
+#!/bin/sh
+# Runs a program as the container runtime does: as the chart's user, with the environment in a file, its process number
+# in /run/PROGRAM.pid. Usage: as-stan.sh ENVIRONMENT-FILE PROGRAM ARGUMENTS
+. "$1"
+shift
+echo $$ >"/run/${1##*/}.pid"
+exec /usr/bin/setpriv --reuid stan --regid stan --clear-groups "$@"
