@@ -336,9 +336,10 @@ def tag(image: str) -> str | None:
 
 
 def _is_server(container: Container) -> bool:
-    if repository(container.image).rpartition("/")[2] in SERVER_IMAGES:
+    if any("nats-streaming-server" in word for word in container.arguments):
         return True
-    return any("nats-streaming-server" in word for word in container.arguments)
+    # the image by itself starts the server, unless a command makes it do something else
+    return not container.spec.get("command") and repository(container.image).rpartition("/")[2] in SERVER_IMAGES
 
 
 def _server(manifests: Manifests, workload: Object, container: Object) -> Server:

@@ -502,3 +502,12 @@ def test_a_single_server_may_have_a_claim_of_its_own() -> None:
     put("PersistentVolumeClaim.spec.accessModes", ["ReadWriteOncePod"])(items)
     (outcome,) = judge(items, only=["read-write-many"])
     assert outcome.state is State.HOLDS
+
+
+def test_a_helper_made_from_the_servers_image_is_no_server() -> None:
+    items = good()
+    containers = objects.find(items, "StatefulSet")["spec"]["template"]["spec"]["containers"]
+    containers.append(
+        {"name": "helper", "image": "nats-streaming:0.25.6-alpine", "command": ["sh", "/scripts/help.sh"]}
+    )
+    assert [server.container["name"] for server in invariants.Manifests(items).servers] == ["stan"]
