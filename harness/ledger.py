@@ -35,6 +35,7 @@ FATAL = {
     "reordered": "first delivered after a later message of the same publisher",
     "conflicting": "two messages under one sequence number",
     "contradicted": "delivered, although the server had refused it or was not there",
+    "stale": "the channel's last value is older than what was delivered",
 }
 # Findings that an at-least-once service may show.
 NOTED = {
@@ -209,6 +210,7 @@ class Ledger:
     tracks: list[Track] = field(default_factory=list)
     views: list[View] = field(default_factory=list)
     marks: list[tuple[str, float]] = field(default_factory=list)  # events by name: "fault", "active", ...
+    last_values: list[tuple[str, int]] = field(default_factory=list)  # channel, sequence of its last message
 
     # --- recording --------------------------------------------------------------------------------------------
 
@@ -227,6 +229,10 @@ class Ledger:
     def mark(self, name: str, at: float) -> None:
         """Record an event of the run."""
         self.marks.append((name, at))
+
+    def last_value(self, channel: str, sequence: int) -> None:
+        """Record which message the server gave, after the run, as the last one of a channel."""
+        self.last_values.append((channel, sequence))
 
     def deliver(self, view: View, payload: bytes, sequence: int, redelivered: bool, at: float) -> None:
         """Record one delivery to a subscription."""
@@ -365,6 +371,10 @@ class Ledger:
             if (code in (UNKNOWN, PENDING)) and any(self._has(view, index, number) for view in self.views)
         ]
         found["recovered"] = recovered
+        for channel, last in self.last_values:
+            newest = max((max(view.sequences, default=0) for view in self.views if view.channel == channel), default=0)
+            if last < newest:
+                found["stale"].append(f"{channel}, sequence {last} after {newest}")
         return Verdict(
             attempted=sum(len(track.sent) for track in self.tracks),
             acknowledged=self.count(Outcome.STORED),
@@ -435,6 +445,7 @@ class Ledger:
         return {
             "run": self.run,
             "marks": [[name, round(at, 6)] for name, at in self.marks],
+            "last_values": [list(each) for each in self.last_values],
             "tracks": [
                 {
                     "channel": track.channel,
@@ -467,7 +478,11 @@ class Ledger:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Ledger:
         """The ledger that to_dict() described, so that an old run can be judged again."""
-        ledger = cls(data["run"], marks=[(name, at) for name, at in data["marks"]])
+        ledger = cls(
+            data["run"],
+            marks=[(name, at) for name, at in data["marks"]],
+            last_values=[(channel, sequence) for channel, sequence in data["last_values"]],
+        )
         for page in data["tracks"]:
             track = ledger.track(page["channel"], page["publisher"])
             track.sent.extend(page["sent"])

@@ -151,10 +151,13 @@ class Client:
         """Forget what was not sent yet, so that it is not replayed; what waits for an answer is now unknown."""
         self._tries = 0
         self.disconnects += not self.lost
-        self._core._pending = []
-        self._core._pending_data_size = 0
+        self._forget_unsent()
         if not self.options.patient:
             await self._publications.give_up("connection lost before an answer came")
+
+    def _forget_unsent(self) -> None:
+        self._core._pending = []
+        self._core._pending_data_size = 0
 
     async def _on_closed(self) -> None:
         """nats-py gives up for good when a server turns the client away, after a change of password for example."""
@@ -477,7 +480,11 @@ class Client:
         for task in self._tasks:
             task.cancel()
         await self._publications.give_up("client closed before an answer came")
-        await self._core.close()
+        if not self.connected:
+            self._forget_unsent()
+        # nats-py sends what is left, which fails if the server has just gone.
+        with contextlib.suppress(OSError):
+            await self._core.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -50,6 +50,7 @@ def test_undisturbed_traffic_keeps_its_rate_and_its_verdict_is_clean(shared_grou
     assert verdict.passed, verdict.sentence()
     assert MINIMUM_RATE <= rate <= 2 * 400 * 1.25
     assert verdict.acknowledged == verdict.attempted == verdict.delivered
+    assert traffic.ledger.last_values == [("calm", verdict.acknowledged)]
     assert traffic.ledger.marks == [("now", now)]
 
 

@@ -236,6 +236,17 @@ def test_a_message_acknowledged_after_all_must_arrive() -> None:
     assert history.found() == {"lost": 1}
 
 
+def test_a_last_value_older_than_what_was_delivered_is_stale() -> None:
+    history = History(3)
+    history.deliver(1, 2, 3)
+    history.ledger.last_value("channel", 3)
+    history.ledger.last_value("other-channel", 1)
+    assert history.ledger.verdict().valid
+    history.ledger.last_value("channel", 2)
+    assert history.found() == {"stale": 1}
+    assert not history.ledger.verdict().valid
+
+
 def test_every_class_of_finding_is_explained_and_counted() -> None:
     verdict = History(1).ledger.verdict()
     assert set(verdict.findings) == set(FATAL) | set(NOTED)
@@ -392,6 +403,7 @@ def test_a_kept_ledger_is_judged_the_same_again() -> None:
     history.deliver(5, marked=True)
     history.ledger.deliver(history.view, b"junk", 40, False, history.now)
     history.ledger.mark("fault", 100.01)
+    history.ledger.last_value("channel", 19)
 
     copy = Ledger.from_dict(json.loads(json.dumps(history.ledger.to_dict())))
 
