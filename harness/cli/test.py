@@ -72,7 +72,7 @@ def main() -> int:
     for suite in SUITES:
         folders = [folder for folder in suite.folders if folder in chosen and (REPO / "tests" / folder).exists()]
         if folders:
-            count, problem = _run(suite, folders, arguments.expression)
+            count, found = _run(suite, folders, arguments.expression)
             total.passed += count.passed
             total.failed += count.failed
             total.skipped += count.skipped
