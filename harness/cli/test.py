@@ -76,7 +76,7 @@ def main() -> int:
             total.passed += count.passed
             total.failed += count.failed
             total.skipped += count.skipped
-            problems += problem
+            problems += found
     say(f"==> everything took {(time.monotonic() - started) / 60:.1f} min")
     for problem in problems:
         say(f"error: {problem}")

@@ -70,6 +70,7 @@ bootstrap() {
   find_python >/dev/null || install_python
   python=$(find_python) || die "no Python 3.11 or later with the venv module was found: install it, then run this again."
   key=$({ cat "$REPO/requirements.lock"; "$python" -VV; echo "$python"; } | sha256sum | cut -c1-16)
+  # shellcheck disable=SC2034 # for the script that sources this
   PYTHON=$CACHE/venv/$key/bin/python
   [ -e "$CACHE/venv/$key/.complete" ] || make_venv "$CACHE/venv/$key" "$python"
 }

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Sourced by init.sh: runs the lab's commands. A line in: number, space, command in base64.
 # A line out: number, space, exit code, space, output in base64. Commands run at the same time and never block the agent.
 run() {
