@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import math
 import queue
+import random
 import secrets
 import threading
 import time
@@ -28,6 +29,7 @@ from harness.stan.outcome import Outcome, PublishResult
 from harness.stan.subscription import Message, Subscription
 
 LAST_VALUE_WAIT = 2.0  # seconds to wait for a channel's last message when a run is over
+HEARTBEAT = 1.1  # seconds: the longest time between two heartbeats, nats-streaming-server server/ft.go 1 s + 10 %
 TICK = 0.002  # seconds between two looks of a publisher at what is due
 STRANGER = "invalid publish request"  # the active does not know the session: server/server.go ErrInvalidPubReq
 T = TypeVar("T")
@@ -423,9 +425,18 @@ class Traffic:
         self.ledger.mark(name, now)
         return now
 
-    def warm_up(self, seconds: float = 2.0, *, minimum: float = MINIMUM_RATE, timeout: float = 30.0) -> float:
+    def warm_up(
+        self,
+        seconds: float = 2.0,
+        *,
+        minimum: float = MINIMUM_RATE,
+        timeout: float = 30.0,
+        spread: float = HEARTBEAT,
+    ) -> float:
         """Wait until the last seconds had enough acknowledgements per second; gives the rate.
 
+        Then waits for a random part of spread seconds, so that a fault comes at any point between two heartbeats:
+        at a fixed time after the last takeover it would always meet the same one, and outages would all be alike.
         Raises TimeoutError with the rate that was reached, after timeout seconds.
         """
         deadline = time.monotonic() + timeout
@@ -435,6 +446,7 @@ class Traffic:
             now = time.monotonic()
             rate = self._acks_since(now - seconds) / seconds
             if now - begin >= seconds and rate >= minimum:
+                time.sleep(random.uniform(0, spread))  # noqa: S311
                 return rate
             if now > deadline:
                 raise TimeoutError(f"only {rate:.0f} acknowledged messages per second, {minimum:.0f} are needed")

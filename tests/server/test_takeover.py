@@ -29,7 +29,7 @@ def publish_over(group: Group, fault: Callable[[Server], object], plan: Plan = P
     active = group.wait_active()
     traffic = Traffic(group.urls, cluster_id=group.cluster_id, plan=plan)
     with traffic.running():
-        traffic.warm_up(1.0, minimum=MINIMUM_RATE)
+        traffic.warm_up(1.0, minimum=MINIMUM_RATE, spread=0)
         at = traffic.mark("fault")
         fault(active)
         traffic.wait_recovered(at, acks=200)
@@ -101,7 +101,7 @@ def test_a_killed_standby_costs_no_message_of_those_connected_elsewhere(group: G
     standby = group.standbys()[0]
     traffic = Traffic([server.url for server in group.servers if server is not standby], plan=PLAN)
     with traffic.running():
-        traffic.warm_up(1.0, minimum=MINIMUM_RATE)
+        traffic.warm_up(1.0, minimum=MINIMUM_RATE, spread=0)
         at = traffic.mark("fault")
         standby.kill()
         traffic.wait_recovered(at, acks=600)

@@ -43,7 +43,7 @@ def forget(group: Group, client_id: str) -> None:
 def test_undisturbed_traffic_keeps_its_rate_and_its_verdict_is_clean(shared_group: Group) -> None:
     traffic = traffic_on(shared_group, channel="calm", publishers=2, rate=400, size=256)
     with traffic.running():
-        rate = traffic.warm_up(1.0, minimum=MINIMUM_RATE)
+        rate = traffic.warm_up(1.0, minimum=MINIMUM_RATE, spread=0)
         now = traffic.mark("now")
         traffic.wait_recovered(now, acks=100)
     verdict = traffic.ledger.verdict(now, minimum_rate=MINIMUM_RATE)
@@ -63,7 +63,7 @@ def test_traffic_below_the_minimum_does_not_warm_up(shared_group: Group) -> None
 def test_the_run_leaves_no_client_and_no_durable_behind(shared_group: Group) -> None:
     traffic = traffic_on(shared_group, channel="clean", queue_members=1)
     with traffic.running():
-        traffic.warm_up(0.5, minimum=MINIMUM_RATE)
+        traffic.warm_up(0.5, minimum=MINIMUM_RATE, spread=0)
     active = shared_group.wait_active()
     channel = active.json("/streaming/channelsz?channel=clean&subs=1", timeout=5)
     assert channel is not None
@@ -77,7 +77,7 @@ def test_the_run_leaves_no_client_and_no_durable_behind(shared_group: Group) -> 
 def test_what_was_not_acknowledged_is_sent_again_as_a_new_attempt(group: Group) -> None:
     traffic = traffic_on(group, resend=True, publishers=1)
     with traffic.running():
-        traffic.warm_up(0.5, minimum=MINIMUM_RATE)
+        traffic.warm_up(0.5, minimum=MINIMUM_RATE, spread=0)
         at = traffic.mark("fault")
         group.wait_active().kill()
         traffic.wait_recovered(at, acks=200)
@@ -95,7 +95,7 @@ def test_what_was_not_acknowledged_is_sent_again_as_a_new_attempt(group: Group) 
 def test_queue_group_and_restarted_subscribers_miss_nothing_over_a_takeover(group: Group) -> None:
     traffic = traffic_on(group, subscribers=2, queue_members=2)
     with traffic.running():
-        traffic.warm_up(0.5, minimum=MINIMUM_RATE)
+        traffic.warm_up(0.5, minimum=MINIMUM_RATE, spread=0)
         traffic.restart_subscriber(0)
         traffic.restart_subscriber(2, crash=True)
         at = traffic.mark("fault")
@@ -113,7 +113,7 @@ def test_clients_leave_a_server_that_hangs_and_go_on_through_another(group: Grou
     others = [server.url for server in group.servers if server is not standby]
     traffic = Traffic([standby.url, *others], plan=Plan(publishers=1, rate=600, hang_check=0.5))
     with traffic.running():
-        traffic.warm_up(0.5, minimum=MINIMUM_RATE)
+        traffic.warm_up(0.5, minimum=MINIMUM_RATE, spread=0)
         for member in (*traffic.publishers, *traffic.subscribers):
             assert member.client is not None
             while member.client.server != standby.url.removeprefix("nats://"):
@@ -130,7 +130,7 @@ def test_a_lost_session_is_replaced_by_a_new_one(shared_group: Group) -> None:
     options = ConnectOptions(ping_interval=1)
     traffic = Traffic(shared_group.urls, plan=Plan(channel="sessions", publishers=1, rate=600), options=options)
     with traffic.running():
-        traffic.warm_up(0.5, minimum=MINIMUM_RATE)
+        traffic.warm_up(0.5, minimum=MINIMUM_RATE, spread=0)
         at = traffic.mark("fault")
         for member in (*traffic.publishers, *traffic.subscribers):
             forget(shared_group, member.client_id)
@@ -144,7 +144,7 @@ def test_a_lost_session_is_replaced_by_a_new_one(shared_group: Group) -> None:
 def test_publishing_that_does_not_go_on_is_told_within_the_time_allowed(group: Group) -> None:
     traffic = traffic_on(group, publishers=1, drain_idle=0.2, ack_timeout=0.5)
     with traffic.running():
-        traffic.warm_up(0.5, minimum=MINIMUM_RATE)
+        traffic.warm_up(0.5, minimum=MINIMUM_RATE, spread=0)
         at = traffic.mark("fault")
         for server in group.servers:
             server.kill()
@@ -160,7 +160,7 @@ def test_traffic_that_learns_new_addresses_goes_on_when_the_old_server_is_gone(g
     first, *others = sorted(group.servers, key=lambda server: server.is_active)
     traffic = Traffic(first.url, plan=Plan(publishers=1, rate=600))
     with traffic.running():
-        traffic.warm_up(0.5, minimum=MINIMUM_RATE)
+        traffic.warm_up(0.5, minimum=MINIMUM_RATE, spread=0)
         traffic.learn([server.url for server in others])
         at = traffic.mark("fault")
         first.kill()
@@ -172,7 +172,7 @@ def test_a_program_that_waits_for_each_message_in_turn_feels_its_own_wait_and_lo
     plan = dataclasses.replace(STAN_GO_PLAN, ack_timeout=2.5)
     traffic = Traffic(group.urls, plan=plan, options=dataclasses.replace(STAN_GO_DEFAULTS, reconnect_wait=0.1))
     with traffic.running():
-        traffic.warm_up(0.5, minimum=MINIMUM_RATE)
+        traffic.warm_up(0.5, minimum=MINIMUM_RATE, spread=0)
         at = traffic.mark("fault")
         active = group.wait_active()
         # Every publisher has its message in the hung server before that dies.
