@@ -86,6 +86,11 @@ def parser() -> argparse.ArgumentParser:
         "--usual-client", action="store_true", help="reconnect as nats-py does by itself (2 s), not every 50 ms"
     )
     how.add_argument(
+        "--fresh-channels",
+        action="store_true",
+        help="a channel per run, named below --channel; keeps the store small where the server deletes idle channels",
+    )
+    how.add_argument(
         "--preload",
         metavar="NUMBERxBYTES",
         help=f"first fill the store with so many messages, in the channel {preload.CHANNEL} (they stay in it)",
@@ -257,7 +262,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     manners = NATS_PY_DEFAULTS if options.usual_client else ConnectOptions()
     if options.user:
         manners = dataclasses.replace(manners, user=options.user, password=os.environ.get("NATS_PASSWORD", ""))
-    return Settings(plan, manners, options.cluster_id, options.minimum_rate)
+    return Settings(plan, manners, options.cluster_id, options.minimum_rate, fresh_channels=options.fresh_channels)
 
 
 def _write(path: Path | None, text: str) -> None:

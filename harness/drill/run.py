@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from bisect import bisect_left
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,7 @@ class Settings:
     cluster_id: str = "test-cluster"
     minimum_rate: float = MINIMUM_RATE
     whole_within: float = 180.0  # seconds for the group to be whole again after a fault
+    fresh_channels: bool = False  # each run its own channel, below the plan's: for servers that delete inactive ones
 
 
 def refresh(scene: Scene, within: float) -> None:
@@ -78,7 +80,11 @@ def play(fault: Fault, scene: Scene, reach: Reach, settings: Settings, number: i
     with fault.ready(scene):
         group.wait_whole(settings.whole_within)
         places = [Place(pod.metadata.name, pod.status.pod_ip or "") for pod in group.pods()]
-        plan = replace(settings.plan, connect_wait=max(settings.plan.connect_wait, fault.patience))
+        channel = (
+            f"{settings.plan.channel}.{secrets.token_hex(4)}" if settings.fresh_channels else settings.plan.channel
+        )
+        patience = max(settings.plan.connect_wait, fault.patience)
+        plan = replace(settings.plan, channel=channel, connect_wait=patience)
         traffic = Traffic(reach.urls(places), cluster_id=settings.cluster_id, plan=plan, options=settings.options)
         watch = Watch(group, reach, moved=lambda found: traffic.learn(reach.urls(found)))
         seen = Seen(fault, number, traffic.ledger, watch, settings.minimum_rate, _restarts(scene))
