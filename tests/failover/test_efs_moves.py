@@ -128,3 +128,44 @@ def test_the_recipes_live_objects_are_taken_over_in_place(cluster: Cluster, tmp_
         assert owner["helm.sh/resource-policy"] == "keep"
     finally:
         space.close()
+
+
+def engine(space: Space, name: str, **more: Any) -> dict[str, Any]:
+    """Values of an engine whose image and file system this cluster lacks: its objects are what is under test."""
+    base = {
+        "fullnameOverride": space.name,
+        "engine": name,
+        "provisionerName": provisioner_name(space),
+        "fileSystem": {"id": "fs-c22a24bb", "region": "us-east-2"},
+        "storageClass": {"name": space.name},
+        "controller": {"nodeSelector": {"example.com/no-such-node": "true"}},
+    }
+    return layered(base, more)
+
+
+def test_a_release_goes_through_all_engines_and_its_claim_stays(space: Space) -> None:
+    space.install(engine(space, "efs-provisioner"))
+    claim = space.get("pvc", "efs")["metadata"]["uid"]
+    deployment = space.get("deployment", space.name)["metadata"]["uid"]
+    for name in ("nfs-subdir", "efs-csi", "existing"):
+        space.kubectl("delete", "storageclass", space.name)
+        space.install(engine(space, name))
+        assert space.get("pvc", "efs")["metadata"]["uid"] == claim
+        if name == "nfs-subdir":
+            assert space.get("deployment", space.name)["metadata"]["uid"] == deployment
+            container = space.get("deployment", space.name)["spec"]["template"]["spec"]["containers"][0]
+            assert set(objects.env(container)) == {"NFS_SERVER", "NFS_PATH", "PROVISIONER_NAME"}
+        else:
+            assert not space.exists("deployment", space.name)
+            assert not space.exists("clusterrole", f"{space.name}-runner")
+
+
+def test_the_controller_moves_to_another_file_system_by_an_upgrade(space: Space) -> None:
+    def places() -> set[str]:
+        found = json.loads(space.kubectl("get", "pv", "-l", f"space={space.name}", "-o", "json"))["items"]
+        return {volume["spec"]["nfs"]["server"] for volume in found if "deletionTimestamp" not in volume["metadata"]}
+
+    space.install(engine(space, "nfs-subdir", nfs={"server": "192.0.2.1"}))
+    assert places() == {"192.0.2.1"}
+    space.install(engine(space, "nfs-subdir", nfs={"server": "192.0.2.2"}))
+    space.wait_until(lambda: places() == {"192.0.2.2"})
