@@ -244,7 +244,8 @@ def test_traffic_runs_within_a_loop_as_well(shared_group: Group) -> None:
     async def work() -> Ledger:
         traffic = traffic_on(shared_group, channel="inside")
         await traffic.start()
-        await asyncio.sleep(0.3)
+        while traffic.ledger.count(Outcome.STORED) < 50:
+            await asyncio.sleep(0.01)
         return await traffic.finish()
 
     verdict = run(work()).verdict()
