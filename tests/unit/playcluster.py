@@ -181,7 +181,7 @@ class PlayCluster:
         }
 
     def _monitor(self, path: str) -> tuple[int, Any]:
-        name = path.split("/pods/")[1].split(":")[0]
+        name = path.split("/pods/")[1].split(":", maxsplit=1)[0]
         pod = self.pods[name]
         if pod.deleted or not pod.state:
             return 503, _status(503, "ServiceUnavailable", "no answer")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playcluster import Pod, PlayCluster
+from playcluster import PlayCluster, Pod
 
 from harness import rollout
+from harness.cli import rollout as cli
 from harness.errors import UserError
 
 
@@ -155,3 +157,31 @@ def test_a_refusal_of_the_api_server_is_told(cluster: PlayCluster) -> None:
 def test_a_missing_statefulset_is_told_at_once(cluster: PlayCluster) -> None:
     with pytest.raises(UserError, match="StatefulSet other in namespace default cannot be read: .*not found"):
         restart(cluster, statefulset="other")
+
+
+def test_the_command_prints_each_step_and_ends_with_0(cluster: PlayCluster, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("--kubeconfig", str(cluster.kubeconfig)) == 0
+    said = capsys.readouterr()
+    assert "restarting stan-2 (standby)" in said.out
+    assert "takeovers: 1" in said.out
+    assert said.err == ""
+
+
+def test_the_command_says_once_what_is_wrong_and_ends_with_1(
+    cluster: PlayCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("--kubeconfig", str(cluster.kubeconfig), "--statefulset", "other") == 1
+    said = capsys.readouterr()
+    assert said.err.startswith("error: StatefulSet other in namespace default cannot be read")
+    assert "error" not in said.out
+
+
+def command(*arguments: str) -> int:
+    """The exit code of scripts/rollout with these arguments."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["scripts/rollout", *arguments])
+        try:
+            cli.main()
+        except SystemExit as end:
+            return int(end.code or 0)
+    return 0
