@@ -10,7 +10,7 @@ from harness.paths import cache
 from harness.progress import step
 
 PROBE = 12.0  # seconds; the probe boots a kernel until it finds no disk, 1 s with KVM and 3 s without
-SOFTWARE = "tcg"
+SOFTWARE = "tcg,tb-size=128"  # MiB of translated code per machine, which needs a fraction of the 1024 that are usual
 
 
 def choose(image: Image) -> str:

@@ -90,7 +90,16 @@ class Clients:
         return view
 
     def close(self) -> None:
-        """End everything."""
+        """End everything, also what an interrupted run left under way."""
+
+        async def end() -> None:
+            others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+            for task in others:
+                task.cancel()
+            await asyncio.wait(others or [asyncio.create_task(asyncio.sleep(0))], timeout=5)
+
+        with contextlib.suppress(TimeoutError):
+            self._wait(end(), 10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
 

@@ -23,6 +23,7 @@ from harness.nfs_lab.pod import SERVER, Pod
 DISK = 512 * 2**20  # bytes, sparse
 ACTIVE_LINE = "STREAM: Server is active"
 ENDED_LINE = "lab: server ended"
+GUARDED = "fence: the lock file is out of reach"
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,12 @@ class Lab:
                 return False
         return False
 
+    def guarded(self, active: Machine) -> bool:
+        """Whether the fence beside the active has put the lock file out of reach."""
+        guarded = [line.at for line in active.lines if GUARDED in line.text]
+        began = [line.at for line in active.lines if ACTIVE_LINE in line.text]
+        return bool(guarded and began) and guarded[-1] > began[-1]
+
     def wait_active(self, timeout: float = 90.0, *, other_than: Machine | None = None) -> Machine:
         """The active node (another one than the given) once there is one; MachineError after timeout seconds."""
         deadline = time.monotonic() + timeout
@@ -102,10 +109,9 @@ class Lab:
             f"echo stan:x:{pod.uid}:{pod.gid}:stan:/:/bin/sh >>/etc/passwd && echo stan:x:{pod.gid}: >>/etc/group"
         )
         node.write("/etc/stan-config/stan.conf", pod.configuration)
-        environment = pod.environment_of(number)
-        node.write("/run/stan.env", exports(environment))
-        if self.settings.remedy:
-            self._start_fence(node, environment)
+        node.write("/run/stan.env", exports(pod.resolved(pod.environment, number)))
+        if pod.fence:
+            self._start_fence(node)
         self.start_server(node)
 
     def start_server(self, node: Machine) -> None:
@@ -116,17 +122,12 @@ class Lab:
         """End a node's server at once (SIGKILL); it is started again like a container."""
         node.run("kill -9 $(cat /run/nats-streaming-server.pid) 2>/dev/null; true")
 
-    def _start_fence(self, node: Machine, environment: dict[str, str]) -> None:
-        settings = {
-            **environment,
-            "FENCE_VOLUME": self.pod.mount,
-            "FENCE_STORE": f"{self.pod.mount}/store",
-            "FENCE_INTERVAL": "1",
-            "FENCE_LIMIT": "0",
-            "FENCE_MONITOR": "http://127.0.0.1:8222",
-        }
-        node.write("/run/fence.env", exports(settings))
-        node.run("/lab/as-stan.sh /run/fence.env /lab/fence.sh </dev/null >&3 2>&3 &")
+    def _start_fence(self, node: Machine) -> None:
+        """Run the chart's fence beside the server; its container has the same user, and sees the server's process."""
+        environment = self.pod.resolved(self.pod.fence_environment, self.nodes.index(node))
+        node.write("/run/fence.env", exports(environment))
+        node.write("/etc/stan-fence/fence.sh", self.pod.fence, mode="755")
+        node.run("/lab/as-stan.sh /run/fence.env /etc/stan-fence/fence.sh </dev/null >&3 2>&3 &")
 
     # ---- inside ----
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.objects import Object
@@ -21,14 +21,16 @@ def values(nodes: int, *, remedy: bool, options: tuple[str, ...] | None = None) 
 
     options are mount options instead of the chart's own (or of PLAIN_OPTIONS without the remedy).
     """
-    volume: dict[str, Any] = {"enabled": True, "driver": "nfs", "nfs": {"server": SERVER}}
+    server: dict[str, Any] = {"server": SERVER}
     if options or not remedy:
-        volume["mountOptions"] = list(options or PLAIN_OPTIONS)
+        server["mountOptions"] = list(options or PLAIN_OPTIONS)
+    volume = {"enabled": True, "driver": "nfs", "nfs": server}
     return {
         "replicas": nodes,
         "metrics": {"enabled": False},
         # Who acknowledged which message is only in the server's trace.
         "streaming": {"trace": True},
+        "fence": {"enabled": remedy},
         "persistence": {"existingClaim": "", "staticVolume": volume},
         # 2 MiB is the server's own read-ahead.
         "store": {} if remedy else {"fileOptions": {"readBufferSize": "2mb"}},
@@ -49,16 +51,18 @@ class Pod:
     options: tuple[str, ...]
     environment: dict[str, str]
     domain: str
+    fence: str = ""  # the fence's script, empty without it
+    fence_environment: dict[str, str] = field(default_factory=dict)
 
     def hostname(self, number: int) -> str:
         """The name of a pod: stan-0."""
         return f"{self.name}-{number}"
 
-    def environment_of(self, number: int) -> dict[str, str]:
-        """The environment of one pod's server, with Kubernetes' $(NAME) references resolved."""
+    def resolved(self, environment: Mapping[str, str], number: int) -> dict[str, str]:
+        """The environment of one of a pod's containers, with fields and Kubernetes' $(NAME) references resolved."""
         fields = {"metadata.name": self.hostname(number), "metadata.namespace": NAMESPACE}
         found: dict[str, str] = {}
-        for name, text in self.environment.items():
+        for name, text in environment.items():
             value = fields.get(text, text)
             for known, before in found.items():
                 value = value.replace(f"$({known})", before)
@@ -71,25 +75,29 @@ def rendered(values: Mapping[str, Any]) -> Pod:
     objects = render("stan-ft", dict(values), release=RELEASE, namespace=NAMESPACE)
     stateful = _kind(objects, "StatefulSet")
     volume = _kind(objects, "PersistentVolume")
-    configuration = _kind(objects, "ConfigMap")["data"]["stan.conf"]
+    texts = {name: text for each in objects if each["kind"] == "ConfigMap" for name, text in each["data"].items()}
     spec = stateful["spec"]["template"]["spec"]
     server = next(each for each in spec["containers"] if each["name"] == "stan")
-    environment = {
-        each["name"]: each.get("value") or each["valueFrom"]["fieldRef"]["fieldPath"] for each in server["env"]
-    }
+    fence = next((each for each in spec["containers"] if each["name"] == "fence"), None)
     name = stateful["metadata"]["name"]
     return Pod(
         name=name,
         replicas=stateful["spec"]["replicas"],
-        configuration=configuration,
+        configuration=texts["stan.conf"],
         arguments=tuple(server["args"]),
         uid=spec["securityContext"]["runAsUser"],
         gid=spec["securityContext"]["runAsGroup"],
         mount=next(each["mountPath"] for each in server["volumeMounts"] if each["name"] == "efs"),
         options=tuple(volume["spec"]["mountOptions"]),
-        environment=environment,
+        environment=_environment(server),
         domain=f"{stateful['spec']['serviceName']}.{NAMESPACE}.svc.cluster.local",
+        fence=texts["fence.sh"] if fence else "",
+        fence_environment=_environment(fence) if fence else {},
     )
+
+
+def _environment(container: Mapping[str, Any]) -> dict[str, str]:
+    return {each["name"]: each.get("value") or each["valueFrom"]["fieldRef"]["fieldPath"] for each in container["env"]}
 
 
 def _kind(objects: list[Object], kind: str) -> Object:

@@ -75,6 +75,8 @@ def _run(lab: Lab, clients: Clients, fault: Fault, settings: Settings, result: R
     _wait(lambda: clients.flowing(0.0), 30)
     time.sleep(WARM_UP)
     active = lab.wait_active()
+    if settings.remedy:
+        _wait(lambda: lab.guarded(active), 30)
     at = lab.note("lab", f"fault: {fault.title}")
     fault.inject(lab, active)
     time.sleep(max(0.0, fault.hold(settings.lease) - (time.monotonic() - at)))

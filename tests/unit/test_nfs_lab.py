@@ -15,8 +15,9 @@ from harness.cli import nfs_lab
 from harness.errors import UserError
 from harness.nfs_lab import image, report
 from harness.nfs_lab.faults import FAULTS
+from harness.paths import CHARTS
 
-FENCE = image.GUEST / "fence.sh"
+FENCE = CHARTS / "stan-ft" / "files" / "fence.sh"
 
 
 def options(*arguments: str) -> argparse.Namespace:

@@ -24,7 +24,8 @@ folder=$FENCE_VOLUME/.fence
 own=$folder/$POD_NAME.${boot%%-*}
 
 state() { # the own server's: FT_ACTIVE, FT_STANDBY, or nothing if it gives no answer
-  wget -q -T 1 -O - "$FENCE_MONITOR/streaming/serverz" 2>/dev/null | sed -n 's/.*"state": "\([A-Z_]*\)".*/\1/p'
+  # Not its own -T, with which the wget of busybox 1.35 crashes.
+  (timeout 2 wget -q -O - "$FENCE_MONITOR/streaming/serverz") 2>/dev/null | sed -n 's/.*"state": "\([A-Z_]*\)".*/\1/p'
 }
 
 hold() { # open and lock our file; file descriptor 8 from then on
@@ -109,8 +110,8 @@ keeper() {
   done
 }
 
-close_gate() { # whoever creates a file where a link to a directory is gets "is a directory", which a standby takes for "later"
-  ln -f "$lock" "$kept" && ln -s -f -n . "$folder/closed" && mv -f -T "$folder/closed" "$lock" &&
+close_gate() { # a link into a directory that does not exist: a standby gets "no such file", logs it and tries again later
+  ln -f "$lock" "$kept" && ln -s -f closed/while-there-is-an-active "$folder/closed" && mv -f "$folder/closed" "$lock" &&
     say "the lock file is out of reach while this server is active"
 }
 
@@ -121,10 +122,11 @@ open_gate() {
     renew "$file"
   done
   for channel in "$FENCE_STORE"/*/; do
+    [ -d "$channel" ] || continue
     # shellcheck disable=SC2012 # these names are numbers
     renew_slice "$channel$(cd "$channel" && ls | sed -n 's/^msgs\.\([0-9]*\)\.dat$/\1/p' | sort -n | tail -n 1)"
   done
-  ln -f "$kept" "$folder/open" && mv -f -T "$folder/open" "$lock" && say "renewed; the lock file is in reach"
+  ln -f "$kept" "$folder/open" && mv -f "$folder/open" "$lock" && say "renewed; the lock file is in reach"
 }
 
 renew() { # FILE [BYTES]: a copy of its first bytes (default: all) takes its place
