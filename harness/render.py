@@ -200,6 +200,11 @@ def rendered(wanted: Request) -> Rendered:
     return known
 
 
+def forget() -> None:
+    """Drop the renders that this process keeps in memory (those on disk are found by content)."""
+    _memory.clear()
+
+
 def chart_directory(chart: str | Path) -> Path:
     """The directory of a chart given by name or path; raises UserError when it holds no Chart.yaml."""
     path = CHARTS / chart if isinstance(chart, str) and "/" not in chart else Path(chart)
@@ -322,7 +327,7 @@ def _answer(wanted: Request) -> dict[str, str]:
 
 @lru_cache(maxsize=64)
 def _store(chart: Path, _signature_now: str) -> Path:
-    root = cache_directory() / "renders"
+    root = Path(os.environ.get("STAN_FT_RENDERS") or cache_directory() / "renders")  # moved by scripts/bench
     directory = root / f"{chart.name}-{content.digest(chart, engine_key())}"
     directory.mkdir(parents=True, exist_ok=True)
     os.utime(directory)
