@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     started = time.monotonic()
     os.chdir(REPO)
     plugin = Forks(chosen, options.jobs, _tell)
-    options_of_pytest = ["--show-objects=0", "-p", "no:terminal", "-p", "no:xdist"]
+    options_of_pytest = ["-q", "--no-header", "--tb=no", "--show-objects=0", "-p", "no:xdist"]
     code = pytest.main([*options_of_pytest, *suite()], plugins=[plugin])
     results = [result for result in plugin.results if result.mutant is not None]
     if len(results) != len(chosen):
@@ -59,9 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _tell(result: Result) -> None:
     label = result.mutant.label if result.mutant else "the charts as they are"
     killer = (result.killer or "").removeprefix("tests/render/")
-    say(
-        f"{'noticed ' if killer else 'NOT SEEN' if result.mutant else 'passed  '} {result.seconds:5.1f} s  {label}  {killer}"
-    )
+    state = "noticed " if killer else "NOT SEEN" if result.mutant else "passed  "
+    say(f"{state} {result.seconds:5.1f} s  {label}  {killer}")
 
 
 def _summary(results: list[Result], seconds: float) -> int:
