@@ -90,7 +90,7 @@ def _row(data: dict[str, Any], colour: int, series: dict[str, Any]) -> Row:
         takeovers=" to ".join(str(count) for count in {takeovers[0]: 0, takeovers[-1]: 0}) if takeovers else "",
         acknowledged=sum(run["verdict"]["acknowledged"] for run in runs),
         lost=sum(run["verdict"]["findings"]["lost"]["count"] for run in runs),
-        two_actives=sum(bool(run["two_actives"] or run["claims"]) for run in runs),
+        two_actives=sum(bool(run["two_actives"]) for run in runs),
         failed=sum(bool(run["problems"]) for run in runs),
         goal=", ".join(f"{names[name]} ≤ {bound:g} s" for name, bound in goal.items() if bound is not None),
         missed=tuple(missed(series)),
