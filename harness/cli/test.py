@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from harness import local, shell
+from harness import local, shell, system
 from harness.cli import common
 from harness.cluster import toolchain
 from harness.cluster.kind import Cluster
@@ -29,11 +29,13 @@ class Suite:
     folders: tuple[str, ...]
     workers: int = 0  # 0: one test after the other, as these watch the clock or share the cluster
     needs_cluster: bool = False
+    packages: tuple[tuple[str, str], ...] = ()  # command and Debian package that holds it
 
 
 SUITES = (
     Suite("unit and render", ("unit", "render"), workers=2),
-    Suite("server", ("server",)),
+    # These mostly wait for heartbeats, so more of them than cores can run; some read the server's system calls.
+    Suite("server", ("server",), workers=4, packages=(("strace", "strace"),)),
     Suite("nfs", ("nfs",)),
     Suite("failover", ("failover",), needs_cluster=True),
 )
@@ -91,6 +93,8 @@ def _lint() -> list[str]:
 
 def _run(suite: Suite, folders: list[str], expression: str | None) -> tuple[Count, list[str]]:
     say(f"\n==> suite {suite.name}")
+    if suite.packages:
+        system.ensure_packages(dict(suite.packages), f"the suite {suite.name}")
     report = REPORTS / f"{suite.name.replace(' ', '-')}.xml"
     report.parent.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)

@@ -99,8 +99,13 @@ def _applets() -> dict[str, str]:
 
 
 def _server(name: str) -> ImageSpec:
-    binary = {"/nats-streaming-server": toolchain.ensure("nats-streaming-server")}
-    return ImageSpec(name, binary, entrypoint=("/nats-streaming-server",), command=("-m", "8222"))
+    server = toolchain.ensure("nats-streaming-server")
+    if name.endswith("-alpine"):
+        files = {**_busybox(), "/usr/local/bin/nats-streaming-server": server}
+        return ImageSpec(name, files, _applets(), (_TMP, "/etc"), command=("nats-streaming-server", "-m", "8222"))
+    return ImageSpec(
+        name, {"/nats-streaming-server": server}, entrypoint=("/nats-streaming-server",), command=("-m", "8222")
+    )
 
 
 def _box(name: str, *, tools: tuple[str, ...], entrypoint: tuple[str, ...] = ()) -> ImageSpec:
