@@ -70,7 +70,7 @@ def test_the_guides_copy_job_brings_the_messages_to_another_claim(space: Space) 
 
 def recipe(space: Space) -> list[objects.Object]:
     """The recipe's objects as a cluster of today takes them, with names of this test's own in the cluster's scope."""
-    text = (REPO / "tests/recipe/efs-provisioner.yaml").read_text()
+    text = (REPO / "tests/fixtures/recipe/original/efs-provisioner.yaml").read_text()
     text = text.replace("aws-efs", space.name).replace(f"synadia.com/{space.name}", provisioner_name(space))
     found = objects.parse(text.replace("namespace: default", f"namespace: {space.name}"))
     deployment = objects.find(found, "Deployment")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness import objects
+from harness.paths import REPO
 from harness.render import environment, render
 
-RECIPE = objects.parse((Path(__file__).parents[1] / "recipe" / "efs-provisioner.yaml").read_text())
+RECIPE = objects.parse((REPO / "tests/fixtures/recipe/original/efs-provisioner.yaml").read_text())
 CHART = render("efs-provisioner", environment("eks-legacy", "efs-provisioner"))
 
 
