@@ -104,8 +104,15 @@ def _texts(schema: Schema) -> st.SearchStrategy[str]:
     pattern = schema.get("pattern")
     if pattern is None:
         return st.text(st.characters(min_codepoint=32, max_codepoint=126), **limits)
+    # Names such as "0" or "no" are left out: written without quotes they become numbers and booleans.
     made = st.from_regex(re.compile(pattern.replace("$", r"\Z")), fullmatch=True, alphabet=st.characters(codec="ascii"))
-    return made.filter(lambda text: len(text) <= schema.get("maxLength", 60) and "\x00" not in text)
+    return made.filter(lambda text: len(text) <= schema.get("maxLength", 60) and "\x00" not in text and _is_text(text))
+
+
+def _is_text(text: str) -> bool:
+    return text == "" or not re.fullmatch(
+        r"[-+.0-9_a-fx]*|~|null|y|n|yes|no|on|off|true|false|[-+.0-9eE_]+", text.lower()
+    )
 
 
 def _arrays(schema: Schema) -> st.SearchStrategy[list[Any]]:
