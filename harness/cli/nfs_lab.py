@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--output", type=Path, metavar="FILE", help="add the results to this JSON file, a table beside it"
     )
-    made.add_argument("--events", action="store_true", help="print what happened in each run, second by second")
+    made.add_argument("--events", action="store_true", help="tell what happens in each run while it does")
     return made
 
 
@@ -77,8 +77,8 @@ def main() -> int:
     for number, (name, settings) in enumerate(plan, 1):
         how = "with" if settings.remedy else "without"
         with step(f"run {number} of {len(plan)}: {FAULTS[name].title}, {how} the remedy"):
-            result = once(FAULTS[name], settings, boot, engine, number)
-        _tell(result, options.events)
+            result = once(FAULTS[name], settings, boot, engine, number, live=options.events)
+        _tell(result)
         bad += bool(settings.remedy and (result.harm or result.void))
         results = [*results, asdict(result)]
         if options.output:
@@ -103,10 +103,7 @@ def _plan(options: argparse.Namespace) -> list[tuple[str, Settings]]:
     ]
 
 
-def _tell(result: Result, events: bool) -> None:
-    if events:
-        for at, machine, text in result.events:
-            say(f"    {at:9.3f} {machine:7} {text}")
+def _tell(result: Result) -> None:
     for harm in result.harm:
         say(f"    HARM: {harm}")
     if result.void:

@@ -19,11 +19,11 @@ from harness.nfs_lab import network
 from harness.nfs_lab.image import Image
 from harness.nfs_lab.machine import Line, Machine, MachineError
 from harness.nfs_lab.pod import SERVER, Pod
+from harness.progress import say
 
 DISK = 512 * 2**20  # bytes, sparse
 ACTIVE_LINE = "STREAM: Server is active"
 ENDED_LINE = "lab: server ended"
-GUARDED = "fence: the lock file is out of reach"
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ class Lab:
     folder: Path
     events: list[tuple[float, str, str]] = field(default_factory=list)  # time, machine, what happened
     acks: list[tuple[float, str, str]] = field(default_factory=list)  # time, node that acknowledged, message's guid
+    live: bool = False  # tell events as they come
+    started: float = field(default_factory=time.monotonic)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     # ---- looking ----
@@ -67,12 +69,6 @@ class Lab:
                 return False
         return False
 
-    def guarded(self, active: Machine) -> bool:
-        """Whether the fence beside the active has put the lock file out of reach."""
-        guarded = [line.at for line in active.lines if GUARDED in line.text]
-        began = [line.at for line in active.lines if ACTIVE_LINE in line.text]
-        return bool(guarded and began) and guarded[-1] > began[-1]
-
     def wait_active(self, timeout: float = 90.0, *, other_than: Machine | None = None) -> Machine:
         """The active node (another one than the given) once there is one; MachineError after timeout seconds."""
         deadline = time.monotonic() + timeout
@@ -86,8 +82,7 @@ class Lab:
     def note(self, machine: str, text: str) -> float:
         """Record an event of the run and give its time."""
         at = time.monotonic()
-        with self._lock:
-            self.events.append((at, machine, text))
+        self._event(at, machine, text)
         return at
 
     def client_url(self, node: Machine) -> str:
@@ -142,8 +137,13 @@ class Lab:
         if "TRC" in text:
             return
         if text.startswith("lab: ") or any(word in text for word in NOTABLE):
-            with self._lock:
-                self.events.append((line.at, machine.name, STAMP.sub("", text)))
+            self._event(line.at, machine.name, STAMP.sub("", text))
+
+    def _event(self, at: float, machine: str, text: str) -> None:
+        with self._lock:
+            self.events.append((at, machine, text))
+        if self.live:
+            say(f"    {at - self.started:8.2f} {machine:7} {text}")
 
 
 COLOUR = re.compile(r"\x1b\[\d*m")
@@ -157,7 +157,7 @@ def exports(environment: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def running(settings: Settings, pod: Pod, image: Image, accelerator: str) -> Iterator[Lab]:
+def running(settings: Settings, pod: Pod, image: Image, accelerator: str, *, live: bool = False) -> Iterator[Lab]:
     """A lab with its group up and one server active; everything ends with the block, whatever happens in it.
 
     Call network.enter() first. Raises MachineError if it does not come up.
@@ -174,7 +174,7 @@ def running(settings: Settings, pod: Pod, image: Image, accelerator: str) -> Ite
         nfs = Machine("nfs", SERVER, image, folder, accelerator, disk=disk)
         nodes = [Machine(name, address, image, folder, accelerator, hosts=hosts) for name, address in addresses.items()]
         machines += [nfs, *nodes]
-        lab = Lab(settings, pod, nfs, nodes, folder)
+        lab = Lab(settings, pod, nfs, nodes, folder, live=live)
         for machine in machines:
             machine.on_line = lab.on_line
             machine.start()

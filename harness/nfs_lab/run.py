@@ -50,12 +50,14 @@ class Result:
     events: list[tuple[float, str, str]] = field(default_factory=list)
 
 
-def once(fault: Fault, settings: Settings, image: Image, accelerator: str, number: int) -> Result:
+def once(
+    fault: Fault, settings: Settings, image: Image, accelerator: str, number: int, *, live: bool = False
+) -> Result:
     """Do one run in a lab of its own. Raises UserError or RenderError only where the lab itself cannot run."""
     result = Result(fault.name, asdict(settings))
     pod = rendered(values(settings.nodes, remedy=settings.remedy, options=settings.options))
     try:
-        with running(settings, pod, image, accelerator) as lab:
+        with running(settings, pod, image, accelerator, live=live) as lab:
             clients = Clients(lab, f"{fault.name}-{number}")
             try:
                 _run(lab, clients, fault, settings, result)
@@ -75,8 +77,6 @@ def _run(lab: Lab, clients: Clients, fault: Fault, settings: Settings, result: R
     _wait(lambda: clients.flowing(0.0), 30)
     time.sleep(WARM_UP)
     active = lab.wait_active()
-    if settings.remedy:
-        _wait(lambda: lab.guarded(active), 30)
     at = lab.note("lab", f"fault: {fault.title}")
     fault.inject(lab, active)
     time.sleep(max(0.0, fault.hold(settings.lease) - (time.monotonic() - at)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import struct
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -91,70 +91,24 @@ def test_the_libraries_of_a_program_are_read_from_its_headers() -> None:
     assert any(name.startswith("libc.so") for name in image._needed(Path(sys.executable).resolve()))
 
 
-# --- what the fence does to a channel's last slice ------------------------------------------------------------------
+# --- the fence, on a local file system -------------------------------------------------------------------------------
 
 
-def write_slice(folder: Path, numbers: list[int], *, behind: bytes = b"", index_tail: bytes = b"") -> int:
-    """Write a slice as the server does (stores/filestore.go), with bytes behind; gives the size of its good data."""
-    data = index = b"\x01\0\0\0"
-    for number in numbers:
-        record = b"x" * (10 + number)
-        index += struct.pack("<QqqII", number, len(data), 1_700_000_000_000_000_000, len(record), 0)
-        data += struct.pack("<II", len(record), 0) + record
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "msgs.1.dat").write_bytes(data + behind)
-    (folder / "msgs.1.idx").write_bytes(index + index_tail)
-    return len(data)
-
-
-def renew(folder: Path) -> str:
-    """Run the fence's own function on the slice and give what it says."""
-    text = FENCE.read_text()
-    starts = [text.index(f"\n{name}() {{") for name in ("renew", "renew_slice")]
-    functions = [text[start:].partition("\n}\n")[0] + "\n}\n" for start in starts]
-    script = f'say() {{ echo "$*"; }}\nfolder={folder.parent}\n{"".join(functions)}\nrenew_slice {folder}/1'
-    return subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
-
-
-def test_renewed_files_are_new_files_with_the_same_content(tmp_path: Path) -> None:
-    write_slice(tmp_path / "ch", [5, 6, 7])
-    files = [tmp_path / "ch" / name for name in ("msgs.1.dat", "msgs.1.idx")]
-    before = [(file.read_bytes(), file.stat().st_ino) for file in files]
-    renew(tmp_path / "ch")
-    for file, (content, inode) in zip(files, before, strict=True):
-        assert file.read_bytes() == content
-        assert file.stat().st_ino != inode
-
-
-def test_what_lies_behind_the_index_is_dropped(tmp_path: Path) -> None:
-    good = write_slice(tmp_path / "ch", [5, 6, 7], behind=b"never acknowledged")
-    assert "dropping 18 bytes" in renew(tmp_path / "ch")
-    assert (tmp_path / "ch" / "msgs.1.dat").stat().st_size == good
-
-
-def test_a_torn_last_index_record_counts_for_nothing(tmp_path: Path) -> None:
-    good = write_slice(tmp_path / "ch", [5, 6, 7], behind=b"torn", index_tail=b"half a record")
-    renew(tmp_path / "ch")
-    assert (tmp_path / "ch" / "msgs.1.dat").stat().st_size == good
-
-
-def test_a_damaged_index_costs_no_data(tmp_path: Path) -> None:
-    """A gap in its sequences means that it cannot be believed: the server rebuilds it and needs every record."""
-    good = write_slice(tmp_path / "ch", [5, 6, 9], behind=b"more")
-    assert renew(tmp_path / "ch") == ""
-    assert (tmp_path / "ch" / "msgs.1.dat").stat().st_size == good + 4
-
-
-def test_an_index_ahead_of_its_data_costs_no_data(tmp_path: Path) -> None:
-    write_slice(tmp_path / "ch", [5, 6, 7])
-    data = tmp_path / "ch" / "msgs.1.dat"
-    data.write_bytes(data.read_bytes()[:-5])
-    renew(tmp_path / "ch")
-    assert data.stat().st_size > 0
-
-
-def test_a_slice_without_an_index_is_kept_whole(tmp_path: Path) -> None:
-    good = write_slice(tmp_path / "ch", [5], behind=b"tail")
-    (tmp_path / "ch" / "msgs.1.idx").unlink()
-    renew(tmp_path / "ch")
-    assert (tmp_path / "ch" / "msgs.1.dat").stat().st_size == good + 4
+def test_the_fence_holds_its_lock_and_finds_the_store_fine(tmp_path: Path) -> None:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "POD_NAME": "stan-0",
+        "FENCE_VOLUME": str(tmp_path),
+        "FENCE_INTERVAL": "0.1",
+        "FENCE_LIMIT": "5",
+        "FENCE_MONITOR": "http://127.0.0.1:9",
+    }
+    # Only the checker: the watcher would look for servers, and this computer may run some that are not ours.
+    text = FENCE.read_text().replace("checker | watcher", "checker")
+    with subprocess.Popen(["sh", "-c", text], env=environment, stdout=subprocess.PIPE, text=True) as fence:
+        assert fence.stdout is not None
+        said = [fence.stdout.readline().strip() for _ in range(4)]
+        locked = subprocess.run(["flock", "-n", *tmp_path.glob(".fence/stan-0.*"), "true"], check=False).returncode
+        fence.kill()
+    assert said == ["holding", "fine", "fine", "fine"]
+    assert locked == 1
