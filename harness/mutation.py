@@ -17,6 +17,9 @@ import pytest
 from harness import paths, render
 from harness.mutants import Mutant
 
+# What the ids of tests hold that are about one chart alone.
+_BY_CHART = {"stan-ft": ("test_stan_ft_", "[stan-ft"), "efs-provisioner": ("test_efs_", "[efs-provisioner")}
+
 
 @dataclass(frozen=True)
 class Result:
@@ -84,7 +87,7 @@ class Forks:
         if pid == 0:
             code = 1
             try:
-                os.write(writer, _first_failure(session, charts).encode())
+                os.write(writer, _first_failure(session, charts, mutant.chart if mutant else "").encode())
                 code = 0
             finally:
                 os._exit(code)
@@ -108,8 +111,11 @@ class Forks:
         return [child for child in running if child.reader not in ready]
 
 
-def _first_failure(session: pytest.Session, charts: Path) -> str:
-    """In a child: the id of the first test that fails with these charts, "" if none does."""
+def _first_failure(session: pytest.Session, charts: Path, chart: str) -> str:
+    """In a child: the id of the first test that fails with these charts, "" if none does.
+
+    chart is the broken one ("" for none): tests of the other one by itself are left out.
+    """
     plugins = session.config.pluginmanager
     plugins.unregister(plugins.get_plugin("terminalreporter"))  # the parent tells
     for module in list(sys.modules.values()):
@@ -117,7 +123,8 @@ def _first_failure(session: pytest.Session, charts: Path) -> str:
             module.CHARTS = charts  # type: ignore[attr-defined]
     paths.CHARTS = charts
     render.forget()
-    items = session.items
+    others = [word for name, words in _BY_CHART.items() if chart not in ("", name) for word in words]
+    items = [item for item in session.items if not any(word in item.nodeid for word in others)]
     for item, following in zip(items, [*items[1:], None], strict=True):
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         if session.testsfailed:
