@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--fault", action="append", choices=FAULTS, metavar="NAME", help="this fault; may be repeated")
     made.add_argument("--runs", type=_positive, metavar="N", help="runs of each (default: 1, --all: 10)")
     made.add_argument("--without", action="store_true", help="without the chart's remedies, to see what they are for")
-    made.add_argument("--lease", type=_seconds, default=10, metavar="S", help="the NFS server's lease (default 10 s)")
+    made.add_argument("--lease", type=_seconds, default=20, metavar="S", help="the NFS server's lease (default 20 s)")
     made.add_argument("--grace", type=_seconds, metavar="S", help="the NFS server's grace time (default: the lease)")
     made.add_argument("--nodes", type=int, choices=(2, 3), default=2, help="machines of the group (default 2)")
     made.add_argument("--options", metavar="A,B", help="mount options instead of the chart's, comma separated")

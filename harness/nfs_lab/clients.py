@@ -27,7 +27,7 @@ RATE = 20.0  # messages per second and publisher: enough to see a gap of 0.1 s, 
 IN_FLIGHT = 20  # unanswered messages per publisher; then it waits, as a careful client does
 ACK_TIMEOUT = 5.0  # seconds until a publication counts as unknown; a later acknowledgement still counts as one
 SIZE = 256  # bytes per message
-QUIET = 3.0  # seconds without a new message after which the reader has seen all there is
+QUIET = 25.0  # seconds without a new message after which what is missing is lost; a takeover may lie between
 
 T = TypeVar("T")
 

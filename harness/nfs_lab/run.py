@@ -19,7 +19,7 @@ from harness.stan.errors import StanError
 from harness.stan.outcome import Outcome
 
 WARM_UP = 5.0  # seconds of traffic before the fault
-MINIMUM_RATE = 10.0  # acknowledged messages per second before the fault, below which a run proves nothing
+MINIMUM_RATE = 3.0  # acknowledged messages per second before the fault, below which a run proves nothing
 FENCED = "fence: ended the server"
 SLOW_START = ("dial tcp", "read tcp", "unable to start a NATS Server")  # of a server on a loaded computer
 SETTLE = 4.0  # seconds of traffic after everything flows again
@@ -164,7 +164,7 @@ def _read_after_restart(lab: Lab, clients: Clients, result: Result) -> None:
             lab.kill_server(node)
     limit = lab.settings.lease * 2 + lab.settings.grace + 30
     try:
-        clients.read_all(limit + 30)
+        clients.read_all(limit + 60)
     except (StanError, TimeoutError) as error:
         result.damage.append(f"after a restart of all nobody serves: {error}")
     result.damage += sorted(
