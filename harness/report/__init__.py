@@ -14,6 +14,7 @@ import jinja2
 from harness.drill import FORMAT
 from harness.drill.statistics import counted, figures, missed, outages
 from harness.errors import UserError
+from harness.ledger import FATAL, NOTED
 from harness.report import svg
 
 _TEMPLATE = Path(__file__).parent / "page.html.j2"
@@ -229,8 +230,9 @@ def page(drills: Sequence[dict[str, Any]], *, title: str = "Failover drill", pre
                 "fault": series["fault"],
                 "counts": [sum(run["verdict"][key] for run in series["runs"]) for key in ledger],
                 "findings": {
-                    kind: sum(run["verdict"]["findings"][kind]["count"] for run in series["runs"])
-                    for kind in series["runs"][0]["verdict"]["findings"]
+                    # Drills kept by an earlier version may lack a kind of finding.
+                    kind: sum(run["verdict"]["findings"].get(kind, {"count": 0})["count"] for run in series["runs"])
+                    for kind in (*FATAL, *NOTED)
                 },
             }
             for data in drills

@@ -16,7 +16,7 @@ from harness.cli import drill as cli
 from harness.drill import server_log
 from harness.drill.reach import Place
 from harness.drill.run import Settings
-from harness.drill.statistics import figures, missed, percentile
+from harness.drill.statistics import figures, missed, outages, percentile
 from harness.drill.watch import Reign, Watch, two_actives, without_active
 from harness.errors import UserError
 from harness.group import ACTIVE, STANDBY
@@ -149,6 +149,16 @@ def test_p99_of_few_runs_is_the_longest_of_them() -> None:
 def test_a_goal_is_missed_by_the_part_that_is_above_it() -> None:
     runs = [{"outage": value, "total_gap": value, "verdict": {"void": ""}} for value in (0.5, 0.6, 2.0)]
     assert missed({"runs": runs, "goal": {"median": 0.9, "p99": 1.5, "worst": None}}) == ["p99 2.00 s is above 1.5 s"]
+
+
+def test_of_a_rolling_upgrade_only_the_gaps_at_a_change_of_the_active_count() -> None:
+    run = {
+        "outage": 0.9,
+        "gaps": [[1.0, 0.2], [9.9, 0.9], [20.0, 0.3], [29.5, 0.8]],
+        "reigns": [{"first": -5, "last": 10.0}, {"first": 10.6, "last": 29.6}, {"first": 30.2, "last": 40}],
+        "verdict": {"void": ""},
+    }
+    assert outages({"runs": [run], "sum_gaps": True}) == [pytest.approx(1.7)]
 
 
 def test_a_void_run_counts_for_nothing() -> None:
