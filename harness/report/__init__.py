@@ -85,9 +85,11 @@ def _row(data: dict[str, Any], colour: int, series: dict[str, Any]) -> Row:
         median=found.median if found else None,
         p99=found.p99 if found else None,
         longest=found.longest if found else None,
-        detection=_phase(runs, "fault", "lock"),
+        # The active is the last to be restarted by a rolling upgrade: nothing has to be detected before.
+        detection=None if series.get("sum_gaps") else _phase(runs, "fault", "lock"),
         recovery=_phase(runs, "lock", "ready"),
-        client=_phase(runs, "ready", "first_ack"),
+        # The longest gap may be another one than the takeover's.
+        client=_phase([run for run in runs if _spans(run["timeline"])], "ready", "first_ack"),
         takeovers=" to ".join(str(count) for count in {takeovers[0]: 0, takeovers[-1]: 0}) if takeovers else "",
         acknowledged=sum(run["verdict"]["acknowledged"] for run in runs),
         lost=sum(run["verdict"]["findings"]["lost"]["count"] for run in runs),
@@ -96,6 +98,10 @@ def _row(data: dict[str, Any], colour: int, series: dict[str, Any]) -> Row:
         goal=", ".join(f"{names[name]} ≤ {bound:g} s" for name, bound in goal.items() if bound is not None),
         missed=tuple(missed(series)),
     )
+
+
+def _spans(timeline: dict[str, float]) -> bool:
+    return "ready" in timeline and timeline["last_ack"] <= timeline["ready"]
 
 
 def _phase(runs: Sequence[dict[str, Any]], begin: str, end: str) -> float | None:
