@@ -56,7 +56,12 @@ def linters() -> Iterator[Linter]:
     yield Linter("ruff", [[VENV / "ruff", "check", "."]])
     yield Linter("ruff format", [[VENV / "ruff", "format", "--check", "."]])
     yield Linter("mypy", [[VENV / "mypy"]])
-    shellcheck: list[str | Path] = [VENV / "shellcheck", "--external-sources", "--source-path=SCRIPTDIR", "--severity=warning"]
+    shellcheck: list[str | Path] = [
+        VENV / "shellcheck",
+        "--external-sources",
+        "--source-path=SCRIPTDIR",
+        "--severity=warning",
+    ]
     yield Linter("shellcheck", [[*shellcheck, *_shell_files()]])
     yield Linter("yamllint", [[VENV / "yamllint", "--strict", *_yaml_files()]])
     for chart in sorted(path.parent for path in CHARTS.glob("*/Chart.yaml")):

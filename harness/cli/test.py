@@ -29,6 +29,7 @@ class Suite:
     folders: tuple[str, ...]
     workers: int = 0  # 0: one test after the other, as these watch the clock or share the cluster
     needs_cluster: bool = False
+    on_request: bool = False  # only run when it is named
     packages: tuple[tuple[str, str], ...] = ()  # command and Debian package that holds it
 
 
@@ -36,7 +37,7 @@ SUITES = (
     Suite("unit and render", ("unit", "render"), workers=2),
     # These mostly wait for heartbeats, so more of them than cores can run; some read the server's system calls.
     Suite("server", ("server",), workers=4, packages=(("strace", "strace"),)),
-    Suite("nfs", ("nfs",)),
+    Suite("nfs", ("nfs",), on_request=True),
     Suite("failover", ("failover",), needs_cluster=True),
 )
 # A suite without which a run proves nothing: skipped tests in it fail the run where nobody watches.
@@ -59,13 +60,14 @@ def main() -> int:
         prog="scripts/test",
         description="Runs every test and brings up what it needs. Suites: lint, " + ", ".join(names) + ".",
     )
-    parser.add_argument("suites", nargs="*", metavar="SUITE", help="only these suites (default: all)")
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help="only these suites (default: all but nfs)")
     parser.add_argument("-k", dest="expression", metavar="EXPRESSION", help="only tests whose names match (pytest -k)")
     arguments = parser.parse_args()
     unknown = set(arguments.suites) - {"lint", *names}
     if unknown:
         raise UserError(f"there is no suite {', '.join(sorted(unknown))}: choose from lint, {', '.join(names)}.")
-    chosen = set(arguments.suites) or {"lint", *names}
+    by_default = {folder for suite in SUITES if not suite.on_request for folder in suite.folders}
+    chosen = set(arguments.suites) or {"lint", *by_default}
     started = time.monotonic()
     problems: list[str] = []
     if "lint" in chosen:
