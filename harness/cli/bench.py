@@ -22,7 +22,7 @@ from harness.progress import say, step
 WANTED_CHECKS = 500  # at least so many checks in the whole suite
 WANTED_SECONDS = 20.0  # that the whole suite may take on two free cores
 WANTED_FACTOR = 5.0  # that it is faster than the usual way
-# What is compared: the tests of the charts one by one. Notes are not rendered by `helm template`, so they cannot take part.
+# The tests of each chart. Notes are not rendered by `helm template`, so their tests cannot take part.
 COMPARED = ("test_stan_ft_*.py", "test_efs_*.py", "test_inventory*.py", "test_environments.py")
 
 

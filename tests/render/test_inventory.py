@@ -117,3 +117,37 @@ def test_no_object_name_is_longer_than_kubernetes_allows(chart: str, case: str) 
     for item in render.render(chart, values, release="r" * 40):
         longest = 253 if item["kind"] == "PersistentVolume" else 63
         assert len(objects.name(item)) <= longest, objects.label(item)
+
+
+@pytest.mark.parametrize("policy", ["Always", "Never"])
+def test_the_server_is_pulled_as_its_value_says(policy: str) -> None:
+    server = objects.find(render.render("stan-ft", {"image": {"pullPolicy": policy}}), "StatefulSet")
+    assert objects.container(server, "stan")["imagePullPolicy"] == policy
+
+
+@pytest.mark.parametrize("taint", ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"])
+def test_a_server_leaves_a_lost_node_after_its_toleration_ends(taint: str) -> None:
+    tolerations = objects.pod_spec(objects.find(render.render("stan-ft"), "StatefulSet"))["tolerations"]
+    (found,) = (each for each in tolerations if each["key"] == taint)
+    seconds = render.chart_values("stan-ft")["nodeLossTolerationSeconds"]
+    assert found == {"key": taint, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds}
+
+
+@pytest.mark.parametrize(
+    ("case", "variables"),
+    [
+        ("default", {"AWS_REGION", "DNS_NAME", "FILE_SYSTEM_ID", "PROVISIONER_NAME"}),
+        ("nfs-subdir", {"NFS_PATH", "NFS_SERVER", "PROVISIONER_NAME"}),
+    ],
+)
+def test_a_provisioner_is_told_what_its_program_reads(case: str, variables: set[str]) -> None:
+    controller = objects.find(shipped("efs-provisioner", f"ci/{case}"), "Deployment")
+    told = {
+        name: value for name, value in objects.env(objects.containers(controller)[0]).items() if isinstance(value, dict)
+    }
+    assert told.keys() == variables
+
+
+def test_the_provisioners_own_volume_keeps_the_file_system() -> None:
+    volume = objects.find(shipped("efs-provisioner", "ci/default"), "PersistentVolume")
+    assert volume["spec"]["persistentVolumeReclaimPolicy"] == "Retain"
