@@ -7,7 +7,11 @@
 {{- if .image.digest -}}
 {{- printf "%s@%s" $name .image.digest -}}
 {{- else -}}
-{{- printf "%s:%s" $name (.image.tag | default .tag) -}}
+{{- $tag := .image.tag | default .tag -}}
+{{- if not $tag -}}
+{{- fail (printf "the image %s has neither a tag nor a digest: give it one of them" $name) -}}
+{{- end -}}
+{{- printf "%s:%s" $name $tag -}}
 {{- end -}}
 {{- end -}}
 
