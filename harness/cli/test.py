@@ -115,13 +115,24 @@ def _run(suite: Suite, folders: list[str], expression: str | None) -> tuple[Coun
         command += [f"--kubeconfig={cluster.kubeconfig}", "-v"]
     code = shell.stream(command, env=env, cwd=REPO)
     count = _count(report)
-    # pytest ends with 5 when no test was selected, which is fine only if the user selected by name.
-    problems = [f"suite {suite.name}: {count.failed} failed (exit code {code})"] if code not in (0, 5) else []
-    if code == 5 and not expression:
-        problems.append(f"suite {suite.name}: no test ran")
-    if MUST_RUN in folders and not expression and (count.skipped or not count.passed):
-        problems.append(f"suite {suite.name}: {count.passed} passed and {count.skipped} skipped; none may be skipped")
-    return count, problems
+    return count, judge(suite, count, code, by_name=bool(expression))
+
+
+def judge(suite: Suite, count: Count, code: int, *, by_name: bool = False) -> list[str]:
+    """What is wrong with a suite's outcome: failures, nothing run, or a test skipped that must run.
+
+    code is pytest's exit code; by_name: the user chose tests by name, so there may be few or none.
+    """
+    # pytest ends with 5 when no test was selected.
+    if code not in (0, 5):
+        return [f"suite {suite.name}: {count.failed} failed (exit code {code})"]
+    if by_name:
+        return []
+    if not count.passed:
+        return [f"suite {suite.name}: no test ran"]
+    if count.skipped and MUST_RUN in suite.folders:
+        return [f"suite {suite.name}: {count.skipped} skipped, and none may be"]
+    return []
 
 
 def _cluster() -> Cluster:
