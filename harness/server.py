@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import http.client
+import itertools
 import json
 import os
 import signal
@@ -64,13 +65,21 @@ class Ports:
     monitor: int
 
 
+SHARES = 8  # parts of the port range, one for each parallel test worker
+
+
 def free_ports(count: int) -> list[int]:
     """So many free loopback ports, outside the range that the kernel gives to outgoing connections if possible."""
     low = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    # Each parallel test worker has a range of its own: between this look and the server's start nothing holds a port.
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw").removeprefix("gw") or os.getpid()) % SHARES
+    share = max(low - 14000, 8000) // SHARES
     with contextlib.ExitStack() as held:
         found: list[int] = []
-        first = 12000 + (os.getpid() * 97 + next(_counter) * 31) % max(low - 14000, 1000)
-        for port in range(first, 65000):
+        first = 12000 + worker * share
+        for port in itertools.islice(
+            itertools.cycle(range(first, first + share)), next(_counter) * 31 % share, 2 * share
+        ):
             probe = held.enter_context(socket.socket())
             try:
                 probe.bind((HOST, port))

@@ -29,6 +29,8 @@ class Suite:
     folders: tuple[str, ...]
     workers: int = 0  # 0: one test after the other, as these watch the clock or share the cluster
     needs_cluster: bool = False
+    distribution: str = "worksteal"  # pytest-xdist's way to share tests among workers
+    patience: int = 600  # seconds that one test may take before it is ended with its stack shown
     on_request: bool = False  # only run when it is named
     packages: tuple[tuple[str, str], ...] = ()  # command and Debian package that holds it
 
@@ -36,7 +38,7 @@ class Suite:
 SUITES = (
     Suite("unit and render", ("unit", "render"), workers=2),
     # These mostly wait for heartbeats, so more of them than cores can run; some read the server's system calls.
-    Suite("server", ("server",), workers=4, packages=(("strace", "strace"),)),
+    Suite("server", ("server",), workers=3, patience=120, packages=(("strace", "strace"),)),
     Suite("nfs", ("nfs",), on_request=True),
     Suite("failover", ("failover",), needs_cluster=True),
 )
@@ -101,9 +103,9 @@ def _run(suite: Suite, folders: list[str], expression: str | None) -> tuple[Coun
     report.parent.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", *(f"tests/{folder}" for folder in folders)]
-    command += [f"--junitxml={report}", "-q", "--durations=5"]
+    command += [f"--junitxml={report}", "-q", "--durations=5", f"--timeout={suite.patience}"]
     if suite.workers:
-        command += ["-n", str(suite.workers), "--dist", "worksteal"]
+        command += ["-n", str(suite.workers), "--dist", suite.distribution]
     if expression:
         command += ["-k", expression]
     env = {"PYTHONDONTWRITEBYTECODE": "1"}
