@@ -15,9 +15,14 @@ def names() -> list[str]:
     return sorted(directory.name for directory in ENVIRONMENTS.iterdir() if directory.is_dir())
 
 
-def values(environment: str, chart: str) -> dict[str, Any]:
-    """The values that an environment gives a chart; raises UserError for a name that does not exist."""
+def require(environment: str) -> None:
+    """Raise UserError that names the known environments if this is none of them."""
     if environment not in names():
         raise UserError(f"there is no environment {environment!r}: choose one of {', '.join(names())}.")
+
+
+def values(environment: str, chart: str) -> dict[str, Any]:
+    """The values that an environment gives a chart; raises UserError for a name that does not exist."""
+    require(environment)
     document = yaml.load((ENVIRONMENTS / environment / f"{chart}.yaml").read_text(), Loader=yaml.CSafeLoader)
     return dict(document or {})

@@ -53,9 +53,7 @@ def up(environment: str = ENVIRONMENT, registry: str = "auto") -> Deployment:
     registry is "auto" (use one if it answers), "none" (build every image from package registries), or a mirror's host.
     Raises UserError for whatever the user can solve.
     """
-    known = environments.names()
-    if environment not in known:
-        raise UserError(f"there is no environment {environment!r}: choose one of {', '.join(known)}.")
+    environments.require(environment)
     if environment != ENVIRONMENT:
         raise UserError(
             f"the environment {environment!r} is for a cluster of yours: scripts/up only makes the local one "

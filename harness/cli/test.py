@@ -29,7 +29,6 @@ class Suite:
     folders: tuple[str, ...]
     workers: int = 0  # 0: one test after the other, as these watch the clock or share the cluster
     needs_cluster: bool = False
-    distribution: str = "worksteal"  # pytest-xdist's way to share tests among workers
     patience: int = 600  # seconds that one test may take before it is ended with its stack shown
     on_request: bool = False  # only run when it is named
     packages: tuple[tuple[str, str], ...] = ()  # command and Debian package that holds it
@@ -105,7 +104,7 @@ def _run(suite: Suite, folders: list[str], expression: str | None) -> tuple[Coun
     command = [sys.executable, "-m", "pytest", *(f"tests/{folder}" for folder in folders)]
     command += [f"--junitxml={report}", "-q", "--durations=5", f"--timeout={suite.patience}"]
     if suite.workers:
-        command += ["-n", str(suite.workers), "--dist", suite.distribution]
+        command += ["-n", str(suite.workers), "--dist", "worksteal"]
     if expression:
         command += ["-k", expression]
     env = {"PYTHONDONTWRITEBYTECODE": "1"}
