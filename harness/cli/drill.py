@@ -24,6 +24,8 @@ from harness.progress import say, step
 from harness.shell import CommandError
 from harness.stan.options import NATS_PY_DEFAULTS, ConnectOptions
 
+SOAK = "soak"
+MOST_SOAK = 86400.0  # seconds
 MOST_RATE = 20000  # messages per second in all: a drill is no load test
 EPILOG = """examples:
   scripts/drill --list
@@ -64,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--list", action="store_true", help="list the faults and end")
     what.add_argument("--fault", action="append", default=[], metavar="NAME[=RUNS]", help="fault to play (repeatable)")
     what.add_argument("--runs", type=int, default=1, help="runs of a fault that names none (default: %(default)s)")
+    what.add_argument("--lasts", type=float, metavar="SECONDS", help="how long a soak lasts (default: 60)")
     what.add_argument(
         "--debug-image", default="busybox:1.35.0", metavar="IMAGE", help="for the fault abort: has sh and kill"
     )
@@ -130,7 +133,7 @@ def _run(options: argparse.Namespace) -> int:
             print(f"{fault.name:18}  {fault.sentence}\n{'':18}  needs {fault.need.value}" + _goal(fault))
         return 0
     _check(options)
-    chosen = [(faults.find(name), runs) for name, runs in drill.wanted(options.fault, options.runs)]
+    chosen = [(_fault(name, options), runs) for name, runs in drill.wanted(options.fault, options.runs)]
     scene = _scene(options)
     for fault, _ in chosen:
         fault.check(scene)
@@ -174,6 +177,11 @@ def _run(options: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
+def _fault(name: str, options: argparse.Namespace) -> Fault:
+    found = faults.find(name)
+    return dataclasses.replace(found, lasts=options.lasts) if name == SOAK and options.lasts else found
+
+
 def _goal(fault: Fault) -> str:
     return f"; goal: {fault.goal}" if str(fault.goal) else ""
 
@@ -181,6 +189,11 @@ def _goal(fault: Fault) -> str:
 def _check(options: argparse.Namespace) -> None:
     if not options.fault:
         raise UserError("no fault chosen: name one with --fault, such as --fault delete; scripts/drill --list has all.")
+    if options.lasts is not None:
+        if SOAK not in [name for name, _ in drill.wanted(options.fault, options.runs)]:
+            raise UserError("--lasts is for --fault soak: every other fault knows itself how long it lasts.")
+        if not 1 <= options.lasts <= MOST_SOAK:
+            raise UserError(f"--lasts must be from 1 to {MOST_SOAK:.0f} seconds, such as --lasts 1800.")
     if options.publishers < 1 or options.rate <= 0 or options.rate * options.publishers > MOST_RATE:
         raise UserError(f"--rate x --publishers must be from 1 to {MOST_RATE} messages per second.")
     if options.rate * options.publishers < options.minimum_rate:

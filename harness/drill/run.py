@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import time
@@ -15,11 +16,13 @@ from harness.drill.watch import Reign, Watch, two_actives, without_active
 from harness.errors import UserError
 from harness.faults import Fault, Injection, Scene
 from harness.ledger import MINIMUM_RATE, Ledger, Outage
+from harness.progress import step
 from harness.stan.options import ConnectOptions
 from harness.traffic import Plan, Traffic
 
 WARM_UP = 3.0  # seconds of enough traffic before the fault
 SPARE = 1.1  # of the minimum rate that the warm-up asks for, as the verdict looks back further than it
+LONG = 15.0  # seconds of waiting that want a sign of life
 AFTER = 2.0  # seconds of traffic after all is whole again, for the comparison
 BACK = 300  # acknowledgements of new messages that mean "publishing goes on"
 COURSE_WIDTH = 0.1  # seconds of one point of the throughput's course
@@ -110,7 +113,8 @@ def play(fault: Fault, scene: Scene, reach: Reach, settings: Settings, number: i
 def _outlast(fault: Fault, injection: Injection, traffic: Traffic, watch: Watch, reigns: int) -> str:
     """Wait as long as the fault is to stay; gives what did not come back, "" if all did."""
     if fault.lasts is not None:
-        time.sleep(fault.lasts)
+        with step(f"{fault.name} for {fault.lasts:g} s") if fault.lasts > LONG else contextlib.nullcontext():
+            time.sleep(fault.lasts)
         return ""
     since = injection.at
     if fault.takeovers[0] > 0:
@@ -158,6 +162,14 @@ def record(scene: Scene, seen: Seen) -> dict[str, Any]:
     problems += [f"two actives at once: {one} and {other} for at least {length:.2f} s" for one, other, length in pairs]
     # A heartbeat of the dead active that was read late has the same effect, so this alone proves no two actives.
     problems += [f"a server ended itself on a heartbeat of another active: {line.strip()}" for line in claims]
+    restarts = {
+        # A pod that was replaced counts from zero.
+        pod: count - before if count >= (before := seen.restarts.get(pod, 0)) else count
+        for pod, count in _restarts(scene).items()
+    }
+    if seen.fault.spares_bystanders:
+        false = [pod for pod, count in restarts.items() if count and pod not in injection.victims]
+        problems += [f"{pod} restarted although nothing was done to it" for pod in false]
     fewest, most = seen.fault.takeovers
     if not fewest <= takeovers <= most:
         right = str(fewest) if fewest == most else f"{fewest} to {most}"
@@ -191,11 +203,7 @@ def record(scene: Scene, seen: Seen) -> dict[str, Any]:
             "after": ledger.latency(end - AFTER, end),
         },
         "course": _course(acks, at),
-        "restarts": {
-            # A pod that was replaced counts from zero.
-            pod: count - before if count >= (before := seen.restarts.get(pod, 0)) else count
-            for pod, count in _restarts(scene).items()
-        },
+        "restarts": restarts,
         "load": seen.load,
         "store": seen.store,
         "verdict": verdict.to_dict(),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from harness.errors import UserError
-from harness.faults import nodes, pods, process, volume
+from harness.faults import nodes, pods, process, soak, volume
 from harness.faults.model import Fault, Goal, Injection, Need
 from harness.faults.scene import Scene
 
 FAULTS: dict[str, Fault] = {
-    fault.name: fault for fault in (*process.FAULTS, *pods.FAULTS, *nodes.FAULTS, *volume.FAULTS)
+    fault.name: fault for fault in (*process.FAULTS, *pods.FAULTS, *nodes.FAULTS, *volume.FAULTS, *soak.FAULTS)
 }
 __all__ = ["FAULTS", "Fault", "Goal", "Injection", "Need", "Scene", "find"]
 

@@ -60,6 +60,7 @@ class Fault:
     takeovers are the fewest and the most that are right. lasts is how many seconds it stays before it is healed; None
     = until publishing goes on again. prepare (if any) readies the scene before the traffic begins, and registers its
     undoing in the same way. patience is for how many seconds publishing may rest before a drill gives the run up.
+    spares_bystanders: a server that it does not hit and that restarts all the same makes the run fail.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Fault:
     goal: Goal = Goal()
     prepare: Prepare | None = None
     patience: float = 120.0
+    spares_bystanders: bool = False
 
     def check(self, scene: Scene) -> None:
         """Raise UserError if the fault cannot be played there."""

@@ -145,7 +145,14 @@ def _replace(scene: Scene, pod: Any) -> None:
 FAULTS = (
     Fault("kill", "SIGKILL of the active server", Need.NODES, _kill, goal=CLEAN),
     Fault("terminate", "SIGTERM of the active server", Need.NODES, _terminate, goal=CLEAN),
-    Fault("hang", "SIGSTOP of the active server: it keeps the lock and says nothing", Need.NODES, _stop, goal=HUNG),
+    Fault(
+        "hang",
+        "SIGSTOP of the active server: it keeps the lock and says nothing",
+        Need.NODES,
+        _stop,
+        goal=HUNG,
+        spares_bystanders=True,
+    ),
     Fault("abort", "SIGABRT of the active from an ephemeral container", Need.DEBUG, _abort, goal=CLEAN),
     Fault("kill-standby", "SIGKILL of a standby", Need.NODES, _kill_standby, takeovers=(0, 0)),
     Fault("kill-two", "SIGKILL of the active and a standby at once", Need.NODES, _kill_two),

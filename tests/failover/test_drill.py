@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,9 @@ from harness import faults
 from harness.cli import drill as cli
 from harness.cluster.kind import Cluster
 from harness.drill import reach
-from harness.drill.run import Settings, play, refresh
+from harness.drill.run import PLAN, Settings, play, refresh
 from harness.drill.watch import Watch, two_actives
-from harness.faults import Scene
+from harness.faults import Injection, Scene
 from harness.group import Group
 from harness.local import Deployment
 from harness.paths import REPO
@@ -121,6 +122,24 @@ def test_a_rolling_upgrade_of_all_servers_moves_the_active_once(scene: Scene) ->
 
 def test_the_death_of_a_standby_is_not_noticed_by_publishers_that_are_elsewhere(scene: Scene) -> None:
     assert played("kill-standby", scene)["takeovers"] == 0
+
+
+def test_traffic_alone_restarts_nothing_and_moves_nobody(scene: Scene) -> None:
+    fault = replace(faults.find("soak"), lasts=10.0)
+    found = play(fault, scene, reach.Direct(), Settings(plan=replace(PLAN, publishers=4, rate=2000.0)))
+    assert found["problems"] == []
+    assert not any(found["restarts"].values())
+
+
+def test_a_server_that_restarts_without_being_hit_fails_a_soak(scene: Scene) -> None:
+    standby = scene.standbys()[0]
+
+    def kill_unseen(scene: Scene, injection: Injection, undo: ExitStack) -> None:
+        injection.at = scene.signal(standby, signal.SIGKILL)
+
+    fault = replace(faults.find("soak"), lasts=5.0, act=kill_unseen)
+    found = play(fault, scene, reach.Direct(), Settings())
+    assert found["problems"] == [f"{standby.metadata.name} restarted although nothing was done to it"]
 
 
 def test_an_active_that_is_cut_off_from_its_peers_keeps_the_lock_so_that_there_are_never_two(scene: Scene) -> None:
