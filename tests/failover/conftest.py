@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,12 @@ from harness import local
 from harness.cluster.kind import Cluster
 from harness.group import Group
 from harness.traffic import Plan, Traffic
+
+SHOWN = 60  # lines of each part of the cluster's state
+STATE = {
+    "pods": ("get", "pods", "-A", "-o", "wide"),
+    "last events": ("get", "events", "-A", "--sort-by=.lastTimestamp"),
+}
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +42,22 @@ def group(deployment: local.Deployment) -> Iterator[Group]:
 
 
 @pytest.fixture
-def traffic(deployment: local.Deployment, group: Group) -> Traffic:
-    """Publishers and a durable subscriber that can reach every server; not yet started."""
-    return Traffic(deployment.urls(), plan=Plan(channel=f"failover-{secrets.token_hex(4)}", publishers=2, rate=600))
+def new_traffic(deployment: local.Deployment, group: Group) -> Callable[[], Traffic]:
+    """Makes publishers and a durable subscriber that can reach every server, with a channel of their own."""
+    return lambda: Traffic(
+        deployment.urls(), plan=Plan(channel=f"failover-{secrets.token_hex(4)}", publishers=2, rate=600)
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[Any]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add to a failure what the cluster looked like."""
+    report = yield
+    cluster = getattr(item, "funcargs", {}).get("cluster")
+    if report.failed and isinstance(cluster, Cluster):
+        for title, words in STATE.items():
+            shown = cluster.kubectl(*words, check=False).splitlines()
+            report.sections.append((f"the cluster: {title}", "\n".join([*shown[:1], *shown[1:][-SHOWN:]])))
+    return report
