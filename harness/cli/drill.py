@@ -23,6 +23,7 @@ from harness.ledger import MINIMUM_RATE
 from harness.progress import say, step
 from harness.shell import CommandError
 from harness.stan.options import NATS_PY_DEFAULTS, ConnectOptions
+from harness.textfile import write
 
 SOAK = "soak"
 MOST_SOAK = 86400.0  # seconds
@@ -159,16 +160,16 @@ def _run(options: argparse.Namespace) -> int:
             _settings(options),
             label=options.label,
             keep_going=options.keep_going,
-            keep=lambda data: _write(options.json, json.dumps(data)),
+            keep=lambda data: _keep(options.json, data),
         )
     finally:
         way.close()
-    _write(options.json, json.dumps(data))
+    _keep(options.json, data)
     bounds = report.Bounds(options.max_outage, goals=options.goals)
     if options.junit:
-        _write(options.junit, report.junit([data], bounds))
+        write(options.junit, report.junit([data], bounds))
     if options.html:
-        _write(options.html, report.page([data]))
+        write(options.html, report.page([data]))
     print(report.text([data]))
     failures = report.failures(data, bounds)
     for failure in failures:
@@ -180,6 +181,11 @@ def _run(options: argparse.Namespace) -> int:
 def _fault(name: str, options: argparse.Namespace) -> Fault:
     found = faults.find(name)
     return dataclasses.replace(found, lasts=options.lasts) if name == SOAK and options.lasts else found
+
+
+def _keep(path: Path | None, data: dict[str, Any]) -> None:
+    if path is not None:
+        write(path, json.dumps(data))
 
 
 def _goal(fault: Fault) -> str:
@@ -276,14 +282,6 @@ def _settings(options: argparse.Namespace) -> Settings:
     if options.user:
         manners = dataclasses.replace(manners, user=options.user, password=os.environ.get("NATS_PASSWORD", ""))
     return Settings(plan, manners, options.cluster_id, options.minimum_rate, fresh_channels=options.fresh_channels)
-
-
-def _write(path: Path | None, text: str) -> None:
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".new")
-        temporary.write_text(text)
-        temporary.replace(path)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from harness.drill import environment
@@ -20,6 +20,22 @@ from harness.progress import say
 FORMAT = 1
 MOST_RUNS = 500  # of one fault in one drill
 MOST_SKIPPED = 3  # runs in a row that could not be made, with keep_going
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The group that is hit, the way to it, how to measure, and its name in reports; named: progress tells it too."""
+
+    scene: Scene
+    reach: Reach
+    settings: Settings
+    label: str = ""
+    named: bool = False
+
+    @property
+    def prefix(self) -> str:
+        """What a line of progress begins with."""
+        return f"{self.label}: " if self.named else ""
 
 
 def drill(
@@ -40,44 +56,14 @@ def drill(
     """
     for fault, _ in faults:
         fault.check(scene)
-    data: dict[str, Any] = {
-        "format": FORMAT,
-        "label": label or f"{scene.group.namespace}/{scene.group.name}",
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "environment": {**environment.describe(scene), "clients reach the servers by": reach.description},
-        "traffic": {**asdict(settings.plan), "minimum_rate": settings.minimum_rate},
-        "client": {
-            "reconnect_wait": settings.options.reconnect_wait,
-            "connect_timeout": settings.options.connect_timeout,
-            "follows announced addresses": settings.options.discover,
-        },
-        "series": [],
-    }
+    subject = Subject(scene, reach, settings, label)
+    data = begin(subject)
     for fault, runs in faults:
-        series: dict[str, Any] = {
-            "fault": fault.name,
-            "sentence": fault.sentence,
-            "goal": asdict(fault.goal),
-            "takeovers": list(fault.takeovers),
-            "sum_gaps": fault.name == "roll",
-            "runs": [],
-            "skipped": [],
-        }
-        data["series"].append(series)
-        skipped = 0
+        series = add_series(data, fault)
         for number in range(1, runs + 1):
-            try:
-                run = play(fault, scene, reach, settings, number)
-            except UserError as error:
-                skipped += 1
-                if not keep_going or skipped == MOST_SKIPPED:
-                    raise
-                series["skipped"].append(str(error))
-                say(f"    {fault.name} {number}/{runs}: not made: {error}")
+            run = attempt(series, fault, subject, number, runs, keep_going=keep_going)
+            if run is None:
                 continue
-            skipped = 0
-            series["runs"].append(run)
-            say(line(fault, run, runs))
             if keep is not None:
                 keep(data)
             if run["problems"] and not keep_going:
@@ -87,13 +73,68 @@ def drill(
     return data
 
 
+def begin(subject: Subject) -> dict[str, Any]:
+    """The data of a drill of which nothing was played yet."""
+    scene, settings = subject.scene, subject.settings
+    return {
+        "format": FORMAT,
+        "label": subject.label or f"{scene.group.namespace}/{scene.group.name}",
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "environment": {**environment.describe(scene), "clients reach the servers by": subject.reach.description},
+        "traffic": {**asdict(settings.plan), "minimum_rate": settings.minimum_rate},
+        "client": {
+            "reconnect_wait": settings.options.reconnect_wait,
+            "connect_timeout": settings.options.connect_timeout,
+            "follows announced addresses": settings.options.discover,
+        },
+        "series": [],
+    }
+
+
+def add_series(data: dict[str, Any], fault: Fault) -> dict[str, Any]:
+    """A new series of runs of a fault, at the end of the data."""
+    series: dict[str, Any] = {
+        "fault": fault.name,
+        "sentence": fault.sentence,
+        "goal": asdict(fault.goal),
+        "takeovers": list(fault.takeovers),
+        "sum_gaps": fault.name == "roll",
+        "runs": [],
+        "skipped": [],
+    }
+    data["series"].append(series)
+    return series
+
+
+def attempt(
+    series: dict[str, Any], fault: Fault, subject: Subject, number: int, runs: int, *, keep_going: bool = False
+) -> dict[str, Any] | None:
+    """Play a fault once and add the run to its series; None where it could not be made and keep_going allows that.
+
+    Raises UserError where it could not be made, with keep_going only when that happened MOST_SKIPPED times in a row.
+    """
+    try:
+        run = play(fault, subject.scene, subject.reach, subject.settings, number)
+    except UserError as error:
+        if not keep_going or series.setdefault("skipped_in_a_row", 0) == MOST_SKIPPED - 1:
+            raise
+        series["skipped_in_a_row"] += 1
+        series["skipped"].append(str(error))
+        say(f"    {subject.prefix}{fault.name} {number}/{runs}: not made: {error}")
+        return None
+    series.pop("skipped_in_a_row", None)
+    series["runs"].append(run)
+    say(f"    {subject.prefix}{line(fault, run, runs)}")
+    return run
+
+
 def line(fault: Fault, run: dict[str, Any], runs: int) -> str:
     """One run in one line."""
     outcome = (
         "; ".join(run["problems"]) if run["problems"] else f"{run['verdict']['acknowledged']} acknowledged, lost 0"
     )
     return (
-        f"    {fault.name} {run['number']}/{runs}: {run['outage']:.2f} s without acknowledgement, "
+        f"{fault.name} {run['number']}/{runs}: {run['outage']:.2f} s without acknowledgement, "
         f"{run['takeovers']} takeover{'' if run['takeovers'] == 1 else 's'}, load {run['load']:.1f}: {outcome}"
     )
 

@@ -11,24 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import environments, shell
+from harness import namespaces, shell
 from harness.cluster import toolchain
 from harness.cluster.kind import Cluster
+from harness.compare import SECOND_GROUP
 from harness.group import Group
 from harness.paths import CHARTS
 from harness.render import layered
 from harness.traffic import Plan, Traffic
 
-# What a second group on the local cluster needs: no exporter (its image may be missing), its own claim, and not the
-# node port that the first group has.
-BASE = layered(
-    environments.values("kind", "stan-ft"),
-    {
-        "metrics": {"enabled": False},
-        "persistence": {"existingClaim": ""},
-        "clientService": {"type": "ClusterIP", "nodePort": None},
-    },
-)
+BASE = SECOND_GROUP
 
 
 @dataclass
@@ -40,17 +32,11 @@ class Space:
 
     def create(self, *, restricted: bool = True) -> None:
         """Make the namespace; restricted: it takes only pods of the Pod Security Standard "restricted"."""
-        self.cluster.kubectl("create", "namespace", self.name)
-        if restricted:
-            self.cluster.kubectl("label", "namespace", self.name, "pod-security.kubernetes.io/enforce=restricted")
+        namespaces.create(self.cluster, self.name, restricted=restricted)
 
     def close(self) -> None:
         """Remove the namespace with all that is in it, and the volumes that its claims leave behind."""
-        claims = json.loads(self.kubectl("get", "pvc", "-o", "json"))["items"]
-        self.cluster.kubectl("delete", "namespace", self.name, "--timeout=120s", timeout=130)
-        for claim in claims:
-            if volume := claim["spec"].get("volumeName"):
-                self.cluster.kubectl("delete", "pv", volume, "--ignore-not-found", "--wait=false")
+        namespaces.remove(self.cluster, self.name)
 
     def kubectl(self, *arguments: str, **options: Any) -> str:
         """What kubectl prints in this namespace; raises shell.CommandError if it fails."""

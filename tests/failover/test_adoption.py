@@ -11,11 +11,10 @@ import yaml
 from stan_space import BASE, Space
 
 from harness.cluster.kind import Cluster
-from harness.objects import Object, find, parse
+from harness.compare import RECIPE, manifests
 from harness.paths import CHARTS, REPO
 from harness.render import layered
 
-RECIPE = REPO / "tests/fixtures/recipe/runnable/stan.yaml"
 VALUES: dict[str, Any] = yaml.load((REPO / "docs/adopt-the-recipe.values.yaml").read_text(), yaml.CSafeLoader)
 # The recipe's claim is used as it is; the image that changes the store's owner is one that the cluster surely has.
 OWN_CLAIM = {"persistence": {"existingClaim": "efs"}}
@@ -26,31 +25,13 @@ CHOWN = {"persistence": {"volumePermissions": {"image": {"repository": OWNER_IMA
 ON_DELETE = '{"spec":{"updateStrategy":{"type":"OnDelete","rollingUpdate":null}}}'
 
 
-def recipe() -> list[Object]:
-    """The recipe's servers with its claim; without the exporter, whose image a cluster without a registry lacks."""
-    found = [each for each in parse(RECIPE.read_text()) if each["kind"] != "PersistentVolumeClaim"]
-    pod = find(found, "StatefulSet")["spec"]["template"]["spec"]
-    pod["containers"] = [each for each in pod["containers"] if each["name"] != "metrics"]
-    claim = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "efs"},
-        "spec": {
-            "storageClassName": "aws-efs",
-            "accessModes": ["ReadWriteMany"],
-            "resources": {"requests": {"storage": "1Mi"}},
-        },
-    }
-    return [*found, claim]
-
-
 @pytest.fixture
 def space(cluster: Cluster) -> Iterator[Space]:
     """The recipe's group, as kubectl made it."""
     own = Space(cluster)
     own.create(restricted=False)
     try:
-        own.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(recipe()))
+        own.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests(RECIPE)))
         own.group.wait_whole()
         yield own
     finally:

@@ -20,6 +20,7 @@ from harness.drill.statistics import figures, missed, outages, percentile
 from harness.drill.watch import Reign, Watch, two_actives, without_active
 from harness.errors import UserError
 from harness.group import ACTIVE, STANDBY
+from harness.textfile import write
 
 NOWHERE: Any = None
 
@@ -257,6 +258,6 @@ def test_the_command_lists_every_fault_with_what_it_needs(capsys: pytest.Capture
 
 def test_what_is_kept_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "new" / "drill.json"
-    cli._write(target, json.dumps({"a": 1}))
+    write(target, json.dumps({"a": 1}))
     assert json.loads(target.read_text()) == {"a": 1}
     assert [path.name for path in target.parent.iterdir()] == ["drill.json"]
