@@ -87,8 +87,8 @@ def rounds(words: Sequence[str], find: Callable[[str], Fault]) -> list[Round]:
     """Rounds from words such as "kill", "kill=30" or "hang=10/2"; raises UserError."""
     found = []
     for word in words:
-        name, _, text = word.partition("=")
-        match = re.fullmatch(r"(\d+)(?:/(\d+))?", text or "1")
+        name, given, text = word.partition("=")
+        match = re.fullmatch(r"(\d+)(?:/(\d+))?", text if given else "1")
         runs, others = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
         if not 0 < runs <= drill.MOST_RUNS or others > drill.MOST_RUNS:
             raise UserError(
