@@ -523,6 +523,18 @@ COMBINATIONS: list[tuple[Values, str, str]] = [
         "nats.external.url",
     ),
     (at("networkPolicy.restrictEgress", True), "networkPolicy.restrictEgress", "networkPolicy.enabled"),
+    ({"commonLabels": {"app": "mine"}}, "commonLabels", "fullnameOverride"),
+    ({"podLabels": {"app.kubernetes.io/name": "mine"}}, "podLabels", "nameOverride"),
+    (at("service.labels", {"app.kubernetes.io/instance": "mine"}), "service.labels", "Use another label"),
+    (at("clientService.labels", {"app": "mine"}), "clientService.labels", "Use another label"),
+    (at("persistence.claim.labels", {"helm.sh/chart": "mine"}), "persistence.claim.labels", "Use another label"),
+    (at("metrics.podMonitor.labels", {"app": "mine"}), "metrics.podMonitor.labels", "Use another label"),
+    ({"commonAnnotations": {"helm.sh/hook": "test"}}, "commonAnnotations", "Take it out"),
+    (
+        at("metrics.prometheusRule.alertLabels", {"severity": "info"}),
+        "metrics.prometheusRule.alertLabels",
+        "metrics.prometheusRule.severities",
+    ),
 ]
 
 

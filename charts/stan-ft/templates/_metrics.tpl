@@ -2,7 +2,7 @@
 
 {{- define "stan-ft.metrics.container" -}}
 - name: metrics
-  image: {{ include "stan-ft.image" (dict "context" . "image" .Values.metrics.image "tag" "") }}
+  image: {{ include "stan-ft.image" (dict "context" . "image" .Values.metrics.image "tag" "") | quote }}
   imagePullPolicy: {{ .Values.metrics.image.pullPolicy }}
   args:
     {{- toYaml .Values.metrics.flags | nindent 4 }}
@@ -56,8 +56,8 @@ namespace: {{ . | quote }}
 {{- define "stan-ft.metrics.endpoint" -}}
 - port: metrics
   path: /metrics
-  interval: {{ .interval }}
-  scrapeTimeout: {{ .scrapeTimeout }}
+  interval: {{ .interval | quote }}
+  scrapeTimeout: {{ .scrapeTimeout | quote }}
   {{- with .relabelings }}
   relabelings:
     {{- toYaml . | nindent 4 }}
@@ -98,7 +98,7 @@ namespace: {{ . | quote }}
 {{/* What the words in ${...} of files/alerts.yaml stand for. */}}
 {{- define "stan-ft.alerts.words" -}}
 {{- $limits := .Values.store.limits -}}
-name: {{ include "stan-ft.fullname" . }}
+name: {{ include "stan-ft.fullname" . | quote }}
 namespace: {{ .Release.Namespace | quote }}
 servers: {{ printf "namespace=\"%s\", pod=~\"%s-[0-9]+\"" .Release.Namespace (include "stan-ft.fullname" .) | squote }}
 container: stan
@@ -112,5 +112,6 @@ maxChannels: {{ include "stan-ft.limit" (list $limits.maxChannels 100) | quote }
 maxSubs: {{ include "stan-ft.limit" (list $limits.maxSubs 1000) | quote }}
 maxMsgs: {{ include "stan-ft.limit" (list $limits.maxMsgs 1000000) | quote }}
 maxBytes: {{ include "stan-ft.bytes" (kindIs "invalid" $limits.maxBytes | ternary 1024000000 $limits.maxBytes) | quote }}
-claim: {{ eq .Values.store.type "file" | ternary (include "stan-ft.claimName" .) "0" | quote }}
+claim: {{ include "stan-ft.claimName" . | quote }}
+onVolume: {{ eq .Values.store.type "file" | ternary "1" "0" | quote }}
 {{- end -}}

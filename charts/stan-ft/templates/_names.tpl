@@ -61,49 +61,40 @@
 
 {{/* The one label of the recipe, which its StatefulSet and Service select by; a StatefulSet's selector can never change. */}}
 {{- define "stan-ft.selectorLabels" -}}
-app: {{ include "stan-ft.fullname" . }}
+app: {{ include "stan-ft.fullname" . | quote }}
 {{- end -}}
 
-{{/* Labels that tell what an object is, without the selector's: for objects whose pods are no servers (context, component). */}}
+{{/*
+Labels that tell what an object is, without the selector's: for objects whose pods are no servers (context, component,
+and optionally labels of the user's own, which win over commonLabels). What the chart finds its objects by cannot be changed.
+*/}}
 {{- define "stan-ft.componentLabels" -}}
 {{- $root := .context -}}
-app.kubernetes.io/name: {{ include "stan-ft.name" $root }}
-app.kubernetes.io/instance: {{ $root.Release.Name }}
-app.kubernetes.io/component: {{ .component }}
-app.kubernetes.io/part-of: nats-streaming
-{{- with $root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $fixed := dict "app.kubernetes.io/name" (include "stan-ft.name" $root) "app.kubernetes.io/instance" $root.Release.Name "app.kubernetes.io/component" .component -}}
+{{- mustMergeOverwrite (dict "app.kubernetes.io/part-of" "nats-streaming") $root.Values.commonLabels (.labels | default dict) $fixed | toYaml -}}
 {{- end -}}
 
 {{/* Labels of a server's pod. No version among them: a new chart alone restarts no pod. */}}
 {{- define "stan-ft.podLabels" -}}
 {{ include "stan-ft.selectorLabels" . }}
-{{ include "stan-ft.componentLabels" (dict "context" . "component" "server") }}
-{{- with .Values.podLabels }}
-{{ toYaml . }}
-{{- end }}
+{{ include "stan-ft.componentLabels" (dict "context" . "component" "server" "labels" .Values.podLabels) }}
 {{- end -}}
 
-{{/* Labels of every object. */}}
+{{/* Labels of an object: context, and optionally labels of its own. */}}
 {{- define "stan-ft.labels" -}}
-{{ include "stan-ft.selectorLabels" . }}
-{{ include "stan-ft.componentLabels" (dict "context" . "component" "server") }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{ include "stan-ft.selectorLabels" .context }}
+{{ include "stan-ft.componentLabels" (dict "context" .context "component" "server" "labels" .labels) }}
+app.kubernetes.io/version: {{ .context.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .context.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .context.Chart.Name .context.Chart.Version | replace "+" "_" }}
 {{- end -}}
 
 {{/* metadata of an object: context, name, and optionally labels and annotations of its own. */}}
 {{- define "stan-ft.metadata" -}}
-{{- $root := .context -}}
-name: {{ .name }}
+name: {{ .name | quote }}
 labels:
-  {{- include "stan-ft.labels" $root | nindent 2 }}
-  {{- with .labels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
-{{- with mustMergeOverwrite (dict) ($root.Values.commonAnnotations | default dict) (.annotations | default dict) }}
+  {{- include "stan-ft.labels" (dict "context" .context "labels" .labels) | nindent 2 }}
+{{- with mustMergeOverwrite (dict) (.context.Values.commonAnnotations | default dict) (.annotations | default dict) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}

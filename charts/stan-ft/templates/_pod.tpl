@@ -8,7 +8,7 @@
 {{/* A probe of the monitoring port. */}}
 {{- define "stan-ft.probe" -}}
 httpGet:
-  path: {{ .path }}
+  path: {{ .path | quote }}
   port: monitor
 {{- with .initialDelaySeconds }}
 initialDelaySeconds: {{ int64 . }}
@@ -23,11 +23,11 @@ terminationGracePeriodSeconds: {{ int64 . }}
 
 {{/* One environment variable from a Secret: name, secret, key. */}}
 {{- define "stan-ft.secretEnv" -}}
-- name: {{ .name }}
+- name: {{ .name | quote }}
   valueFrom:
     secretKeyRef:
-      name: {{ .secret }}
-      key: {{ .key }}
+      name: {{ .secret | quote }}
+      key: {{ .key | quote }}
 {{- end -}}
 
 {{/*
@@ -36,7 +36,7 @@ digits would be a number. The second variable puts quotes around the first.
 */}}
 {{- define "stan-ft.quotedSecretEnv" -}}
 {{ include "stan-ft.secretEnv" (dict "name" (printf "%s_RAW" .name) "secret" .secret "key" .key) }}
-- name: {{ .name }}
+- name: {{ .name | quote }}
   value: {{ printf "\"$(%s_RAW)\"" .name | squote }}
 {{- end -}}
 
@@ -93,7 +93,7 @@ digits would be a number. The second variable puts quotes around the first.
 {{- end }}
 {{- end }}
 {{- range $name, $value := .Values.extraEnv }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   {{- if kindIs "map" $value }}
   {{- toYaml $value | nindent 2 }}
   {{- else }}
@@ -105,21 +105,21 @@ digits would be a number. The second variable puts quotes around the first.
 {{/* Secrets that are mounted as files: a list of name, secret, path. */}}
 {{- define "stan-ft.secretFiles" -}}
 {{- if and .Values.nats.external.url .Values.nats.external.tls.enabled }}
-- {name: nats-tls, secret: {{ .Values.nats.external.tls.existingSecret }}, path: /etc/stan-tls/nats}
+- {name: nats-tls, secret: {{ .Values.nats.external.tls.existingSecret | quote }}, path: /etc/stan-tls/nats}
 {{- end }}
 {{- if not .Values.nats.external.url }}
 {{- if .Values.nats.tls.enabled }}
-- {name: client-tls, secret: {{ include "stan-ft.clientTLSSecretName" . }}, path: /etc/stan-tls/client}
+- {name: client-tls, secret: {{ include "stan-ft.clientTLSSecretName" . | quote }}, path: /etc/stan-tls/client}
 {{- end }}
 {{- if .Values.nats.cluster.tls.enabled }}
-- {name: cluster-tls, secret: {{ include "stan-ft.clusterTLSSecretName" . }}, path: /etc/stan-tls/cluster}
+- {name: cluster-tls, secret: {{ include "stan-ft.clusterTLSSecretName" . | quote }}, path: /etc/stan-tls/cluster}
 {{- end }}
 {{- if eq .Values.nats.auth.mode "users" }}
-- {name: auth, secret: {{ .Values.nats.auth.existingSecret }}, path: /etc/stan-auth}
+- {name: auth, secret: {{ .Values.nats.auth.existingSecret | quote }}, path: /etc/stan-auth}
 {{- end }}
 {{- end }}
 {{- if has .Values.streaming.login.method (list "nkey" "credentials") }}
-- {name: login, secret: {{ .Values.streaming.login.existingSecret }}, path: /etc/stan-login}
+- {name: login, secret: {{ .Values.streaming.login.existingSecret | quote }}, path: /etc/stan-login}
 {{- end }}
 {{- end -}}
 
@@ -162,12 +162,12 @@ digits would be a number. The second variable puts quotes around the first.
 {{/* Init container that hands an older store over to the servers' user. */}}
 {{- define "stan-ft.volumePermissions" -}}
 - name: volume-permissions
-  image: {{ include "stan-ft.image" (dict "context" . "image" .Values.persistence.volumePermissions.image "tag" "") }}
+  image: {{ include "stan-ft.image" (dict "context" . "image" .Values.persistence.volumePermissions.image "tag" "") | quote }}
   command:
     - chown
     - -R
     - {{ printf "%d:%d" (int64 .Values.podSecurityContext.runAsUser) (int64 .Values.podSecurityContext.runAsGroup) }}
-    - {{ .Values.persistence.mountPath }}
+    - {{ .Values.persistence.mountPath | quote }}
   securityContext:
     runAsUser: 0
     runAsNonRoot: false
@@ -182,9 +182,9 @@ digits would be a number. The second variable puts quotes around the first.
         - FOWNER
   volumeMounts:
     - name: efs
-      mountPath: {{ .Values.persistence.mountPath }}
+      mountPath: {{ .Values.persistence.mountPath | quote }}
       {{- with .Values.persistence.subPath }}
-      subPath: {{ . }}
+      subPath: {{ quote . }}
       {{- end }}
 {{- end -}}
 

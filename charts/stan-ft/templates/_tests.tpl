@@ -22,7 +22,7 @@ annotations:
 {{- define "stan-ft.tests.pod" -}}
 restartPolicy: Never
 {{- with .serviceAccount }}
-serviceAccountName: {{ . }}
+serviceAccountName: {{ quote . }}
 {{- end }}
 automountServiceAccountToken: {{ ne .serviceAccount "" }}
 enableServiceLinks: false
@@ -48,10 +48,10 @@ volumes:
   {{- if .context.Values.nats.tls.enabled }}
   - name: authority
     secret:
-      secretName: {{ include "stan-ft.clientTLSSecretName" .context }}
+      secretName: {{ include "stan-ft.clientTLSSecretName" .context | quote }}
       # Only the certificate of the authority: a client needs no server's key.
       items:
-        - key: {{ .context.Values.nats.tls.caKey }}
+        - key: {{ .context.Values.nats.tls.caKey | quote }}
           path: ca.crt
   {{- end }}
 {{- end -}}
@@ -59,8 +59,8 @@ volumes:
 {{/* One container of a test pod: context, name, script, image, and further environment as YAML. */}}
 {{- define "stan-ft.tests.container" -}}
 {{- $root := .context -}}
-- name: {{ .name }}
-  image: {{ include "stan-ft.image" (dict "context" $root "image" .image "tag" "") }}
+- name: {{ .name | quote }}
+  image: {{ include "stan-ft.image" (dict "context" $root "image" .image "tag" "") | quote }}
   imagePullPolicy: {{ .image.pullPolicy }}
   command:
     - /bin/sh
@@ -92,9 +92,9 @@ volumes:
 {{/* Environment of the scripts that ask the servers. */}}
 {{- define "stan-ft.tests.serverEnv" -}}
 - name: NAME
-  value: {{ include "stan-ft.fullname" . }}
+  value: {{ include "stan-ft.fullname" . | quote }}
 - name: DOMAIN
-  value: {{ include "stan-ft.podDomain" . }}
+  value: {{ include "stan-ft.podDomain" . | quote }}
 - name: REPLICAS
   value: {{ int64 .Values.replicas | quote }}
 - name: MONITOR_PORT
@@ -107,9 +107,9 @@ volumes:
 - name: SERVER
   value: {{ include "stan-ft.clientHost" $root }}:{{ int64 $root.Values.clientService.port }}
 - name: CLUSTER_ID
-  value: {{ $root.Values.streaming.id }}
+  value: {{ $root.Values.streaming.id | quote }}
 - name: CHANNEL
-  value: {{ $root.Values.tests.channel }}
+  value: {{ $root.Values.tests.channel | quote }}
 - name: RUN
   valueFrom:
     fieldRef:

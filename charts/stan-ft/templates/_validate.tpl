@@ -5,7 +5,7 @@ Each helper gives a list of problems; every message begins with the value and en
 
 {{- define "stan-ft.validate" -}}
 {{- $problems := list -}}
-{{- range list "replicas" "store" "persistence" "volume" "streaming" "auth" "tls" "external" "config" "pod" "network" -}}
+{{- range list "replicas" "store" "persistence" "volume" "streaming" "auth" "tls" "external" "config" "pod" "network" "labels" -}}
 {{- $problems = concat $problems (include (printf "stan-ft.validate.%s" .) $ | fromYamlArray) -}}
 {{- end -}}
 {{- with $problems -}}
@@ -255,7 +255,7 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- end -}}
 {{- end -}}
 {{- range .Values.extraVolumes -}}
-{{- if has .name (list "config-volume" "efs" "fence-script" "client-tls" "cluster-tls" "nats-tls" "auth" "login") -}}
+{{- if has .name (list "config-volume" "efs" "fence-script" "fence-run" "client-tls" "cluster-tls" "nats-tls" "auth" "login") -}}
 {{- include "stan-ft.problem" (printf "extraVolumes: the name %s is taken by the chart. Use another name." .name) -}}
 {{- end -}}
 {{- end -}}
@@ -266,7 +266,7 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- end -}}
 {{- range $list := list "initContainers" "sidecars" -}}
 {{- range get $.Values $list -}}
-{{- if has .name (list "stan" "fence" "metrics" "volume-permissions") -}}
+{{- if has .name (list "stan" "fence" "fence-unmount" "metrics" "volume-permissions") -}}
 {{- include "stan-ft.problem" (printf "%s: the name %s is taken by the chart. Use another name." $list .name) -}}
 {{- end -}}
 {{- end -}}
@@ -320,6 +320,30 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- end -}}
 {{- if and .restrictEgress (not .enabled) -}}
 {{- include "stan-ft.problem" "networkPolicy.restrictEgress: it has no effect while networkPolicy.enabled is false. Set that to true." -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "stan-ft.validate.labels" -}}
+{{- $places := dict "commonLabels" .Values.commonLabels "podLabels" .Values.podLabels "service.labels" .Values.service.labels "clientService.labels" .Values.clientService.labels "persistence.claim.labels" .Values.persistence.claim.labels -}}
+{{- range list "serviceMonitor" "podMonitor" "prometheusRule" "dashboard" -}}
+{{- $_ := set $places (printf "metrics.%s.labels" .) (get $.Values.metrics .).labels -}}
+{{- end -}}
+{{- range $place, $labels := $places -}}
+{{- range $key, $_ := $labels -}}
+{{- if has $key (list "app" "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart") -}}
+{{- include "stan-ft.problem" (printf "%s: the label %s is written by the chart, which finds its objects by it. Use another label; names are changed by nameOverride and fullnameOverride." $place $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $key, $_ := .Values.commonAnnotations -}}
+{{- if hasPrefix "helm.sh/" $key -}}
+{{- include "stan-ft.problem" (printf "commonAnnotations: with %s on every object helm would treat all of them as hooks, or keep them all. Take it out." $key) -}}
+{{- end -}}
+{{- end -}}
+{{- range $key, $_ := .Values.metrics.prometheusRule.alertLabels -}}
+{{- if has $key (list "severity" "namespace" "stan") -}}
+{{- include "stan-ft.problem" (printf "metrics.prometheusRule.alertLabels: the label %s is written by the chart. Use another label; severities are changed by metrics.prometheusRule.severities." $key) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

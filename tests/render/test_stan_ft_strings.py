@@ -1,0 +1,110 @@
+"""A text stays a text, wherever the chart puts it: YAML reads a bare 0, no, 1e3 or 0x1 as something else."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+import jsonschema
+import pytest
+
+from harness import objects, render, schemavalues
+
+# What YAML 1.1 or 1.2 takes for a number, a truth value, nothing, or a time of day.
+TEXTS = ("0", "0x1", "1e3", "no", "null", "y", "12:30")
+# Texts that are whole objects or a whole file: they are no text any more when the chart has read them.
+# Each pull Secret is named once, so that a second list would only shorten the first.
+APART = {"config.override", "extraObjects", "image.pullSecrets"}
+CHART = "stan-ft"
+
+
+def holding(schema: dict[str, Any], text: str) -> Any:
+    """The text as this leaf takes it: bare, as an item of a list, or as a mapping's value; None if it takes none."""
+    return next((each for each in (text, [text], {"key": text}) if accepts(schema, each)), None)
+
+
+def accepts(schema: dict[str, Any], value: Any) -> bool:
+    return bool(jsonschema.Draft7Validator(schema).is_valid(value))
+
+
+@cache
+def texts_of(chart: str = CHART) -> dict[str, dict[str, Any]]:
+    """The leaves that take a text of one's own choice, with their schemas."""
+    found = schemavalues.leaves(render.chart_schema(chart), render.chart_values(chart))
+    named = {".".join(path): schema for path, schema in found}
+    return {
+        leaf: schema
+        for leaf, schema in named.items()
+        if leaf not in APART and "enum" not in schema and holding(schema, "zqx") is not None
+    }
+
+
+@cache
+def tried(name: str, text: str) -> dict[str, dict[str, Any]]:
+    """The leaves that a ci file (or the defaults) fills and that can hold this text instead."""
+    values = render.layered(render.chart_values(CHART), render.ci_values(CHART)[name])
+    return {
+        leaf: schema
+        for leaf, schema in texts_of().items()
+        if objects.dig(values, leaf) and holding(schema, text) is not None
+    }
+
+
+def changed(item: Any, words: dict[str, str]) -> Any:
+    """An object with words replaced in all its texts and without the checksums, which no two renders share."""
+    if isinstance(item, dict):
+        return {key: changed(below, words) for key, below in item.items() if not key.startswith("checksum/")}
+    if isinstance(item, list):
+        return [changed(below, words) for below in item]
+    return re.sub("|".join(words), lambda match: words[match[0]], item) if isinstance(item, str) else item
+
+
+def differences(wanted: Any, found: Any, path: str = "") -> list[str]:
+    """The places where two objects differ, in words."""
+    if isinstance(wanted, dict) and isinstance(found, dict) and wanted.keys() == found.keys():
+        return [each for key in wanted for each in differences(wanted[key], found[key], f"{path}.{key}")]
+    if isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
+        pairs = enumerate(zip(wanted, found, strict=True))
+        return [each for number, pair in pairs for each in differences(*pair, f"{path}.{number}")]
+    return [] if wanted == found and type(wanted) is type(found) else [f"{path}: {wanted!r} became {found!r}"]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("name", sorted(render.ci_values(CHART)))
+def test_a_text_that_yaml_takes_for_something_else_stays_a_text(name: str, text: str) -> None:
+    leaves = tried(name, text)
+    words = {f"zq{number:03}": text for number in range(len(leaves))}
+    marked = literal = render.ci_values(CHART)[name]
+    for word, (leaf, schema) in zip(words, leaves.items(), strict=True):
+        marked = render.layered(marked, render.at(leaf, holding(schema, word)))
+        literal = render.layered(literal, render.at(leaf, holding(schema, text)))
+    items = zip(render.render(CHART, marked), render.render(CHART, literal), strict=True)
+    wrong = [
+        f"{objects.label(wanted)}{each}"
+        for wanted, found in items
+        for each in differences(changed(wanted, words), changed(found, {"zq": "zq"}))
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("text", ["no", "y", "true", "null", "on"])
+def test_a_release_may_be_called_by_any_name_that_kubernetes_takes(text: str) -> None:
+    wanted = changed(render.render(CHART, release="zqx"), {"zqx": text})
+    assert differences(wanted, changed(render.render(CHART, release=text), {"zq": "zq"})) == []
+
+
+@pytest.mark.parametrize("section", ["podLabels", "service.labels", "clientService.labels", "persistence.claim.labels"])
+def test_a_label_given_twice_is_the_nearer_one(section: str) -> None:
+    values = render.layered({"commonLabels": {"team": "all"}}, render.at(section, {"team": "one"}))
+    values = render.layered(values, render.at("persistence.existingClaim", ""))
+    found = [objects.dig(item, "metadata.labels.team") for item in render.render(CHART, values)]
+    pods = objects.dig(objects.find(render.render(CHART, values), "StatefulSet"), "spec.template.metadata.labels.team")
+    assert (pods == "one") == (section == "podLabels")
+    assert found.count("one") == (section != "podLabels")
+
+
+def test_nearly_every_text_of_the_values_is_tried() -> None:
+    found = {leaf for name in render.ci_values(CHART) for text in TEXTS for leaf in tried(name, text)}
+    assert len(found) >= 90
+    assert {"nameOverride", "streaming.id", "tests.channel", "persistence.existingClaim", "commonLabels"} <= found
