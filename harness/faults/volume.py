@@ -1,4 +1,4 @@
-"""Faults of the shared volume on the local cluster: full, and hanging.
+"""Faults of the shared volume on the local cluster: full, hanging, and slow.
 
 The real volume is a directory of this machine, which must not fill up. So the servers are moved onto a small file
 system of their own first: one image, mounted by all nodes, which one kernel serves with common files and locks.
@@ -16,6 +16,8 @@ from harness.faults.scene import Scene
 
 SIZE = 512 * 2**20  # bytes of the small file system; sparse, so it costs what is written
 LASTS = 10.0
+# A slow volume takes writes for a fifth of the time: each pause is a write that lasts as long as a bad one on EFS.
+PAUSE, BETWEEN = 0.2, 0.05  # seconds
 IMAGE = "drill-volume.img"
 FILLER = "drill-filler"
 AFTER_CRASHES = 180.0  # patience: Kubernetes waits longer and longer before it starts a server again that ended
@@ -102,6 +104,20 @@ def _freeze(scene: Scene, injection: Injection, undo: contextlib.ExitStack) -> N
     scene.nodes.node_exec(pod.spec.node_name, "fsfreeze", "--freeze", directory)
 
 
+def _slow(scene: Scene, injection: Injection, undo: contextlib.ExitStack) -> None:
+    pod, directory = scene.active(), _directory(scene)
+    node, rounds = pod.spec.node_name, int(LASTS / (PAUSE + BETWEEN))
+    script = (
+        f"for i in $(seq {rounds}); do "
+        f"fsfreeze --freeze {directory}; sleep {PAUSE}; fsfreeze --unfreeze {directory}; sleep {BETWEEN}; done"
+    )
+    undo.callback(scene.nodes.node_exec, node, "fsfreeze", "--unfreeze", directory, check=False)
+    injection.victims.append(directory.rsplit("/", 1)[1])
+    injection.at = time.monotonic()
+    process = scene.nodes.node_exec(node, "sh", "-c", f"setsid sh -c '{script}' >/dev/null 2>&1 & echo $!")
+    undo.callback(scene.nodes.node_exec, node, "sh", "-c", f"kill -- -{process} || kill {process}", check=False)
+
+
 FAULTS = (
     Fault(
         "volume-full",
@@ -122,5 +138,16 @@ FAULTS = (
         lasts=LASTS,
         prepare=_prepare,
         patience=AFTER_CRASHES,
+    ),
+    Fault(
+        "volume-slow",
+        f"every write to the shared volume takes up to {PAUSE:g} s, for {LASTS:.0f} s",
+        Need.NODES,
+        _slow,
+        takeovers=(0, 0),
+        lasts=LASTS,
+        prepare=_prepare,
+        patience=AFTER_CRASHES,
+        spares_bystanders=True,
     ),
 )
