@@ -11,6 +11,8 @@ import pytest
 
 from harness import local
 from harness.cluster.kind import Cluster
+from harness.drill.run import refresh
+from harness.faults import Scene
 from harness.group import Group
 from harness.traffic import Plan, Traffic
 
@@ -39,6 +41,14 @@ def group(deployment: local.Deployment) -> Iterator[Group]:
     deployment.group.wait_whole(180)
     yield deployment.group
     deployment.group.wait_whole(180)
+
+
+@pytest.fixture
+def scene(deployment: local.Deployment, group: Group) -> Scene:
+    """The local group and its nodes, without restart back-off from earlier tests."""
+    made = Scene(group, deployment.cluster, deployment.cluster.kubeconfig)
+    refresh(made, 180)
+    return made
 
 
 @pytest.fixture

@@ -12,41 +12,23 @@ import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from bounds import assert_one_of_a_few_within
+from playing import played
 
 from harness import faults
 from harness.cli import drill as cli
 from harness.cluster.kind import Cluster
 from harness.drill import reach
-from harness.drill.run import PLAN, Settings, play, refresh
+from harness.drill.run import PLAN, Settings, play
 from harness.drill.watch import Watch, two_actives
 from harness.faults import Injection, Scene
-from harness.group import Group
-from harness.local import Deployment
 from harness.paths import REPO
 
 # Two tries for the lock (nats-streaming-server server/ft.go: 1.25 s + 10 % each) and as much for a busy machine.
 TAKEOVER_LIMIT = 2 * 2 * 1.375
 HANG_PATIENCE = 60.0
-
-
-@pytest.fixture
-def scene(deployment: Deployment, group: Group) -> Scene:
-    """The local group and its nodes, without restart back-off from earlier tests."""
-    made = Scene(group, deployment.cluster, deployment.cluster.kubeconfig)
-    refresh(made, 180)
-    return made
-
-
-def played(name: str, scene: Scene, way: reach.Reach | None = None) -> dict[str, Any]:
-    """One run of a fault that must show nothing wrong."""
-    found = play(faults.find(name), scene, way or reach.Direct(), Settings())
-    assert found["problems"] == []
-    assert found["verdict"]["findings"]["lost"]["count"] == 0
-    return found
 
 
 def test_a_drill_from_the_command_line_passes_and_leaves_its_data_and_reports(scene: Scene, tmp_path: Path) -> None:

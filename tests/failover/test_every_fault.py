@@ -1,0 +1,51 @@
+"""Every fault of the drill once on the real cluster: nothing lost, never two actives, as many takeovers as are right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from playing import played
+from stan_space import Space
+
+from harness import faults
+from harness.cluster.kind import Cluster
+from harness.faults import Scene
+
+# Those with a test of their own elsewhere in this folder.
+ELSEWHERE = {"kill", "delete", "roll", "kill-standby", "cut-peers", "kill-without-api", "soak", "kill-exporter"}
+
+
+@pytest.mark.parametrize("name", [name for name in faults.FAULTS if name not in ELSEWHERE])
+def test_nothing_is_lost_and_there_are_never_two_actives(name: str, scene: Scene) -> None:
+    run = played(name, scene)
+    assert run["two_actives"] == []
+    assert run["recovered"]
+
+
+@pytest.fixture
+def with_exporter(cluster: Cluster) -> Iterator[Space]:
+    """A group with a container in the exporter's place, whose own image a cluster without a registry lacks."""
+    own = Space(cluster)
+    own.create()
+    try:
+        stand_in = {
+            "name": "metrics",
+            "image": "busybox:1.35.0",
+            "command": ["sleep", "86400"],
+            "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        }
+        own.deploy({"sidecars": [stand_in]})
+        own.group.wait_whole()
+        yield own
+    finally:
+        own.close()
+
+
+def test_the_death_of_the_exporter_moves_nobody(with_exporter: Space, cluster: Cluster) -> None:
+    scene = Scene(with_exporter.group, cluster, cluster.kubeconfig)
+    before = scene.active().metadata.name
+    run = played(replace(faults.find("kill-exporter"), lasts=2.0), scene)
+    assert run["takeovers"] == 0
+    assert scene.active().metadata.name == before
