@@ -22,11 +22,21 @@ from harness.group import Group
 from harness.ledger import MINIMUM_RATE
 from harness.progress import say, step
 from harness.shell import CommandError
-from harness.stan.options import NATS_PY_DEFAULTS, ConnectOptions
+from harness.stan.options import NATS_PY_DEFAULTS, STAN_GO_DEFAULTS, ConnectOptions
 from harness.textfile import write
+from harness.traffic import STAN_GO_PLAN
 
 SOAK = "soak"
 MOST_SOAK = 86400.0  # seconds
+# How clients reconnect, and how they publish.
+CLIENTS = {
+    "quick": (ConnectOptions(), PLAN),
+    "nats-py": (NATS_PY_DEFAULTS, PLAN),
+    "stan.go": (
+        STAN_GO_DEFAULTS,
+        dataclasses.replace(STAN_GO_PLAN, subscribers=PLAN.subscribers, from_first=PLAN.from_first),
+    ),
+}
 MOST_RATE = 20000  # messages per second in all: a drill is no load test
 EPILOG = """examples:
   scripts/drill --list
@@ -87,7 +97,11 @@ def parser() -> argparse.ArgumentParser:
         help="acknowledged messages/s before the fault below which a run proves nothing (default: %(default)g)",
     )
     how.add_argument(
-        "--usual-client", action="store_true", help="reconnect as nats-py does by itself (2 s), not every 50 ms"
+        "--client",
+        choices=tuple(CLIENTS),
+        default="quick",
+        help="quick: adds next to nothing to an outage; nats-py: reconnects as that does by itself (2 s); stan.go: "
+        "also publishes one message after the other and waits 30 s for each acknowledgement (default: %(default)s)",
     )
     how.add_argument(
         "--fresh-channels",
@@ -275,10 +289,11 @@ def _confirm(options: argparse.Namespace) -> None:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
+    manners, usual = CLIENTS[options.client]
+    publishers = max(options.publishers, usual.publishers) if options.client == "stan.go" else options.publishers
     plan = dataclasses.replace(
-        PLAN, channel=options.channel, rate=options.rate, publishers=options.publishers, size=options.size
+        usual, channel=options.channel, rate=options.rate, publishers=publishers, size=options.size
     )
-    manners = NATS_PY_DEFAULTS if options.usual_client else ConnectOptions()
     if options.user:
         manners = dataclasses.replace(manners, user=options.user, password=os.environ.get("NATS_PASSWORD", ""))
     return Settings(plan, manners, options.cluster_id, options.minimum_rate, fresh_channels=options.fresh_channels)

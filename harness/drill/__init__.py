@@ -6,6 +6,7 @@ The data is one dictionary: what harness.report draws, and what scripts/drill ke
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -81,7 +82,11 @@ def begin(subject: Subject) -> dict[str, Any]:
         "label": subject.label or f"{scene.group.namespace}/{scene.group.name}",
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "environment": {**environment.describe(scene), "clients reach the servers by": subject.reach.description},
-        "traffic": {**asdict(settings.plan), "minimum_rate": settings.minimum_rate},
+        # JSON has no infinity, which stands for "never".
+        "traffic": {
+            **{key: None if value == math.inf else value for key, value in asdict(settings.plan).items()},
+            "minimum_rate": settings.minimum_rate,
+        },
         "client": {
             "reconnect_wait": settings.options.reconnect_wait,
             "connect_timeout": settings.options.connect_timeout,

@@ -1,4 +1,4 @@
-"""Every fault of the drill once on the real cluster: nothing lost, never two actives, as many takeovers as are right."""
+"""Every fault of the drill once on the real cluster: nothing lost, never two actives, the right number of takeovers."""
 
 from __future__ import annotations
 
