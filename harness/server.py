@@ -130,7 +130,8 @@ def localised(
     named = set(found.values())
     changes = {setting: fixed[name] for setting, name in found.items() if name in fixed}
     urls = [setting for setting, name in found.items() if name == "cluster.routes.[]"]
-    if not named & {"streaming.dir", "streaming.datastore"}:
+    by_file = (configuration.find(text, "streaming", "store") or "file").strip('"').lower() != "sql"
+    if by_file and not named & {"streaming.dir", "streaming.datastore"}:
         raise UserError("the configuration names no store directory: give streaming.dir.")
     if routes and (not named & {"cluster.port", "cluster.listen"} or len(urls) < len(routes)):
         raise UserError(
