@@ -169,6 +169,7 @@ WRONG_VALUES: list[tuple[str, Any]] = [
     ("persistence.volumePermissions.image.digest", "latest"),
     ("fence.enabled", "true"),
     ("fence.intervalSeconds", 0),
+    ("fence.forceUnmount", "true"),
     ("fence.limitSeconds", "30s"),
     ("fence.image.pullPolicy", "Sometimes"),
     # NATS
@@ -177,6 +178,20 @@ WRONG_VALUES: list[tuple[str, Any]] = [
     ("nats.external.url", "http://nats.example"),
     ("nats.clientAdvertise", "nats://nats.example"),
     ("nats.limits.maxConnections", -1),
+    ("nats.limits.maxConnections", 5),  # as many as the server makes to itself
+    ("nats.limits.maxPayload", "1gb"),
+    ("nats.limits.maxSubscriptions", 7),  # the server itself needs eight
+    ("nats.limits.maxSubscriptionTokens", 256),
+    ("nats.limits.maxControlLine", 44),  # no room for the server's own connect
+    ("nats.limits.maxControlLine", "6tb"),
+    ("nats.pingInterval", "0.313us"),  # the server would take its own connections for dead
+    ("nats.writeDeadline", "10us"),
+    ("store.limits.maxAge", "83532825702515535ms"),  # more than the 292 years of a duration in Go
+    ("store.limits.maxAge", "999999h999999h999999h"),
+    ("store.fileOptions.sliceMaxAge", "1h1.0000000000000000001s"),
+    ("streaming.heartbeat.interval", "191352578968672047920us"),
+    ("store.limits.maxBytes", "716136935804335244110GB"),  # more than 64 bits
+    ("store.fileOptions.bufferSize", "99999999tb"),
     ("nats.limits.maxPayload", "1 MB"),
     ("nats.limits.maxPending", "big"),
     ("nats.limits.maxSubscriptions", "10"),
@@ -395,6 +410,7 @@ COMBINATIONS: list[tuple[Values, str, str]] = [
     (at("streaming.partitioning", True), "streaming.partitioning", "store.limits.channels"),
     (both(STATIC, SQL), "persistence.staticVolume.enabled", "store.type=file"),
     (both(SQL, at("fence.enabled", True)), "fence.enabled", "lock of its own"),
+    (at("fence.forceUnmount", True), "fence.forceUnmount", "fence.enabled=true"),
     (
         both(STATIC, at("persistence.existingClaim", "efs")),
         "persistence.staticVolume.enabled",

@@ -169,7 +169,8 @@ def test_the_fence_runs_beside_the_server_where_it_is_asked_for_and_can_end_it()
     item = find(items, "StatefulSet")
     fence, server = objects.container(item, "fence"), objects.container(item, "stan")
     env = objects.env(fence)
-    assert (env["FENCE_VOLUME"], env["FENCE_STORE"]) == ("/data/stan", "/data/stan/store")
+    assert env["FENCE_VOLUME"] == "/data/stan"
+    assert "FENCE_UNMOUNT" not in env
     assert (env["FENCE_INTERVAL"], env["FENCE_LIMIT"]) == ("2", "9")
     assert env["FENCE_MONITOR"] == "http://127.0.0.1:8222"
     assert objects.mounts(fence)["efs"] == objects.mounts(server)["efs"]
@@ -178,6 +179,24 @@ def test_the_fence_runs_beside_the_server_where_it_is_asked_for_and_can_end_it()
     script = find(items, "ConfigMap", "stan-fence")["data"]["fence.sh"]
     assert script.startswith("#!/bin/sh")
     assert "checksum/fence" in (objects.pod_template(item) or {})["metadata"]["annotations"]
+
+
+def test_the_fence_asks_a_root_container_with_one_capability_for_forced_unmounts_where_that_is_wanted() -> None:
+    items = render("stan-ft", at("fence", {"enabled": True, "forceUnmount": True}))
+    item = find(items, "StatefulSet")
+    fence, unmount = objects.container(item, "fence"), objects.container(item, "fence-unmount")
+    assert unmount["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["SYS_ADMIN"]}
+    assert unmount["securityContext"]["runAsUser"] == 0
+    assert objects.mounts(unmount) == objects.mounts(fence)
+    assert objects.env(fence)["FENCE_UNMOUNT"] == objects.env(unmount)["FENCE_UNMOUNT"]
+    scripts = find(items, "ConfigMap", "stan-fence")["data"]
+    assert "umount -f" in scripts["fence-unmount.sh"]
+
+
+def test_only_forced_unmounts_need_a_root_container() -> None:
+    item = find(render("stan-ft", at("fence", {"enabled": True})), "StatefulSet")
+    assert "SYS_ADMIN" not in str(item)
+    assert "fence-unmount" not in str(item)
 
 
 def test_without_the_fence_there_is_nothing_of_it() -> None:

@@ -40,6 +40,9 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- if and .Values.fence.enabled (ne $store.type "file") -}}
 {{- include "stan-ft.problem" "fence.enabled: the SQL store has a lock of its own, which its server looks at every second. Set it to false." -}}
 {{- end -}}
+{{- if and .Values.fence.forceUnmount (not .Values.fence.enabled) -}}
+{{- include "stan-ft.problem" "fence.forceUnmount: nothing asks for a forced unmount without the fence. Set fence.enabled=true, or leave it out." -}}
+{{- end -}}
 {{- if eq $store.type "file" -}}
 {{- $mount := trimSuffix "/" .Values.persistence.mountPath -}}
 {{- if or (not (hasPrefix (printf "%s/" $mount) $store.dir)) (contains "/.." $store.dir) -}}
