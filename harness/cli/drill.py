@@ -110,8 +110,9 @@ def parser() -> argparse.ArgumentParser:
     )
     how.add_argument(
         "--preload",
-        metavar="NUMBERxBYTES",
-        help=f"first fill the store with so many messages, in the channel {preload.CHANNEL} (they stay in it)",
+        metavar="NUMBERxBYTES[xCHANNELS]",
+        help=f"first fill the store with so many messages, in the channel {preload.CHANNEL} or spread over so many "
+        "channels below it (they stay in it)",
     )
     judge = made.add_argument_group("verdict")
     judge.add_argument("--max-outage", type=float, metavar="SECONDS", help="a longer outage fails the run")
@@ -166,7 +167,7 @@ def _run(options: argparse.Namespace) -> int:
         if options.preload:
             with step(f"filling the store with {options.preload} messages"):
                 pods = [Place(pod.metadata.name, pod.status.pod_ip) for pod in scene.pods().values()]
-                preload.fill(way.urls(pods), options.cluster_id, *preload.amount(options.preload))
+                preload.fill(way.urls(pods), options.cluster_id, preload.Amount.of(options.preload))
         data = drill.drill(
             chosen,
             scene,
@@ -222,7 +223,7 @@ def _check(options: argparse.Namespace) -> None:
             f"--minimum-rate {options.minimum_rate:g}: every run would be void."
         )
     if options.preload:
-        preload.amount(options.preload)
+        preload.Amount.of(options.preload)
     if not 64 <= options.size <= 1_000_000:
         raise UserError("--size must be from 64 to 1000000 bytes.")
 

@@ -69,7 +69,7 @@ class Seen:
     restarts: dict[str, int]  # of each pod, before the fault
     began: float = field(default_factory=time.monotonic)
     load: float = 0.0  # of the machine, just before the fault
-    store: dict[str, int] = field(default_factory=dict)  # messages and bytes that the active holds, just before
+    store: dict[str, int] = field(default_factory=dict)  # messages, bytes, channels that the active holds, just before
     injection: Injection = field(default_factory=lambda: Injection(""))
     problem: str = ""  # what did not come back
 
@@ -215,7 +215,9 @@ def _store(scene: Scene, watch: Watch) -> dict[str, int]:
     """What the active's store holds, as it says itself; empty if it does not."""
     reigns = watch.ordered()
     serverz = scene.group.monitor(reigns[-1].pod, "streaming/serverz") if reigns else None
-    return {"messages": serverz["total_msgs"], "bytes": serverz["total_bytes"]} if serverz else {}
+    if not serverz:
+        return {}
+    return {"messages": serverz["total_msgs"], "bytes": serverz["total_bytes"], "channels": serverz["channels"]}
 
 
 def _restarts(scene: Scene) -> dict[str, int]:

@@ -18,7 +18,8 @@ from harness.ledger import FATAL, NOTED
 from harness.report import svg
 
 _TEMPLATE = Path(__file__).parent / "page.html.j2"
-LINE_FROM = 100.0  # MB between the smallest and the largest store for a line to be drawn
+LINE_FROM = 100.0  # MB, or channels, between the smallest and the largest store for a line to be drawn
+FEW_CHANNELS = 50  # below it the number of channels does not matter beside the bytes
 COURSE_SHOWN = 5.0  # seconds of throughput to show after publishing goes on
 
 
@@ -185,23 +186,51 @@ def junit(drills: Sequence[dict[str, Any]], bounds: Bounds | None = None) -> str
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def growth(drills: Sequence[dict[str, Any]]) -> tuple[list[tuple[float, float]], float, float] | None:
-    """Store size in MB and seconds of recovery of every takeover, with slope and start of the line through them.
+@dataclass(frozen=True)
+class Growth:
+    """Seconds of recovery of takeovers against the size of the store, and the line start + slope x size."""
 
-    None where the stores differ by less than 100 MB, as no line means anything then.
+    title: str
+    unit: str
+    points: list[tuple[float, float]]
+    slope: float
+    start: float
+
+    @property
+    def sentence(self) -> str:
+        """The line in words."""
+        slope = f"{self.slope * 1000:.2f} s per 1000 {self.unit}"
+        return f"{len(self.points)} takeovers, fitted line: {self.start:.2f} s + {slope}"
+
+
+def growth(drills: Sequence[dict[str, Any]]) -> list[Growth]:
+    """Recovery against megabytes (in few channels) and against channels (in a small store).
+
+    Only where the stores differ by 100 or more, as no line means anything else.
     """
-    points = [
-        (run["store"]["bytes"] / 1e6, run["timeline"]["ready"] - run["timeline"]["lock"])
+    found = [
+        (
+            run["store"]["bytes"] / 1e6,
+            run["store"].get("channels", 1),
+            run["timeline"]["ready"] - run["timeline"]["lock"],
+        )
         for data in drills
         for series in data["series"]
         for run in series["runs"]
         if run.get("store") and {"lock", "ready"} <= run["timeline"].keys()
     ]
-    sizes = [size for size, _ in points]
-    if not points or max(sizes) - min(sizes) < LINE_FROM:
-        return None
-    line = statistics.linear_regression(sizes, [seconds for _, seconds in points])
-    return points, line.slope, line.intercept
+    by_size = [(size, seconds) for size, channels, seconds in found if channels < FEW_CHANNELS]
+    by_channels = [(float(channels), seconds) for size, channels, seconds in found if size < LINE_FROM]
+    lines = []
+    for title, unit, points in (
+        ("Recovery against the size of the store", "MB", by_size),
+        ("Recovery against the number of channels", "channels", by_channels),
+    ):
+        sizes = [size for size, _ in points]
+        if points and max(sizes) - min(sizes) >= LINE_FROM:
+            line = statistics.linear_regression(sizes, [seconds for _, seconds in points])
+            lines.append(Growth(title, unit, points, line.slope, line.intercept))
+    return lines
 
 
 def page(drills: Sequence[dict[str, Any]], *, title: str = "Failover drill", preface: str = "") -> str:
@@ -210,7 +239,7 @@ def page(drills: Sequence[dict[str, Any]], *, title: str = "Failover drill", pre
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["seconds"] = seconds
-    found, grown = rows(drills), growth(drills)
+    found = rows(drills)
     ledger = ("attempted", "acknowledged", "not_stored", "refused", "unknown", "delivered")
     return environment.from_string(_TEMPLATE.read_text()).render(
         title=title,
@@ -224,8 +253,9 @@ def page(drills: Sequence[dict[str, Any]], *, title: str = "Failover drill", pre
         two_actives=sum(row.two_actives for row in found),
         runs=sum(row.n for row in found),
         failed=sum(row.failed for row in found),
-        growth=grown,
-        growth_picture=svg.growth(*grown) if grown else "",
+        growth=[
+            (each, svg.growth(each.title, each.unit, each.points, each.slope, each.start)) for each in growth(drills)
+        ],
         dots=svg.dots(_dots(drills)),
         pictures=[
             picture for data in drills for series in data["series"] for picture in _pictures(data, series, drills)

@@ -147,8 +147,8 @@ def course(title: str, counts: Sequence[int], until: float) -> str:
     return _picture(height, f"Throughput: {title}", parts)
 
 
-def growth(points: Sequence[tuple[float, float]], slope: float, start: float) -> str:
-    """Seconds of recovery against the size of the store in MB, with the fitted line start + slope x MB."""
+def growth(title: str, unit: str, points: Sequence[tuple[float, float]], slope: float, start: float) -> str:
+    """Seconds of recovery against the size of the store in some unit, with the fitted line start + slope x size."""
     right, top = max(x for x, _ in points) * 1.05, max([*(y for _, y in points), 0.1]) * 1.15
     height, base = 230.0, 190.0
 
@@ -162,11 +162,11 @@ def growth(points: Sequence[tuple[float, float]], slope: float, start: float) ->
     for share in (0, 0.25, 0.5, 0.75, 1):
         parts.append(_line(LEFT, y_of(top * share), WIDTH - RIGHT, y_of(top * share), "grid"))
         parts.append(_text(LEFT - 12, y_of(top * share) + 4, f"{top * share:.2f} s", anchor="end", kind="axis"))
-        parts.append(_text(x_of(right * share), base + 18, f"{right * share:.0f} MB", anchor="middle", kind="axis"))
+        parts.append(_text(x_of(right * share), base + 18, f"{right * share:.0f} {unit}", anchor="middle", kind="axis"))
     parts.append(_line(x_of(0), y_of(start), x_of(right), y_of(start + slope * right), "goal"))
     parts += [
         f'<circle cx="{x_of(x):.1f}" cy="{y_of(y):.1f}" r="3.6" fill="{_colour(0)}" fill-opacity="0.55">'
-        f"<title>{x:.0f} MB: {y:.3f} s</title></circle>"
+        f"<title>{x:.0f} {unit}: {y:.3f} s</title></circle>"
         for x, y in points
     ]
-    return _picture(height, "Recovery against the size of the store", parts)
+    return _picture(height, title, parts)

@@ -235,6 +235,7 @@ def test_a_number_of_runs_that_makes_no_sense_is_refused_with_an_example(word: s
         (["--fault", "kill", "--size", "3"], "--size must be from 64"),
         (["--fault", "kill", "--preload", "1GB"], "such as 100000x512"),
         (["--fault", "kill", "--preload", "9999999x99999"], "up to 4 GiB"),
+        (["--fault", "kill", "--preload", "10x10x11"], "such as 100000x512x100"),
         (["--fault", "kill", "--lasts", "60"], "--lasts is for --fault soak"),
         (["--fault", "soak", "--lasts", "0"], "--lasts must be from 1 to 86400 seconds"),
         (["--fault", "kill", "--kubeconfig", "/no/such/file"], "no usable kubeconfig"),

@@ -196,7 +196,17 @@ def test_recovery_is_drawn_against_the_store_with_the_line_through_the_runs() ->
 
 
 def test_no_line_is_drawn_through_stores_of_one_size() -> None:
-    assert report.growth([drill()]) is None
+    assert report.growth([drill()]) == []
+
+
+def test_recovery_is_drawn_against_the_channels_of_small_stores_only() -> None:
+    data = drill(outages=(0.5, 0.7, 1.1))
+    for number, taken in enumerate(data["series"][0]["runs"]):
+        taken["store"] = {"bytes": number * 90_000_000, "messages": 10, "channels": 1 + number * 500}
+        taken["timeline"]["ready"] = taken["timeline"]["lock"] + 0.1 + number * 0.2
+    [line] = report.growth([data])
+    assert (line.unit, [size for size, _ in line.points]) == ("channels", [1, 501])
+    assert line.slope == pytest.approx(0.2 / 500)
 
 
 def test_several_drills_stand_side_by_side_fault_by_fault() -> None:
