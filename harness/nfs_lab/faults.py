@@ -63,7 +63,7 @@ def _thaw(lab: Lab, active: Machine) -> None:
 
 
 def _reset_nfs(lab: Lab, _active: Machine) -> None:
-    started = time.monotonic()
+    started = lab.note(lab.nfs.name, "reset")
     lab.nfs.reset()
     lab.nfs.wait_ready(since=started)
     lab.start_nfs()
@@ -136,8 +136,8 @@ FAULTS = {
         Fault(
             "nfs-hang",
             "NFS server silent for longer than the lease",
-            lambda lab, _: lab.nfs.freeze(),
-            lambda lab, _: lab.nfs.thaw(),
+            lambda lab, _: _freeze(lab, lab.nfs),
+            lambda lab, _: _thaw(lab, lab.nfs),
             _beyond_lease,
         ),
         Fault("disk-full", "file system full, then freed", _fill, _empty, _ten_seconds),

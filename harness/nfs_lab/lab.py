@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from harness import shell
@@ -24,13 +25,16 @@ from harness.progress import say
 DISK = 512 * 2**20  # bytes, sparse
 ACTIVE_LINE = "STREAM: Server is active"
 ENDED_LINE = "lab: server ended"
+BEAT = "lab: beat"
+PAUSES = ("frozen", "thawed", "powered off", "reset", "lab: ready")  # events that explain a machine's silence
 
 
 @dataclass(frozen=True)
 class Settings:
     """What one lab is like: lease and grace of the NFS server in seconds, nodes, with the chart's remedies or without.
 
-    options are mount options that replace the chart's; None means its own.
+    unmount adds the fence's forced unmount to the remedies; interval is the seconds between two looks of the fence;
+    options are mount options that replace the chart's, None means its own.
     """
 
     lease: int = 10
@@ -38,6 +42,8 @@ class Settings:
     nodes: int = 2
     remedy: bool = True
     options: tuple[str, ...] | None = None
+    unmount: bool = False
+    interval: float = 1
 
 
 @dataclass
@@ -50,6 +56,7 @@ class Lab:
     nodes: list[Machine]
     folder: Path
     events: list[tuple[float, str, str]] = field(default_factory=list)  # time, machine, what happened
+    beats: dict[str, list[float]] = field(default_factory=dict)  # machine -> times of its signs of life, 1 s apart
     acks: list[tuple[float, str, str]] = field(default_factory=list)  # time, node that acknowledged, message's guid
     live: bool = False  # tell events as they come
     started: float = field(default_factory=time.monotonic)
@@ -89,6 +96,21 @@ class Lab:
         """Where clients reach the node's server."""
         return f"nats://{node.address}:4222"
 
+    def stall(self, since: float) -> tuple[str, float]:
+        """The machine that gave no sign of life for longest since then, and for how long (seconds).
+
+        Silence that the lab itself ordered does not count.
+        """
+        longest = ("", 0.0)
+        with self._lock:
+            for name, beats in self.beats.items():
+                paused = [when for when, machine, text in self.events if machine == name and text in PAUSES]
+                for one, two in pairwise(sorted(beats)):
+                    explained = any(one - 2 <= when <= two for when in paused)
+                    if two > since and two - one > longest[1] and not explained:
+                        longest = (name, two - one)
+        return longest
+
     # ---- doing ----
 
     def start_nfs(self) -> None:
@@ -122,12 +144,24 @@ class Lab:
         environment = self.pod.resolved(self.pod.fence_environment, self.nodes.index(node))
         node.write("/run/fence.env", exports(environment))
         node.write("/etc/stan-fence/fence.sh", self.pod.fence, mode="755")
+        if self.pod.unmount:
+            node.write("/etc/stan-fence/fence-unmount.sh", self.pod.unmount, mode="755")
+            # A mount namespace of its own, as its container has; it may do nothing but unmount.
+            alone = "/usr/bin/unshare -m /usr/bin/setpriv --no-new-privs --bounding-set -all,+sys_admin --inh-caps -all"
+            node.run(
+                "mkdir -p -m 777 /run/stan-fence && . /run/fence.env && "
+                f"{alone} /etc/stan-fence/fence-unmount.sh </dev/null >&3 2>&3 &"
+            )
         node.run("/lab/as-stan.sh /run/fence.env /etc/stan-fence/fence.sh </dev/null >&3 2>&3 &")
 
     # ---- inside ----
 
     def on_line(self, machine: Machine, line: Line) -> None:
         """Sort a machine's log line: acknowledgements are counted, turning points become events."""
+        if line.text == BEAT:
+            with self._lock:
+                self.beats.setdefault(machine.name, []).append(line.at)
+            return
         text = COLOUR.sub("", line.text)
         if "Acking Publisher" in text:
             guid = re.search(r"guid=(\S+)", text)
@@ -148,7 +182,16 @@ class Lab:
 
 COLOUR = re.compile(r"\x1b\[\d*m")
 STAMP = re.compile(r"^\[\d+\] \S+ \S+ ")
-NOTABLE = (ACTIVE_LINE, "fence: ", "panic:", "[FTL]", "claims to be active", "standby mode", "[ERR] STREAM")
+NOTABLE = (
+    ACTIVE_LINE,
+    "fence: ",
+    "fence-unmount: ",
+    "panic:",
+    "[FTL]",
+    "claims to be active",
+    "standby mode",
+    "[ERR] STREAM",
+)
 
 
 def exports(environment: Mapping[str, str]) -> str:

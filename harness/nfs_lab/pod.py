@@ -16,9 +16,12 @@ RELEASE, NAMESPACE = "stan", "default"
 PLAIN_OPTIONS = ("nfsvers=4.1", "rsize=1048576", "wsize=1048576", "hard", "timeo=600", "retrans=2", "noresvport")
 
 
-def values(nodes: int, *, remedy: bool, options: tuple[str, ...] | None = None) -> dict[str, Any]:
+def values(
+    nodes: int, *, remedy: bool, unmount: bool = False, interval: float = 1, options: tuple[str, ...] | None = None
+) -> dict[str, Any]:
     """The chart's values for the lab: with its remedies as they ship, or without them to show what they are for.
 
+    unmount adds the fence's forced unmount to the remedies, interval (seconds) is how often the fence looks.
     options are mount options instead of the chart's own (or of PLAIN_OPTIONS without the remedy).
     """
     server: dict[str, Any] = {"server": SERVER}
@@ -30,7 +33,7 @@ def values(nodes: int, *, remedy: bool, options: tuple[str, ...] | None = None) 
         "metrics": {"enabled": False},
         # Who acknowledged which message is only in the server's trace.
         "streaming": {"trace": True},
-        "fence": {"enabled": remedy},
+        "fence": {"enabled": remedy, "forceUnmount": unmount, "intervalSeconds": interval},
         "persistence": {"existingClaim": "", "staticVolume": volume},
         # 2 MiB is the server's own read-ahead.
         "store": {} if remedy else {"fileOptions": {"readBufferSize": "2mb"}},
@@ -53,6 +56,7 @@ class Pod:
     domain: str
     fence: str = ""  # the fence's script, empty without it
     fence_environment: dict[str, str] = field(default_factory=dict)
+    unmount: str = ""  # the script that forces unmounts, empty without it
 
     def hostname(self, number: int) -> str:
         """The name of a pod: stan-0."""
@@ -93,6 +97,7 @@ def rendered(values: Mapping[str, Any]) -> Pod:
         domain=f"{stateful['spec']['serviceName']}.{NAMESPACE}.svc.cluster.local",
         fence=texts["fence.sh"] if fence else "",
         fence_environment=_environment(fence) if fence else {},
+        unmount=texts.get("fence-unmount.sh", ""),
     )
 
 

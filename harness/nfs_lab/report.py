@@ -45,15 +45,26 @@ def table(results: Iterable[dict[str, Any]]) -> str:
     for result in results:
         settings = result["settings"]
         options = ",".join(settings["options"] or ())
-        key = (list(FAULTS).index(result["fault"]), settings["lease"], not settings["remedy"], options)
+        # Results of before these settings existed had neither.
+        remedy = (not settings["remedy"], settings.get("unmount", False), settings.get("interval", 1.0) < 1.0)
+        key = (list(FAULTS).index(result["fault"]), settings["lease"], *remedy, options)
         groups.setdefault(key, []).append(result)
-    for (fault, lease, without, options), group in sorted(groups.items(), key=lambda item: item[0]):
+    for (fault, lease, without, unmount, often, options), group in sorted(groups.items(), key=lambda item: item[0]):
         good = [each for each in group if not each["void"]]
         void = len(group) - len(good)
         cells = [
             FAULTS[list(FAULTS)[fault]].title,
             f"{lease} s",
-            ("no" if without else "yes") + (f", {options}" if options else ""),
+            ", ".join(
+                text
+                for text in (
+                    "no" if without else "yes",
+                    "forced unmount" if unmount else "",
+                    f"every {group[0]['settings']['interval']} s" if often else "",
+                    options,
+                )
+                if text
+            ),
             f"{len(good)}" + (f" ({void} void)" if void else ""),
             *(_spread([each[name] for each in good]) for name in ("takeover", "outage", "ended", "two_actives")),
             _counts([each["acks_by_loser"] for each in good]),

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from harness.errors import UserError
-from harness.ledger import Ledger, Verdict
+from harness.ledger import Ledger
 from harness.nfs_lab.clients import Clients
 from harness.nfs_lab.faults import Fault
 from harness.nfs_lab.image import Image
@@ -22,6 +22,7 @@ WARM_UP = 5.0  # seconds of traffic before the fault
 MINIMUM_RATE = 3.0  # acknowledged messages per second before the fault, below which a run proves nothing
 FENCED = "fence: ended the server"
 SLOW_START = ("dial tcp", "read tcp", "unable to start a NATS Server")  # of a server on a loaded computer
+STALL_SHARE = 3.0  # a machine that gets no processor time for this part of a lease makes the run void
 SETTLE = 4.0  # seconds of traffic after everything flows again
 
 
@@ -47,6 +48,7 @@ class Result:
     verdict: str = ""
     harm: list[str] = field(default_factory=list)
     void: str = ""
+    stall: float = 0.0  # the longest time that a machine got no processor time although the lab did not stop it
     events: list[tuple[float, str, str]] = field(default_factory=list)
 
 
@@ -55,7 +57,7 @@ def once(
 ) -> Result:
     """Do one run in a lab of its own. Raises UserError or RenderError only where the lab itself cannot run."""
     result = Result(fault.name, asdict(settings))
-    pod = rendered(values(settings.nodes, remedy=settings.remedy, options=settings.options))
+    pod = rendered(_values(settings))
     try:
         with running(settings, pod, image, accelerator, live=live) as lab:
             clients = Clients(lab, f"{fault.name}-{number}")
@@ -68,6 +70,16 @@ def once(
     except OSError as error:
         raise UserError(f"the NFS lab cannot run here: {error}") from error
     return result
+
+
+def _values(settings: Settings) -> dict[str, Any]:
+    return values(
+        settings.nodes,
+        remedy=settings.remedy,
+        unmount=settings.unmount,
+        interval=settings.interval,
+        options=settings.options,
+    )
 
 
 def _run(lab: Lab, clients: Clients, fault: Fault, settings: Settings, result: Result) -> None:
@@ -90,8 +102,9 @@ def _run(lab: Lab, clients: Clients, fault: Fault, settings: Settings, result: R
     stopped = time.monotonic()
     _measure(lab, clients, active, at=at, stopped=stopped, result=result)
     _read_after_restart(lab, clients, result)
-    verdict = clients.ledger.verdict()
-    _judge(clients.ledger, verdict, at, flowing, result)
+    if not flowing:
+        result.harm.append("service did not come back by itself")
+    _judge(lab, clients.ledger, at, result)
     result.events = [(round(when - at, 3), machine, text) for when, machine, text in sorted(lab.events)]
 
 
@@ -176,18 +189,21 @@ def _read_after_restart(lab: Lab, clients: Clients, result: Result) -> None:
     )
 
 
-def _judge(ledger: Ledger, verdict: Verdict, at: float, flowing: bool, result: Result) -> None:
+def _judge(lab: Lab, ledger: Ledger, at: float, result: Result) -> None:
+    verdict = ledger.verdict()
     result.acknowledged = verdict.acknowledged
     result.refused = ledger.count(Outcome.REFUSED)
     result.unknown = ledger.count(Outcome.UNKNOWN)
     result.lost = verdict.findings["lost"].count
     result.verdict = verdict.sentence()
+    machine, silence = lab.stall(at - WARM_UP)
+    result.stall = round(silence, 1)
     result.void = ledger.too_quiet(at, MINIMUM_RATE, WARM_UP)
+    if not result.void and silence > lab.settings.lease / STALL_SHARE:
+        result.void = f"this computer was too slow: {machine} stood still for {silence:.1f} s"
     if not verdict.valid:
         result.harm.append(verdict.sentence())
     if result.acks_by_loser:
         result.harm.append(f"{result.acks_by_loser} messages acknowledged by the old active after the takeover")
     if result.damage:
         result.harm.append("store damaged: " + "; ".join(result.damage))
-    if not flowing:
-        result.harm.append("service did not come back by itself")

@@ -15,9 +15,13 @@ from harness.cli import nfs_lab
 from harness.errors import UserError
 from harness.nfs_lab import image, report
 from harness.nfs_lab.faults import FAULTS
+from harness.nfs_lab.lab import Lab, Settings
+from harness.nfs_lab.machine import Machine
+from harness.nfs_lab.pod import Pod
 from harness.paths import CHARTS
 
 FENCE = CHARTS / "stan-ft" / "files" / "fence.sh"
+UNMOUNT = CHARTS / "stan-ft" / "files" / "fence-unmount.sh"
 
 
 def options(*arguments: str) -> argparse.Namespace:
@@ -35,6 +39,13 @@ def test_the_smoke_run_is_one_kill_and_one_cut() -> None:
     assert [name for name, _ in nfs_lab._plan(options("--smoke"))] == ["kill", "cut-both"]
 
 
+def test_the_smoke_run_has_every_remedy_and_other_runs_only_what_they_ask_for() -> None:
+    assert all(settings.remedy and settings.unmount for _, settings in nfs_lab._plan(options("--smoke")))
+    assert not any(settings.unmount for _, settings in nfs_lab._plan(options("--all", "--runs", "1")))
+    plain, forced = (nfs_lab._plan(options("--fault", "kill", *more)) for more in ([], ["--force-unmount"]))
+    assert (plain[0][1].unmount, forced[0][1].unmount) == (False, True)
+
+
 def test_grace_follows_the_lease_unless_given() -> None:
     assert nfs_lab._plan(options("--lease", "30"))[0][1].grace == 30
     assert nfs_lab._plan(options("--lease", "30", "--grace", "12"))[0][1].grace == 12
@@ -45,6 +56,7 @@ def test_grace_follows_the_lease_unless_given() -> None:
     [
         (["--lease", "5"], "takes 10 to 3600 seconds"),
         (["--lease", "90s"], "takes 10 to 3600 seconds"),
+        (["--interval", "0"], "give 0.1 to 60 seconds"),
         (["--runs", "0"], "give 1 or more"),
         (["--fault", "meteor"], "invalid choice: 'meteor'"),
         (["--nodes", "1"], "invalid choice: 1"),
@@ -87,6 +99,32 @@ def test_a_takeover_that_never_came_is_told() -> None:
     assert "2.0, 1 x never" in report._spread([2.0, None])
 
 
+def test_forced_unmounts_have_a_row_of_their_own() -> None:
+    settings = {**result()["settings"], "unmount": True, "interval": 0.2}
+    rows = report.table([result(), result(settings=settings)]).splitlines()[2:]
+    assert "| yes |" in rows[0]
+    assert "| yes, forced unmount, every 0.2 s |" in rows[1]
+
+
+def lab_with(beats: list[float], events: list[tuple[float, str, str]]) -> Lab:
+    """A lab that saw these signs of life of one machine, and these events."""
+    pod = Pod("stan", 2, "", (), 1, 1, "/data", (), {}, "domain")
+    nfs = Machine.__new__(Machine)
+    return Lab(Settings(), pod, nfs, [], Path("/nowhere"), beats={"stan-0": beats}, events=events)
+
+
+def test_a_machine_without_processor_time_is_noticed() -> None:
+    assert lab_with([1.0, 2.0, 9.5, 10.5], []).stall(0.0) == ("stan-0", 7.5)
+
+
+def test_a_stall_before_the_time_that_counts_is_none() -> None:
+    assert lab_with([1.0, 9.5, 10.5], []).stall(10.0) == ("stan-0", 1.0)
+
+
+def test_silence_that_the_lab_ordered_is_no_stall() -> None:
+    assert lab_with([1.0, 2.0, 40.0, 41.0], [(2.5, "stan-0", "frozen")]).stall(0.0) == ("stan-0", 1.0)
+
+
 def test_the_libraries_of_a_program_are_read_from_its_headers() -> None:
     assert any(name.startswith("libc.so") for name in image._needed(Path(sys.executable).resolve()))
 
@@ -112,3 +150,51 @@ def test_the_fence_holds_its_lock_and_finds_the_store_fine(tmp_path: Path) -> No
         fence.kill()
     assert said == ["holding", "fine", "fine", "fine"]
     assert locked == 1
+
+
+def test_the_fence_asks_for_unmounts_until_the_ended_server_is_gone(tmp_path: Path) -> None:
+    pipe = tmp_path / "unmount"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["sleep", "60"]) as server:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "POD_NAME": "stan-0",
+            "FENCE_VOLUME": str(tmp_path),
+            "FENCE_LIMIT": "5",
+            "FENCE_UNMOUNT": str(pipe),
+        }
+        text = FENCE.read_text().replace("checker | watcher", f"ended=' {server.pid}'; drop_writes")
+        command = ["sh", "-c", text]
+        # Opened for both, as the other end does, so that it does not end with each ask.
+        with (
+            os.fdopen(os.open(pipe, os.O_RDWR)) as asks,
+            subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as fence,
+        ):
+            first, second = asks.readline(), asks.readline()
+            server.kill()
+            server.wait()
+            _, said = fence.communicate()
+    assert (first, second) == ("drop\n", "drop\n")
+    assert "still there: none" in said
+
+
+def test_each_ask_is_a_forced_unmount_of_the_volume(tmp_path: Path) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    done = tmp_path / "done"
+    os.mkfifo(done)
+    # What a forced unmount does needs an NFS mount: the lab shows that.
+    (programs / "umount").write_text(f"#!/bin/sh\necho $* >{done}\n")
+    (programs / "umount").chmod(0o755)
+    pipe = tmp_path / "unmount"
+    environment = {
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "FENCE_VOLUME": str(tmp_path),
+        "FENCE_UNMOUNT": str(pipe),
+    }
+    with subprocess.Popen(["sh", UNMOUNT], env=environment, stderr=subprocess.PIPE, text=True) as unmount:
+        assert unmount.stderr is not None
+        assert "ready" in unmount.stderr.readline()
+        pipe.write_text("drop\n")
+        assert done.open().readline() == f"-f {tmp_path}\n"
+        unmount.kill()

@@ -32,4 +32,6 @@ for port in /sys/class/virtio-ports/*; do
     command) exec 4<>"/dev/${port##*/}" ;;
   esac
 done
+# The host tells a machine that gets no processor time from one that has nothing to say.
+while sleep 1; do echo "lab: beat" >&3; done &
 . /lab/agent.sh
