@@ -88,8 +88,8 @@ def _ten_seconds(_lease: int) -> float:
 
 
 def _beyond_lease(lease: int) -> float:
-    # knfsd looks for expired leases in rounds, so a lease may live a while longer than its time.
-    return lease * 2.0 + 8.0
+    # knfsd looks for expired leases in rounds, so a lease may live longer than its time.
+    return lease * 1.2 + 24.0
 
 
 FAULTS = {
