@@ -12,7 +12,7 @@ from harness.ledger import Ledger
 from harness.nfs_lab.clients import Clients
 from harness.nfs_lab.faults import Fault
 from harness.nfs_lab.image import Image
-from harness.nfs_lab.lab import ACTIVE_LINE, ENDED_LINE, Lab, Settings, running
+from harness.nfs_lab.lab import ACTIVE_LINE, ENDED_LINE, PAUSES, Lab, Settings, running
 from harness.nfs_lab.machine import Machine, MachineError
 from harness.nfs_lab.pod import rendered, values
 from harness.stan.errors import StanError
@@ -92,6 +92,7 @@ def _run(lab: Lab, clients: Clients, fault: Fault, settings: Settings, result: R
     at = lab.note("lab", f"fault: {fault.title}")
     fault.inject(lab, active)
     time.sleep(max(0.0, fault.hold(settings.lease) - (time.monotonic() - at)))
+    _ask_liveness(lab, active)
     healed = lab.note("lab", "healed")
     with suppress(MachineError):
         fault.heal(lab, active)
@@ -106,6 +107,15 @@ def _run(lab: Lab, clients: Clients, fault: Fault, settings: Settings, result: R
         result.harm.append("service did not come back by itself")
     _judge(lab, clients.ledger, at, result)
     result.events = [(round(when - at, 3), machine, text) for when, machine, text in sorted(lab.events)]
+
+
+def _ask_liveness(lab: Lab, active: Machine) -> None:
+    """Note what the kubelet's liveness probe would get from the old active, which it asks from the node itself."""
+    paused = [text for _, name, text in sorted(lab.events) if name == active.name and text in PAUSES]
+    if active.running and paused[-1:] != ["frozen"]:
+        ask = "timeout 5 wget -q -O - http://127.0.0.1:8222/healthz || echo no answer"
+        with suppress(MachineError):
+            lab.note(active.name, f"liveness probe: {active.run(ask, timeout=20, check=False).strip()}")
 
 
 def _wait(condition: Any, timeout: float) -> bool:
