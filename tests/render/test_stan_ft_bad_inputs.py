@@ -190,6 +190,7 @@ WRONG_VALUES: list[tuple[str, Any]] = [
     ("store.limits.maxAge", "999999h999999h999999h"),
     ("store.fileOptions.sliceMaxAge", "1h1.0000000000000000001s"),
     ("streaming.heartbeat.interval", "191352578968672047920us"),
+    ("streaming.discoverPrefix", "a\x05.b"),
     ("store.limits.maxBytes", "716136935804335244110GB"),  # more than 64 bits
     ("store.fileOptions.bufferSize", "99999999tb"),
     ("nats.limits.maxPayload", "1 MB"),
