@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 from harness import render, shell
 from harness.cluster import toolchain
 from harness.errors import UserError
-from harness.paths import REPO
+from harness.paths import REPO, cache
 from harness.progress import say, step
 
 WANTED_CHECKS = 500  # at least so many checks in the whole suite
@@ -85,6 +85,9 @@ def _run(title: str, way: str, checks: int, workers: int) -> Run:
             "STAN_FT_BENCH_CHECKS": str(checks),
             "STAN_FT_BENCH_REPORT": str(report),
             "STAN_FT_RENDERS": str(Path(directory) / "renders"),
+            # As scripts/test does it: compiled code is kept outside of the checkout.
+            "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPYCACHEPREFIX": str(cache() / "bytecode"),
         }
         started = time.monotonic()
         done = shell.run(command, cwd=REPO, env=environment, check=False)

@@ -15,7 +15,7 @@ from harness.cli import common
 from harness.cluster import toolchain
 from harness.cluster.kind import Cluster
 from harness.errors import UserError
-from harness.paths import REPO
+from harness.paths import REPO, cache
 from harness.progress import say
 
 REPORTS = REPO / "build" / "test"
@@ -36,8 +36,15 @@ class Suite:
 
 SUITES = (
     Suite("unit and render", ("unit", "render"), workers=2),
-    # These mostly wait for heartbeats, so more of them than cores can run; some read the server's system calls.
-    Suite("server", ("server",), workers=3, patience=120, packages=(("strace", "strace"),)),
+    # These mostly wait for heartbeats, so more of them than cores can run; some read the server's system calls, some
+    # run a PostgreSQL of their own.
+    Suite(
+        "server",
+        ("server",),
+        workers=3,
+        patience=120,
+        packages=(("strace", "strace"), ("/usr/lib/postgresql", "postgresql")),
+    ),
     Suite("nfs", ("nfs",), on_request=True),
     Suite("failover", ("failover",), needs_cluster=True),
 )
@@ -107,7 +114,10 @@ def _run(suite: Suite, folders: list[str], expression: str | None) -> tuple[Coun
         command += ["-n", str(suite.workers), "--dist", "worksteal"]
     if expression:
         command += ["-k", expression]
-    env = {"PYTHONDONTWRITEBYTECODE": "1"}
+    # Compiled code (pytest's rewritten asserts too) is kept, which halves the start, and outside of the checkout.
+    env = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(cache() / "bytecode")}
+    if not suite.needs_cluster:
+        command += ["-p", "no:helm-charts"]  # its import of the whole API client takes a second per process
     if suite.needs_cluster:
         cluster = _cluster()
         # Tests and plug-ins that call kubectl or helm by name get the pinned ones and this cluster.
