@@ -211,7 +211,7 @@ def test_null_leaves_a_key_to_the_server(case: tuple[str, Any, str, Any, str]) -
     assert dig(read(UNSET), case[2]) == STILL_THERE.get(case[2])
 
 
-def test_the_defaults_are_those_of_the_recipe_made_durable() -> None:
+def test_the_defaults_are_those_of_the_recipe_made_durable_and_quick_to_recover() -> None:
     parsed = read()
     assert parsed["streaming"]["store_limits"] == {
         "max_channels": 10,
@@ -222,7 +222,7 @@ def test_the_defaults_are_those_of_the_recipe_made_durable() -> None:
     }
     assert parsed["streaming"]["file_options"] == {
         "buffer_size": 32 * MB,
-        "slice_max_bytes": 512 * MB,
+        "slice_max_bytes": 64 * MB,
         "slice_max_age": "15m",
         "parallel_recovery": 64,
         "sync_on_flush": True,
