@@ -6,11 +6,12 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from harness import local, shell, system
+from harness import linecover, local, shell, system
 from harness.cli import common
 from harness.cluster import toolchain
 from harness.cluster.kind import Cluster
@@ -70,6 +71,11 @@ def main() -> int:
     )
     parser.add_argument("suites", nargs="*", metavar="SUITE", help="only these suites (default: all but nfs)")
     parser.add_argument("-k", dest="expression", metavar="EXPRESSION", help="only tests whose names match (pytest -k)")
+    parser.add_argument(
+        "--coverage",
+        action="store_true",
+        help="measure which lines of harness/ run, and report it over all suites measured so far (build/coverage)",
+    )
     arguments = parser.parse_args()
     unknown = set(arguments.suites) - {"lint", *names}
     if unknown:
@@ -84,12 +90,15 @@ def main() -> int:
     for suite in SUITES:
         folders = [folder for folder in suite.folders if folder in chosen and (REPO / "tests" / folder).exists()]
         if folders:
-            count, found = _run(suite, folders, arguments.expression)
+            measuring = linecover.begin(" ".join(folders)) if arguments.coverage else {}
+            count, found = _run(suite, folders, arguments.expression, measuring)
             total.passed += count.passed
             total.failed += count.failed
             total.skipped += count.skipped
             problems += found
     say(f"==> everything took {(time.monotonic() - started) / 60:.1f} min")
+    if arguments.coverage:
+        say("\n".join(linecover.report().lines()))
     for problem in problems:
         say(f"error: {problem}")
     print(f"{total.passed} passed, {total.failed} failed, {total.skipped} skipped", flush=True)
@@ -101,7 +110,9 @@ def _lint() -> list[str]:
     return ["lint is not clean"] if shell.stream([sys.executable, "-m", "harness.cli.lint"]) else []
 
 
-def _run(suite: Suite, folders: list[str], expression: str | None) -> tuple[Count, list[str]]:
+def _run(
+    suite: Suite, folders: list[str], expression: str | None, variables: Mapping[str, str]
+) -> tuple[Count, list[str]]:
     say(f"\n==> suite {suite.name}")
     if suite.packages:
         system.ensure_packages(dict(suite.packages), f"the suite {suite.name}")
@@ -115,7 +126,7 @@ def _run(suite: Suite, folders: list[str], expression: str | None) -> tuple[Coun
     if expression:
         command += ["-k", expression]
     # Compiled code (pytest's rewritten asserts too) is kept, which halves the start, and outside of the checkout.
-    env = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(cache() / "bytecode")}
+    env = {**variables, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(cache() / "bytecode")}
     if not suite.needs_cluster:
         command += ["-p", "no:helm-charts"]  # its import of the whole API client takes a second per process
     if suite.needs_cluster:
