@@ -206,10 +206,10 @@ _CLASS, _CLAIMS, _DEPLOY, _OWN = (
 _EFS: Final = (
     (_CLASS, "reclaimPolicy: {{ .reclaimPolicy }}", "reclaimPolicy: Delete", "volumes deleted"),
     (_CLASS, "mountOptions:\n  {{- toYaml . | nindent 2 }}", "mountOptions:\n  - nolock", "locks local to a node"),
-    (_CLASS, "name: {{ .name }}", "name: efs", "class renamed"),
+    (_CLASS, "name: {{ .name | toYaml }}", "name: efs", "class renamed"),
     (
         _CLASS,
-        'provisioner: {{ include "efs-provisioner.storageClassProvisioner" $ }}',
+        'provisioner: {{ include "efs-provisioner.storageClassProvisioner" $ | toYaml }}',
         "provisioner: example.com/efs",
         "unknown provisioner",
     ),
@@ -220,7 +220,7 @@ _EFS: Final = (
         "one node only",
     ),
     (_CLAIMS, '"helm.sh/resource-policy" "keep"', '"helm.sh/resource-policy" "delete"', "claims go with the release"),
-    (_CLAIMS, "storageClassName: {{ $.Values.storageClass.name }}", "storageClassName: gp2", "another class"),
+    (_CLAIMS, "storageClassName: {{ $.Values.storageClass.name | toYaml }}", "storageClassName: gp2", "another class"),
     (_DEPLOY, "type: Recreate", "type: Recreated", "unknown strategy"),
     (_DEPLOY, "allowPrivilegeEscalation: false", "allowPrivilegeEscalation: true", "privilege escalation"),
     (_DEPLOY, 'drop: ["ALL"]', 'drop: ["NET_RAW"]', "capabilities kept"),
