@@ -35,12 +35,14 @@ def database() -> Iterator[Database]:
 
 
 # Each over a database of its own: how many servers, the options of store.sql, and what else is set.
+# Where batches matter the server waits for them to fill, however slowly the messages come in.
+FILLING = at("streaming.ioSleepTime", 200000)
 VARIANTS: dict[str, tuple[int, dict[str, Any], dict[str, Any]]] = {
     "pair": (2, {}, {}),
     "polite": (2, {}, {}),
-    "cached": (1, {}, {}),
-    "uncached": (1, {"noCaching": True}, {}),
-    "bulk": (1, {"bulkInsertLimit": 10}, {}),
+    "cached": (1, {}, FILLING),
+    "uncached": (1, {"noCaching": True}, FILLING),
+    "bulk": (1, {"bulkInsertLimit": 10}, FILLING),
     "free": (1, {}, at("store.limits.maxAge", "1s")),
     "tight": (1, {"maxOpenConns": 2}, at("store.limits.maxAge", "1s")),
 }
@@ -90,7 +92,7 @@ def statements(database: Database, name: str) -> list[str]:
     """What the connections that store messages in a database did, from the first message to the end of the last one."""
     lines = [line for line in database.statements if line.startswith(f"{name} ")]
     storing = {line.split()[1] for line in lines if INSERT in line}
-    lines = [line for line in lines if line.split()[1] in storing]
+    lines = [line for line in lines if line.split()[1] in storing and " DETAIL: " not in line]
     numbers = [number for number, line in enumerate(lines) if INSERT in line]
     return lines[numbers[0] : numbers[-1] + 2]
 
