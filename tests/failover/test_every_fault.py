@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+import yaml
 from playing import played
 from stan_space import Space
 
 from harness import faults
 from harness.cluster.kind import Cluster
+from harness.compare import RECIPE, manifests
 from harness.faults import Scene
+from harness.objects import find
 
 # Those with a test of their own elsewhere in this folder.
 ELSEWHERE = {"kill", "delete", "roll", "kill-standby", "cut-peers", "kill-without-api", "soak", "kill-exporter"}
@@ -26,17 +29,14 @@ def test_nothing_is_lost_and_there_are_never_two_actives(name: str, scene: Scene
 
 @pytest.fixture
 def with_exporter(cluster: Cluster) -> Iterator[Space]:
-    """A group with a container in the exporter's place, whose own image a cluster without a registry lacks."""
+    """The recipe's servers with a container in the exporter's place, whose image a cluster without a registry lacks."""
     own = Space(cluster)
-    own.create()
+    own.create(restricted=False)
     try:
-        stand_in = {
-            "name": "metrics",
-            "image": "busybox:1.35.0",
-            "command": ["sleep", "86400"],
-            "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-        }
-        own.deploy({"sidecars": [stand_in]})
+        objects = manifests(RECIPE, own.name)
+        servers = find(objects, "StatefulSet")["spec"]["template"]["spec"]
+        servers["containers"].append({"name": "metrics", "image": "busybox:1.35.0", "command": ["sleep", "86400"]})
+        own.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(objects))
         own.group.wait_whole()
         yield own
     finally:
