@@ -77,19 +77,19 @@ def test_the_number_of_servers_and_their_grace_period_are_the_recipes() -> None:
     assert ours["terminationGracePeriodSeconds"] == theirs["terminationGracePeriodSeconds"]
 
 
-def test_the_limits_are_the_recipes_and_the_file_options_differ_only_towards_safety() -> None:
+def test_the_limits_are_the_recipes_and_the_file_options_differ_only_towards_safety_and_short_takeovers() -> None:
     theirs, ours = configuration(RECIPE)["streaming"], configuration(CHART)["streaming"]
     assert ours["store_limits"] == theirs["store_limits"]
     assert (ours["id"], ours["store"], ours["dir"]) == (theirs["id"], theirs["store"], theirs["dir"])
     assert ours["ft_group_name"] == theirs["ft_group_name"]
     changed = {key for key in ours["file_options"] if ours["file_options"][key] != theirs["file_options"].get(key)}
-    assert changed == {"sync_on_flush", "auto_sync", "read_buffer_size", "slice_max_age"}
+    assert changed == {"sync_on_flush", "auto_sync", "read_buffer_size", "slice_max_age", "slice_max_bytes"}
 
 
 def test_values_can_say_exactly_what_the_recipe_says() -> None:
     values = layered(
         at("store.durability", "throughput"),
-        at("store.fileOptions", {"autoSync": "60s", "sliceMaxAge": None}),
+        at("store.fileOptions", {"autoSync": "60s", "sliceMaxAge": None, "sliceMaxBytes": "512mb"}),
     )
     theirs, ours = (configuration(items)["streaming"] for items in (RECIPE, render("stan-ft", values)))
     assert ours["file_options"].pop("auto_sync") == "60s"  # the server's own, which the recipe leaves out
