@@ -13,6 +13,15 @@ from harness import shell
 from harness.errors import UserError
 from harness.progress import say, step
 
+# Debian's own way to keep packages from starting services (invoke-rc.d asks this program); a machine's own one stays.
+WITHOUT_SERVICES = """
+policy=/usr/sbin/policy-rc.d
+if ! [ -e $policy ]; then
+  printf '#!/bin/sh\\nexit 101\\n' >$policy && chmod 755 $policy
+  trap 'rm -f $policy' EXIT
+fi
+"$@"
+"""
 INOTIFY = {"max_user_instances": 1024, "max_user_watches": 524288}
 
 
@@ -29,10 +38,10 @@ def as_root(command: Sequence[str | Path]) -> list[str]:
     )
 
 
-def ensure_packages(commands: dict[str, str], why: str) -> None:
+def ensure_packages(commands: dict[str, str], why: str, *, services: bool = True) -> None:
     """Install the Debian packages whose commands are missing (command -> package); why goes into the messages.
 
-    Raises UserError where there is no apt-get or no root.
+    services: those that the packages bring may start, as they do by themselves. Raises UserError where there is no apt-get or no root.
     """
     missing = sorted({package for command, package in commands.items() if not _found(command)})
     if not missing:
@@ -42,6 +51,8 @@ def ensure_packages(commands: dict[str, str], why: str) -> None:
             f"{why} needs {', '.join(missing)}, and this is no Debian or Ubuntu: install them, then run this again."
         )
     install = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "--no-install-recommends", *missing]
+    if not services:
+        install = ["sh", "-c", WITHOUT_SERVICES, "sh", *install]
     with step(f"installing {', '.join(missing)} ({why})"):
         try:
             if shell.run(as_root(install), check=False).returncode != 0:

@@ -115,7 +115,7 @@ def _run(
 ) -> tuple[Count, list[str]]:
     say(f"\n==> suite {suite.name}")
     if suite.packages:
-        system.ensure_packages(dict(suite.packages), f"the suite {suite.name}")
+        system.ensure_packages(dict(suite.packages), f"the suite {suite.name}", services=False)
     report = REPORTS / f"{suite.name.replace(' ', '-')}.xml"
     report.parent.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)

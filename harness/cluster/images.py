@@ -101,7 +101,9 @@ def _applets() -> dict[str, str]:
 def _server(name: str) -> ImageSpec:
     server = toolchain.ensure("nats-streaming-server")
     if name.endswith("-alpine"):
-        files = {**_busybox(), "/usr/local/bin/nats-streaming-server": server}
+        # Alpine's busybox has flock, which the fence needs, and Debian's has not.
+        flock = nodeimage.closure("util-linux", "/usr/bin/flock")
+        files = {**flock, **_busybox(), "/usr/local/bin/nats-streaming-server": server}
         return ImageSpec(name, files, _applets(), (_TMP, "/etc"), command=("nats-streaming-server", "-m", "8222"))
     return ImageSpec(
         name, {"/nats-streaming-server": server}, entrypoint=("/nats-streaming-server",), command=("-m", "8222")

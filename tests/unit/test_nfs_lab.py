@@ -132,9 +132,30 @@ def test_the_libraries_of_a_program_are_read_from_its_headers() -> None:
 # --- the fence, on a local file system -------------------------------------------------------------------------------
 
 
-def test_the_fence_holds_its_lock_and_finds_the_store_fine(tmp_path: Path) -> None:
+@pytest.fixture
+def path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A PATH on which the fence finds every program; those that these tests never reach may be stand-ins."""
+    stand_ins = tmp_path_factory.mktemp("programs")
+    for name in ("wget", "pidof"):
+        (stand_ins / name).write_text("#!/bin/sh\nexit 1\n")
+        (stand_ins / name).chmod(0o755)
+    return f"{os.environ['PATH']}:{stand_ins}"
+
+
+@pytest.mark.parametrize("missing", ["flock", "dd", "pidof"])
+def test_the_fence_names_the_program_that_its_image_lacks_and_ends_no_server(tmp_path: Path, missing: str) -> None:
+    for name in ("awk", "dd", "flock", "mkdir", "pidof", "rm", "sed", "sleep", "timeout", "wget"):
+        if name != missing:
+            (tmp_path / name).symlink_to("/bin/true")
+    environment = {"PATH": str(tmp_path), "POD_NAME": "stan-0", "FENCE_VOLUME": str(tmp_path), "FENCE_LIMIT": "5"}
+    done = subprocess.run(["/bin/sh", FENCE], env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert f"this image has no {missing}: set fence.image" in done.stderr
+
+
+def test_the_fence_holds_its_lock_and_finds_the_store_fine(tmp_path: Path, path: str) -> None:
     environment = {
-        "PATH": os.environ["PATH"],
+        "PATH": path,
         "POD_NAME": "stan-0",
         "FENCE_VOLUME": str(tmp_path),
         "FENCE_INTERVAL": "0.1",
@@ -152,12 +173,12 @@ def test_the_fence_holds_its_lock_and_finds_the_store_fine(tmp_path: Path) -> No
     assert locked == 1
 
 
-def test_the_fence_asks_for_unmounts_until_the_ended_server_is_gone(tmp_path: Path) -> None:
+def test_the_fence_asks_for_unmounts_until_the_ended_server_is_gone(tmp_path: Path, path: str) -> None:
     pipe = tmp_path / "unmount"
     os.mkfifo(pipe)
     with subprocess.Popen(["sleep", "60"]) as server:
         environment = {
-            "PATH": os.environ["PATH"],
+            "PATH": path,
             "POD_NAME": "stan-0",
             "FENCE_VOLUME": str(tmp_path),
             "FENCE_LIMIT": "5",

@@ -136,6 +136,13 @@ still() { # leaves in $ended what of it has not gone
   ended=$left
 }
 
+# Without one of them it would take every look for a silent store, and end a healthy server.
+for program in awk dd flock mkdir pidof rm sed sleep timeout wget; do
+  command -v "$program" >/dev/null || {
+    say "this image has no $program: set fence.image to one that has it, such as nats-streaming:0.25.6-alpine"
+    exit 1
+  }
+done
 lease=$(awk -v where="$FENCE_VOLUME" '$1 == "device" { ours = ($5 == where) } ours' /proc/self/mountstats |
   sed -n 's/.*lease_time=\([0-9]*\).*/\1/p')
 limit=$FENCE_LIMIT
