@@ -9,7 +9,7 @@ STATEFULSET=${STATEFULSET:?the name of the StatefulSet}
 CONTAINER=${CONTAINER:-stan}
 MONITOR_PORT=${MONITOR_PORT:-8222}
 TIMEOUT=${TIMEOUT:-240}     # seconds until this gives up
-PAUSE=${PAUSE:-0.5}         # seconds between two looks
+PAUSE=${PAUSE:-0.2}         # seconds between two looks
 RESTART=${RESTART:-outdated} # "outdated": pods of an older revision; "all": every pod that is there at the start
 VIA=${VIA:-direct}          # "direct": ask the pod's address; "proxy": ask through the API server
 CONTEXT=${CONTEXT:-}        # a context of the kubeconfig; empty for the current one or the pod's own account
@@ -57,7 +57,7 @@ look() {
     verdict="wait the API server refuses: $(echo "$objects" | tail -n 1)"
     return
   fi
-  present=0 revision='' behind='' stuck='' unsettled='' standby='' old_active='' actives='' newcomers=''
+  present=0 revision='' behind='' stuck='' unsettled='' standby='' old_active='' actives='' incomplete='' ready_pods=''
   while IFS='|' read -r kind name uid deleted generation observed update hash address scheduled ready waiting; do
     case $kind in
       StatefulSet)
@@ -69,9 +69,9 @@ look() {
       *) continue ;;
     esac
     if [ "$RESTART" = all ]; then
-      case " $condemned " in *" $uid "*) old=1 ;; *) old='' ;; esac
+      case " $condemned " in *" $uid "*) old=old ;; *) old=new ;; esac
     else
-      [ "$hash" = "$revision" ] && old='' || old=1
+      [ "$hash" = "$revision" ] && old=new || old=old
     fi
     if [ -n "$deleted" ]; then
       unsettled="$name is terminating"
@@ -80,30 +80,57 @@ look() {
     case $waiting in '' | ContainerCreating | PodInitializing) ;; *) trouble=$waiting ;; esac
     [ "$scheduled" != False ] || trouble='no node takes it'
     if [ -n "${trouble:-}" ]; then
-      if [ -n "$old" ]; then stuck="$name $uid $trouble"; else unsettled="$name does not start: $trouble"; fi
+      if [ "$old" = old ]; then stuck="$name $uid $trouble"; else unsettled="$name does not start: $trouble"; fi
       trouble=''
-      continue
-    fi
-    if [ "$ready" != True ]; then
+    elif [ "$ready" = True ]; then
+      ready_pods="$ready_pods $name|$uid|$old|$address"
+    else
       unsettled="$name is not Ready"
-      continue
     fi
-    state=$(state_of "$name" "$address")
-    case $state in
-      FT_ACTIVE)
-        actives="$actives $name"
-        [ -z "$old" ] || old_active="$name $uid"
-        ;;
-      FT_STANDBY) [ -z "$old" ] || standby="$name $uid" ;;
-      '') unsettled="$name does not answer on its monitor port (a server that recovers its store does not)" ;;
-      *) unsettled="$name is $state" ;;
-    esac
-    # Only servers that stay are asked for their routes: an old one may lack them for the very reason of this change.
-    [ -n "$old" ] || newcomers="$newcomers $name=$address"
   done <<EOF
 $objects
 EOF
+  # While a pod is on its way there is nothing to decide, and nothing to ask the servers.
+  [ "$present" -lt "$replicas" ] || [ -n "$stuck$unsettled" ] || ask
   decide
+}
+
+# answer POD UID AGE ADDRESS: one line with what a server says of itself and to how many others it has routes.
+answer() {
+  state=$(state_of "$1" "$4")
+  # Only servers that stay are asked for their routes: an old one may lack them for the very reason of this change.
+  if [ "$3" = new ] && [ "$routes" -gt 0 ]; then found=$(routes_of "$1" "$4"); else found=$routes; fi
+  echo "$1|$2|$3|$found|$state"
+}
+
+# ask: asks all servers at the same time, and sorts them by what they say.
+ask() {
+  answers=$({
+    for pod in $ready_pods; do
+      (
+        IFS='|'
+        # shellcheck disable=SC2086 # the fields are the arguments
+        set -- $pod
+        unset IFS
+        answer "$@"
+      ) &
+    done
+    wait
+  } | sort)
+  while IFS='|' read -r name uid old found state; do
+    case $state in
+      FT_ACTIVE)
+        actives="$actives $name"
+        [ "$old" = new ] || old_active="$name $uid"
+        ;;
+      FT_STANDBY) [ "$old" = new ] || standby="$name $uid" ;;
+      '') unsettled="$name does not answer on its monitor port (a server that recovers its store does not)" ;;
+      *) unsettled="$name is $state" ;;
+    esac
+    [ "$found" -ge "$routes" ] || incomplete="$name has a route to $found of $routes other servers"
+  done <<EOF
+$answers
+EOF
 }
 
 # decide: the rule itself, from what look() found.
@@ -123,7 +150,7 @@ decide() {
     verdict="wait no server is active"
   elif [ "$active" != "${active% *}" ]; then
     verdict="wait more than one server says that it is active: $active"
-  elif ! meshed; then
+  elif [ -n "$incomplete" ]; then
     verdict="wait $incomplete"
   elif [ -n "$standby" ]; then
     verdict="restart $standby standby"
@@ -132,18 +159,6 @@ decide() {
   else
     verdict=finished
   fi
-}
-
-# meshed: whether every server that stays has a route to every other one.
-meshed() {
-  [ "$routes" -gt 0 ] || return 0
-  for newcomer in $newcomers; do
-    found=$(routes_of "${newcomer%%=*}" "${newcomer#*=}")
-    if [ "$found" -lt "$routes" ]; then
-      incomplete="${newcomer%%=*} has a route to $found of $routes other servers"
-      return 1
-    fi
-  done
 }
 
 # restart POD UID WHY...: deletes this very pod, never its successor of the same name. Fails if it cannot.
