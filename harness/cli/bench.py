@@ -42,7 +42,11 @@ class Run:
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print the table, and return 0 if every goal is met."""
-    made = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    made = argparse.ArgumentParser(
+        prog="scripts/bench",
+        description=__doc__,
+        epilog="scripts/bench presets measures the durability presets beside bare servers instead: see its own --help.",
+    )
     made.add_argument("--checks", type=int, default=800, help="checks to compare side by side (default: %(default)s)")
     made.add_argument("--workers", type=int, default=2, help="test processes, for both ways (default: %(default)s)")
     made.add_argument("--no-whole", action="store_true", help="only compare; leave the run of the whole suite out")

@@ -31,7 +31,6 @@ class Suite:
     workers: int = 0  # 0: one test after the other, as these watch the clock or share the cluster
     needs_cluster: bool = False
     patience: int = 600  # seconds that one test may take before it is ended with its stack shown
-    on_request: bool = False  # only run when it is named
     packages: tuple[tuple[str, str], ...] = ()  # command and Debian package that holds it
 
 
@@ -46,7 +45,7 @@ SUITES = (
         patience=120,
         packages=(("strace", "strace"), ("/usr/lib/postgresql", "postgresql")),
     ),
-    Suite("nfs", ("nfs",), on_request=True),
+    Suite("nfs", ("nfs",), patience=900),
     Suite("failover", ("failover",), needs_cluster=True),
 )
 # A suite without which a run proves nothing: skipped tests in it fail the run where nobody watches.
@@ -69,7 +68,7 @@ def main() -> int:
         prog="scripts/test",
         description="Runs every test and brings up what it needs. Suites: lint, " + ", ".join(names) + ".",
     )
-    parser.add_argument("suites", nargs="*", metavar="SUITE", help="only these suites (default: all but nfs)")
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help="only these suites (default: all)")
     parser.add_argument("-k", dest="expression", metavar="EXPRESSION", help="only tests whose names match (pytest -k)")
     parser.add_argument(
         "--coverage",
@@ -80,8 +79,7 @@ def main() -> int:
     unknown = set(arguments.suites) - {"lint", *names}
     if unknown:
         raise UserError(f"there is no suite {', '.join(sorted(unknown))}: choose from lint, {', '.join(names)}.")
-    by_default = {folder for suite in SUITES if not suite.on_request for folder in suite.folders}
-    chosen = set(arguments.suites) or {"lint", *by_default}
+    chosen = set(arguments.suites) or {"lint", *names}
     started = time.monotonic()
     problems: list[str] = []
     if "lint" in chosen:
