@@ -41,7 +41,8 @@ def as_root(command: Sequence[str | Path]) -> list[str]:
 def ensure_packages(commands: dict[str, str], why: str, *, services: bool = True) -> None:
     """Install the Debian packages whose commands are missing (command -> package); why goes into the messages.
 
-    services: those that the packages bring may start, as they do by themselves. Raises UserError where there is no apt-get or no root.
+    services: those that the packages bring may start, as they do by themselves.
+    Raises UserError where there is no apt-get or no root.
     """
     missing = sorted({package for command, package in commands.items() if not _found(command)})
     if not missing:
