@@ -27,7 +27,7 @@ http: {{addr: "127.0.0.1:{port}"}}
 @pytest.fixture
 def registry(cluster: Cluster, tmp_path: Path) -> Iterator[images.Registry]:
     """A registry on loopback that holds the server's image and nothing else."""
-    system.ensure_packages({"docker-registry": "docker-registry"}, "the registry test")
+    system.ensure_packages({"docker-registry": "docker-registry"}, "the registry test", services=False)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
