@@ -10,7 +10,7 @@ from harness.drill.run import COURSE_BEFORE, COURSE_WIDTH
 from harness.drill.statistics import figures
 
 WIDTH = 920  # user units; the page scales it
-LEFT = 190  # room for the names of the rows
+LEFT = 230  # room for the names of the rows
 RIGHT = 30
 ROW = 34
 COLOURS = ("#0b6bcb", "#c2410c", "#15803d", "#7e22ce", "#a16207")
@@ -162,7 +162,8 @@ def growth(title: str, unit: str, points: Sequence[tuple[float, float]], slope: 
     for share in (0, 0.25, 0.5, 0.75, 1):
         parts.append(_line(LEFT, y_of(top * share), WIDTH - RIGHT, y_of(top * share), "grid"))
         parts.append(_text(LEFT - 12, y_of(top * share) + 4, f"{top * share:.2f} s", anchor="end", kind="axis"))
-        parts.append(_text(x_of(right * share), base + 18, f"{right * share:.0f} {unit}", anchor="middle", kind="axis"))
+        anchor = "end" if share == 1 else "middle"
+        parts.append(_text(x_of(right * share), base + 18, f"{right * share:.0f} {unit}", anchor=anchor, kind="axis"))
     parts.append(_line(x_of(0), y_of(start), x_of(right), y_of(start + slope * right), "goal"))
     parts += [
         f'<circle cx="{x_of(x):.1f}" cy="{y_of(y):.1f}" r="3.6" fill="{_colour(0)}" fill-opacity="0.55">'
