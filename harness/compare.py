@@ -69,7 +69,7 @@ class Contender:
 CHART = Contender("chart", "this chart")
 RECIPE = Contender("recipe", "the recipe", FIXTURES / "recipe" / "runnable" / "stan.yaml")
 OFFICIAL = Contender(
-    "official", "official chart's shape", FIXTURES / "official-stan-chart" / "runnable.yaml", "my-stan", "my-stan"
+    "official", "official chart's shape", FIXTURES / "official-stan-shape" / "stan.yaml", "my-stan", "my-stan"
 )
 CONTENDERS = (CHART, RECIPE, OFFICIAL)
 
