@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import coverage
-
+from harness import shell
 from harness.paths import REPO
 
 DATA = REPO / "build" / "coverage"
@@ -44,13 +44,16 @@ def begin(suite: str, data: Path = DATA) -> dict[str, str]:
 
 
 def report(data: Path = DATA) -> Report:
-    """What all measured suites run together. Raises coverage.exceptions.NoDataError if none was measured."""
+    """What all measured suites run together. Raises shell.CommandError if none was measured."""
     suites = sorted(path for path in data.iterdir() if path.is_dir())
-    measured = coverage.Coverage(data_file=str(data / "data"), config_file=str(REPO / "pyproject.toml"))
-    measured.combine([str(suite) for suite in suites], strict=True, keep=True)
-    measured.save()
-    measured.json_report(outfile=str(data / "coverage.json"))
+    # As programs: coverage.py in this process would drop what it measures of this process itself.
+    _coverage("combine", "--keep", f"--data-file={data / 'data'}", *suites)
+    _coverage("json", f"--data-file={data / 'data'}", "-o", data / "coverage.json")
     found = json.loads((data / "coverage.json").read_text())
     percents = {file: each["summary"]["percent_covered"] for file, each in found["files"].items()}
     below = dict(sorted(((f, p) for f, p in percents.items() if p < WANTED), key=lambda item: item[1]))
     return Report(found["totals"]["percent_covered"], below, [suite.name for suite in suites])
+
+
+def _coverage(command: str, *arguments: str | Path) -> None:
+    shell.run([sys.executable, "-m", "coverage", command, f"--rcfile={REPO / 'pyproject.toml'}", *arguments], cwd=REPO)
