@@ -135,7 +135,12 @@ class Client:
         return known.get(wanted), pause
 
     def learn(self, servers: Sequence[str]) -> None:
-        """Take these servers in turn from now on, as when pods came back under other addresses."""
+        """Take these servers in turn from now on, as when pods came back under other addresses.
+
+        While there are none (all pods gone at once), those known before stay the ones to try.
+        """
+        if not servers:
+            return
         with contextlib.suppress(nats.errors.ConnectionClosedError):
             self._core.set_server_pool(list(servers))
             self._targets = [urlsplit(server).netloc for server in servers]

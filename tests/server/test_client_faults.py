@@ -193,6 +193,23 @@ def test_a_client_that_may_not_discover_waits_for_its_own_server(group: Group) -
     run(work())
 
 
+def test_a_client_that_is_told_of_no_server_goes_on_trying_those_that_it_knew(group: Group) -> None:
+    """As when all pods are gone at once, before the first of them comes back."""
+
+    async def work() -> None:
+        standby = standby_of(group)
+        client = await Client.connect(standby.url, client_id="client")
+        client.learn([])
+        standby.kill()
+        await until(lambda: not client.connected)
+        standby.start()
+        await until(lambda: client.connected)
+        assert await client.publish("channel", b"hello")
+        await client.close()
+
+    run(work())
+
+
 def test_connecting_and_subscribing_during_a_takeover_succeed_when_it_is_over(group: Group) -> None:
     async def work() -> None:
         early = await Client.connect(standby_of(group).url, client_id="early")
