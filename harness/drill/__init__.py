@@ -121,13 +121,12 @@ def attempt(
     try:
         run = play(fault, subject.scene, subject.reach, subject.settings, number)
     except UserError as error:
-        if not keep_going or series.setdefault("skipped_in_a_row", 0) == MOST_SKIPPED - 1:
+        made = series["runs"][-1]["number"] if series["runs"] else 0
+        if not keep_going or number - made >= MOST_SKIPPED:
             raise
-        series["skipped_in_a_row"] += 1
         series["skipped"].append(str(error))
         say(f"    {subject.prefix}{fault.name} {number}/{runs}: not made: {error}")
         return None
-    series.pop("skipped_in_a_row", None)
     series["runs"].append(run)
     say(f"    {subject.prefix}{line(fault, run, runs)}")
     return run
