@@ -33,8 +33,10 @@ class Database:
 
     def query(self, sql: str, name: str = "postgres") -> list[str]:
         """The lines that a statement gives, columns divided by |."""
-        command = [self.programs / "psql", "-h", HOST, "-p", str(self.port), "-U", "stan", "-d", name, "-qAtc", sql]
-        return shell.output(command).splitlines()
+        return shell.output(self._psql(name, "-qAtc", sql)).splitlines()
+
+    def _psql(self, name: str, *arguments: str | Path) -> list[str | Path]:
+        return [self.programs / "psql", "-h", HOST, "-p", str(self.port), "-U", "stan", "-d", name, *arguments]
 
     def make(self, name: str) -> str:
         """Make a database with the server's own tables; gives its data source name.
@@ -45,21 +47,7 @@ class Database:
         self.query(f'CREATE DATABASE "{name}"')
         source = toolchain.module_source("stan", "github.com/nats-io/nats-streaming-server")
         script = source / "scripts" / "postgres.db.sql"
-        command = [
-            self.programs / "psql",
-            "-h",
-            HOST,
-            "-p",
-            str(self.port),
-            "-U",
-            "stan",
-            "-d",
-            name,
-            "-q",
-            "-f",
-            script,
-        ]
-        shell.run(command)
+        shell.run(self._psql(name, "-q", "-f", script))
         return (
             f"dbname={name} host={HOST} port={self.port} user=stan password=77 sslmode=disable "
             "readTimeout=5s writeTimeout=5s"
@@ -68,8 +56,9 @@ class Database:
     @contextmanager
     def locked(self, name: str, table: str) -> Iterator[None]:
         """Keep everybody else away from a table while the block runs."""
-        command = [str(self.programs / "psql"), "-h", HOST, "-p", str(self.port), "-U", "stan", "-d", name, "-qAt"]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as session:
+        with subprocess.Popen(
+            self._psql(name, "-qAt"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as session:
             assert session.stdin is not None  # a pipe
             assert session.stdout is not None  # a pipe
             session.stdin.write(f"BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE; SELECT 'held';\n")
