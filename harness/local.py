@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import string
 from concurrent.futures import ThreadPoolExecutor
@@ -47,10 +48,16 @@ class Deployment:
         return [f"nats://{server.ip}:4222" for server in self.servers() if server.ip]
 
 
-def up(environment: str = ENVIRONMENT, registry: str = "auto") -> Deployment:
+def wanted_registry() -> str:
+    """Where images come from when nothing else is said: $STAN_FT_REGISTRY, else "auto"."""
+    return os.environ.get("STAN_FT_REGISTRY", "auto")
+
+
+def up(environment: str = ENVIRONMENT, registry: str | None = None) -> Deployment:
     """Bring up the local cluster with both charts, whole and proven by a message through each server.
 
-    registry is "auto" (use one if it answers), "none" (build every image from package registries), or a mirror's host.
+    registry is "auto" (use one if it answers), "none" (build every image from package registries), or a mirror's host;
+    None for wanted_registry().
     Raises UserError for whatever the user can solve.
     """
     environments.require(environment)
@@ -62,7 +69,7 @@ def up(environment: str = ENVIRONMENT, registry: str = "auto") -> Deployment:
     _require_disk()
     engine = engines.ensure()
     wanted = _wanted_images(environment)
-    puller = _choose_registry(engine, registry, wanted)
+    puller = _choose_registry(engine, wanted_registry() if registry is None else registry, wanted)
     has_exporter = puller is not None or all(images.can_build(image) for image in wanted)
     cluster = kind.ensure(engine, puller.pull(OFFICIAL_NODE) if puller else nodeimage.ensure(engine))
     if not has_exporter:

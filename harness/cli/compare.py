@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -46,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     wanted = compare.rounds(options.fault or SHORT, faults.find)
     chosen = [one for one in compare.CONTENDERS if not options.only or one.key in options.only]
-    cluster = local.up(registry=os.environ.get("STAN_FT_REGISTRY", "auto")).cluster
+    cluster = local.up().cluster
 
     def keep(data: dict[str, dict[str, Any]]) -> None:
         for key, found in data.items():

@@ -156,7 +156,7 @@ def judge(suite: Suite, count: Count, code: int, *, by_name: bool = False) -> li
 
 
 def _cluster() -> Cluster:
-    return local.up(registry=os.environ.get("STAN_FT_REGISTRY", "auto")).cluster
+    return local.up().cluster
 
 
 def _count(report: Path) -> Count:

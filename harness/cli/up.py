@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import time
 
 from harness import environments, local
@@ -28,7 +27,7 @@ def main() -> int:
     )
     parser.add_argument(
         "--registry",
-        default=os.environ.get("STAN_FT_REGISTRY", "auto"),
+        default=local.wanted_registry(),
         metavar="auto|none|HOST",
         help="auto: pull images if a container registry answers, else build them; none: build; HOST: pull from a "
         "mirror (also STAN_FT_REGISTRY; default: %(default)s)",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
@@ -26,7 +25,7 @@ STATE = {
 @pytest.fixture(scope="session")
 def deployment() -> local.Deployment:
     """The local cluster with both charts, as scripts/up makes it."""
-    return local.up(registry=os.environ.get("STAN_FT_REGISTRY", "auto"))
+    return local.up()
 
 
 @pytest.fixture(scope="session")
