@@ -14,9 +14,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from harness import render, shell
+from harness.cli import common
 from harness.cluster import toolchain
 from harness.errors import UserError
-from harness.paths import REPO, cache
+from harness.paths import REPO
 from harness.progress import say, step
 
 WANTED_CHECKS = 500  # at least so many checks in the whole suite
@@ -89,9 +90,7 @@ def _run(title: str, way: str, checks: int, workers: int) -> Run:
             "STAN_FT_BENCH_CHECKS": str(checks),
             "STAN_FT_BENCH_REPORT": str(report),
             "STAN_FT_RENDERS": str(Path(directory) / "renders"),
-            # As scripts/test does it: compiled code is kept outside of the checkout.
-            "PYTHONDONTWRITEBYTECODE": "",
-            "PYTHONPYCACHEPREFIX": str(cache() / "bytecode"),
+            **common.bytecode(),
         }
         started = time.monotonic()
         done = shell.run(command, cwd=REPO, env=environment, check=False)

@@ -16,7 +16,7 @@ from harness.cli import common
 from harness.cluster import toolchain
 from harness.cluster.kind import Cluster
 from harness.errors import UserError
-from harness.paths import REPO, cache
+from harness.paths import REPO
 from harness.progress import say
 
 REPORTS = REPO / "build" / "test"
@@ -123,8 +123,7 @@ def _run(
         command += ["-n", str(suite.workers), "--dist", "worksteal"]
     if expression:
         command += ["-k", expression]
-    # Compiled code (pytest's rewritten asserts too) is kept, which halves the start, and outside of the checkout.
-    env = {**variables, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(cache() / "bytecode")}
+    env = {**variables, **common.bytecode()}
     if not suite.needs_cluster:
         command += ["-p", "no:helm-charts"]  # its import of the whole API client takes a second per process
     if suite.needs_cluster:
