@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from harness.drill.statistics import percentile
 from harness.errors import UserError
+from harness.stan import configuration
 
 PRESETS = ("durable", "throughput")
 GOAL = 5.0  # percent that the chart's configuration may cost against a bare server with the same options
@@ -35,14 +36,10 @@ class Measured:
 
 def block(text: str, name: str) -> str:
     """The block `name { ... }` of a server's configuration; raises UserError if there is none."""
-    found = re.search(rf"^[ \t]*{re.escape(name)}\s*\{{", text, re.MULTILINE)
-    if not found:
-        raise UserError(f"the configuration has no block {name}, so there is nothing to compare with.")
-    depth, end = 1, found.end()
-    while depth and end < len(text):
-        depth += {"{": 1, "}": -1}.get(text[end], 0)
-        end += 1
-    return text[found.start() : end]
+    for setting in configuration.settings(text):
+        if setting.path[-1] == name:
+            return f"{name} {setting.value}"
+    raise UserError(f"the configuration has no block {name}, so there is nothing to compare with.")
 
 
 def bare(text: str) -> str:
