@@ -23,6 +23,7 @@ from harness.progress import say, step
 from harness.render import render
 from harness.server import Group, Server
 from harness.stan.client import Client
+from harness.textfile import write
 
 MESSAGES = 40_000  # per round and server, from four publishers that do not wait: about a second
 WAITING = 200  # messages of one publisher that waits for each acknowledgement
@@ -133,9 +134,7 @@ def _report(found: dict[str, Measured], directory: Path, file: Path | None) -> i
         told = {preset: {what: asdict(cost) for what, cost in costs.items()} for preset, costs in overheads.items()}
         machine = {"load": load, "cores": cores, "file_system": system_type, "message_bytes": SIZE}
         every = {name: asdict(each) for name, each in found.items()}
-        file.write_text(
-            json.dumps({"machine": machine, "rows": rows, "overheads": told, "rounds": every}, indent=1) + "\n"
-        )
+        write(file, json.dumps({"machine": machine, "rows": rows, "overheads": told, "rounds": every}, indent=1) + "\n")
         say(f"every figure: {file}")
     return 0 if all(cost.met for costs in overheads.values() for cost in costs.values()) else 1
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness import report
 from harness.errors import UserError
+from harness.textfile import write
 
 EPILOG = """examples:
   scripts/report drill.json --html drill.html
@@ -38,9 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         drills = [_read(file) for file in options.files]
         if options.html:
-            options.html.write_text(report.page(drills, title=options.title, preface=options.preface))
+            write(options.html, report.page(drills, title=options.title, preface=options.preface))
         if options.junit:
-            options.junit.write_text(report.junit(drills))
+            write(options.junit, report.junit(drills))
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
