@@ -136,10 +136,6 @@ class Cluster:
         inspected = self.engine.docker("inspect", "--format", "{{.State.Running}}", node, check=False)
         return inspected.stdout.strip() == "true"
 
-    def is_complete(self, key: str) -> bool:
-        """Whether the cluster was once made to its end from what `key` stands for."""
-        return self.made_from() == key
-
     def made_from(self) -> str:
         """The key that the finished cluster was made from; "" if there is none or it was left unfinished."""
         if self.control_plane not in self.nodes():
@@ -184,7 +180,7 @@ def ensure(engine: Engine, image: str) -> Cluster:
     cluster = Cluster(engine)
     key = content.digest(CLUSTER / "kind.yaml", image, str(client_port()))
     system.ensure_inotify()
-    if cluster.nodes() and not cluster.is_complete(key):
+    if cluster.nodes() and cluster.made_from() != key:
         say("    the cluster was left unfinished or made from other files: making it anew")
         delete(engine)
     if cluster.nodes():
