@@ -76,8 +76,6 @@ def up(environment: str = ENVIRONMENT, registry: str | None = None) -> Deploymen
         wanted = {image for image in wanted if images.can_build(image)}
         say("    no container registry answers: the metrics sidecar, which cannot be built here, is left out")
     _load_images(cluster, wanted, puller)
-    with step("the way to the pods, and names inside the cluster"):
-        network.ensure_routes(cluster)
     _ensure_storage(cluster, environment, next(image for image in wanted if images.repository(image) == "busybox"))
     group = _ensure_charts(cluster, environment, has_exporter)
     deployment = Deployment(cluster, group, has_exporter)
