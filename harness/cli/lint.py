@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness import environments, shell
 from harness.cli import common
 from harness.cluster import toolchain
+from harness.errors import UserError
 from harness.paths import CHARTS, ENVIRONMENTS, REPO
 from harness.progress import say, step
 
@@ -26,16 +27,21 @@ class Linter:
     commands: Sequence[Sequence[str | Path]]
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run the linters, print what they found, and return 1 if there was anything."""
     parser = argparse.ArgumentParser(
         prog="scripts/lint", description="Runs every linter: Python, types, shell, YAML, charts, workflows."
     )
     parser.add_argument("--fix", action="store_true", help="let ruff mend and format what it can first")
-    if parser.parse_args().fix:
+    parser.add_argument("linters", nargs="*", metavar="LINTER", help=f"only these of {', '.join(LINTERS)}")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.linters) - set(LINTERS):
+        raise UserError(f"there is no linter {', '.join(sorted(unknown))}: choose from {', '.join(LINTERS)}.")
+    if options.fix:
         shell.run([VENV / "ruff", "check", "--fix", "--quiet", "."], cwd=REPO, check=False)
         shell.run([VENV / "ruff", "format", "--quiet", "."], cwd=REPO)
-    dirty = [linter.name for linter in linters() if not _is_clean(linter)]
+    names = [name for name in LINTERS if not options.linters or name in options.linters]
+    dirty = [linter.name for name in names for linter in LINTERS[name]() if not _is_clean(linter)]
     say(f"==> lint: {'clean' if not dirty else 'found by ' + ', '.join(dirty)}")
     return 1 if dirty else 0
 
@@ -51,26 +57,50 @@ def _is_clean(linter: Linter) -> bool:
     return not failed
 
 
-def linters() -> Iterator[Linter]:
-    """Every linter with its files."""
+def _ruff() -> Iterator[Linter]:
     yield Linter("ruff", [[VENV / "ruff", "check", "."]])
     yield Linter("ruff format", [[VENV / "ruff", "format", "--check", "."]])
+
+
+def _mypy() -> Iterator[Linter]:
     yield Linter("mypy", [[VENV / "mypy"]])
-    shellcheck: list[str | Path] = [
-        VENV / "shellcheck",
-        "--external-sources",
-        "--source-path=SCRIPTDIR",
-        "--severity=warning",
-    ]
-    yield Linter("shellcheck", [[*shellcheck, *_shell_files()]])
+
+
+def _shellcheck() -> Iterator[Linter]:
+    command = [VENV / "shellcheck", "--external-sources", "--source-path=SCRIPTDIR", "--severity=warning"]
+    yield Linter("shellcheck", [[*command, *_shell_files()]])
+
+
+def _yamllint() -> Iterator[Linter]:
     yield Linter("yamllint", [[VENV / "yamllint", "--strict", *_yaml_files()]])
+
+
+def _helm() -> Iterator[Linter]:
     for chart in sorted(path.parent for path in CHARTS.glob("*/Chart.yaml")):
         values = sorted((chart / "ci").glob("*-values.yaml"))
         values += [ENVIRONMENTS / name / f"{chart.name}.yaml" for name in environments.names()]
         helm: list[str | Path] = [toolchain.ensure("helm"), "lint", "--strict", "--quiet", chart, "--values"]
         yield Linter(f"helm lint {chart.name} with {len(values)} files of values", [[*helm, file] for file in values])
+
+
+def _ct() -> Iterator[Linter]:
     yield Linter("ct lint", [[toolchain.ensure("ct"), "lint", "--all", "--config", "ct.yaml"]])
+
+
+def _actionlint() -> Iterator[Linter]:
     yield Linter("actionlint", [[toolchain.ensure("actionlint"), "-shellcheck", VENV / "shellcheck"]])
+
+
+# In the order in which they run; what a linter is and which files it reads is made up when it is its turn.
+LINTERS: dict[str, Callable[[], Iterator[Linter]]] = {
+    "ruff": _ruff,
+    "mypy": _mypy,
+    "shellcheck": _shellcheck,
+    "yamllint": _yamllint,
+    "helm": _helm,
+    "ct": _ct,
+    "actionlint": _actionlint,
+}
 
 
 def _tracked(*patterns: str) -> list[str]:

@@ -52,8 +52,11 @@ def main(arguments: list[str] | None = None) -> int:
     code = pytest.main([*options_of_pytest, *suite()], plugins=[plugin])
     results = [result for result in plugin.results if result.mutant is not None]
     if len(results) != len(chosen):
-        killer = plugin.results[0].killer if plugin.results else f"pytest ended with exit code {code}"
-        print(f"error: the suite fails for the charts as they are ({killer}): make it pass first.", file=sys.stderr)
+        killer = plugin.results[0].killer if plugin.results else None
+        if killer:
+            print(f"error: the suite fails for the charts as they are ({killer}): make it pass first.", file=sys.stderr)
+        else:
+            print(f"error: not every break was tried: pytest ended with {code}, see above.", file=sys.stderr)
         return 2
     return _summary(results, time.monotonic() - started)
 
