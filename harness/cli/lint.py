@@ -67,8 +67,8 @@ def _mypy() -> Iterator[Linter]:
 
 
 def _shellcheck() -> Iterator[Linter]:
-    command = [VENV / "shellcheck", "--external-sources", "--source-path=SCRIPTDIR", "--severity=warning"]
-    yield Linter("shellcheck", [[*command, *_shell_files()]])
+    options = ("--external-sources", "--source-path=SCRIPTDIR", "--severity=warning")
+    yield Linter("shellcheck", [[VENV / "shellcheck", *options, *_shell_files()]])
 
 
 def _yamllint() -> Iterator[Linter]:
