@@ -53,10 +53,7 @@ def ensure(
     try:
         return bool(helm.run(work()))
     except pyhelm3.errors.Error as error:
-        words = (
-            (error.stderr or b"").decode(errors="replace").strip() if isinstance(error.stderr, bytes) else str(error)
-        )
-        raise UserError(f"helm could not install {chart} as {release}:\n{words}") from error
+        raise UserError(f"helm could not install {chart} as {release}:\n{_words(error)}") from error
 
 
 def _words(error: Any) -> str:
