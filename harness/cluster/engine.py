@@ -104,15 +104,24 @@ def find() -> Engine | None:
 
 def stop_own() -> bool:
     """Stop the engine that was started here, if it runs; returns whether there was one."""
-    pid_file = RUN / "docker.pid"
-    if not pid_file.exists():
+    pid = _own_pid()
+    if not pid:
         return False
-    pid = pid_file.read_text().strip()
     shell.run(system.as_root(["kill", f"-{signal.SIGTERM.value}", pid]), check=False)
     deadline = time.monotonic() + 30
     while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
         time.sleep(0.2)
     return True
+
+
+def _own_pid() -> str:
+    """The process of the engine that was started here; "" if it does not run."""
+    try:
+        pid = (RUN / "docker.pid").read_text().strip()
+        # An engine that was killed leaves its file, and the number may be another program's by now.
+        return pid if f"--pidfile={RUN}/docker.pid" in Path(f"/proc/{pid}/cmdline").read_text() else ""
+    except OSError:
+        return ""
 
 
 def _install() -> None:

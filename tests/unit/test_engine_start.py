@@ -1,0 +1,137 @@
+"""What is asked of a container engine, of the daemon that is started here, and what its answers come to."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from standins import Programs
+
+from harness.cluster import engine
+from harness.errors import UserError
+
+# An engine answers where it was started: the stand-in daemon leaves a file with its address.
+DOCKER = """
+case "$1" in
+version) [ -e "$STARTED" ] && [ "$(cat "$STARTED")" = "$DOCKER_HOST" ] || exit 1 ;;
+load) test -s "$3" ;;
+run) [ -z "$REFUSES" ] && echo probe-1 || { echo "$REFUSES" >&2; exit 125; } ;;
+kill) : ;;
+*) exit 64 ;;
+esac
+"""
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
+    """A machine with a docker client, on which no engine runs and nothing has to be installed."""
+    made = Programs(tmp_path, monkeypatch)
+    made.tools()
+    made.add("docker", DOCKER)
+    for name in ("runc", "iptables"):
+        made.add(name)
+    run = tmp_path / "run"
+    monkeypatch.setattr(engine, "RUN", run)
+    monkeypatch.setattr(engine, "DATA", tmp_path / "data")
+    monkeypatch.setattr(engine, "OWN_SOCKET", f"unix://{run}/docker.sock")
+    monkeypatch.setattr(engine, "START_TIMEOUT", 20.0)
+    monkeypatch.setenv("DOCKER_HOST", "tcp://elsewhere")
+    monkeypatch.setenv("STARTED", str(tmp_path / "started"))
+    monkeypatch.setenv("REFUSES", "")
+    return made
+
+
+@pytest.fixture
+def daemon(programs: Programs, tmp_path: Path) -> Iterator[Path]:
+    """A dockerd that says where it listens and runs until it is told to end; gives its pid file."""
+    pid = tmp_path / "run" / "docker.pid"
+    programs.add(
+        "dockerd",
+        f"""
+trap 'exit 0' TERM
+echo $$ >{pid}
+printf %s "${{1#--host=}}" >"$STARTED"
+while :; do sleep 0.05; done
+""",
+    )
+    yield pid
+    if pid.exists():
+        subprocess.run(["kill", pid.read_text().strip()], check=False, capture_output=True)
+
+
+def runs(where: str, tmp_path: Path) -> None:
+    """An engine runs at this address."""
+    (tmp_path / "started").write_text(where)
+
+
+def test_where_no_engine_answers_none_is_found(programs: Programs) -> None:
+    assert engine.find() is None
+    assert programs.asked("docker") == ["docker version --format {{.Server.Version}}"] * 2
+
+
+def test_the_engine_of_the_environment_is_found_where_it_answers(programs: Programs, tmp_path: Path) -> None:
+    runs("tcp://elsewhere", tmp_path)
+    assert engine.find() == engine.Engine("tcp://elsewhere")
+
+
+def test_an_engine_is_only_used_after_a_privileged_container_ran_and_was_ended(
+    programs: Programs, tmp_path: Path
+) -> None:
+    runs("tcp://elsewhere", tmp_path)
+    assert engine.ensure() == engine.Engine("tcp://elsewhere")
+    load, run, end = programs.asked("docker")[-3:]
+    assert load.startswith("docker load -i ")
+    assert "--privileged" in run
+    assert end == "docker kill probe-1"
+
+
+def test_a_machine_without_an_engine_gets_one_that_can_be_stopped_again(programs: Programs, daemon: Path) -> None:
+    started = engine.ensure()
+    assert started.host == engine.OWN_SOCKET
+    assert engine.find() == started
+    [call] = programs.asked("dockerd")
+    assert f"--data-root={engine.DATA}" in call
+    assert engine.stop_own()
+    assert not Path(f"/proc/{daemon.read_text().strip()}").exists()
+
+
+def test_the_engine_that_is_started_has_the_runtime_that_asks_for_less(programs: Programs, daemon: Path) -> None:
+    engine.ensure()
+    [call] = programs.asked("dockerd")
+    assert "--default-runtime=reduced" in call
+    runtime = Path(call.split("--add-runtime=reduced=")[1].split()[0])
+    assert runtime.read_text().startswith("#!/")
+    assert "runc" in runtime.read_text()
+    assert runtime.stat().st_mode & 0o111
+
+
+def test_an_engine_that_does_not_answer_is_told_with_the_end_of_its_log(
+    programs: Programs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "START_TIMEOUT", 0.5)
+    programs.add("dockerd", "echo 'failed to start daemon: no space left on device'")
+    with pytest.raises(UserError, match="did not answer within.*\nfailed to start daemon: no space left on device"):
+        engine.ensure()
+
+
+def test_a_started_engine_that_refuses_privileged_containers_is_told_with_its_words(
+    programs: Programs, daemon: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFUSES", "operation not permitted: no devices cgroup")
+    with pytest.raises(UserError, match="cannot start a privileged container on this machine:\noperation not"):
+        engine.ensure()
+
+
+def test_where_nothing_was_started_here_there_is_nothing_to_stop(programs: Programs) -> None:
+    assert not engine.stop_own()
+
+
+def test_the_pid_file_of_an_engine_that_was_killed_ends_no_other_program(programs: Programs, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with subprocess.Popen(["sleep", "60"]) as other:
+        (tmp_path / "run" / "docker.pid").write_text(f"{other.pid}\n")
+        assert not engine.stop_own()
+        assert other.poll() is None
+        other.kill()
