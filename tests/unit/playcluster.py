@@ -13,10 +13,18 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import unquote
 
 import yaml
 
 _uids = itertools.count(1)
+_CLAIM = {
+    "apiVersion": "v1",
+    "kind": "PersistentVolumeClaim",
+    "metadata": {"name": "efs"},
+    "spec": {"storageClassName": "aws-efs", "accessModes": ["ReadWriteMany"]},
+    "status": {"phase": "Bound", "accessModes": ["ReadWriteMany"]},
+}
 
 
 @dataclass
@@ -29,6 +37,7 @@ class Pod:
     ready: bool = True
     waiting: str = ""
     routes: int = 2
+    restarts: int = 0
     deleted: bool = False
     age: int = 9
     uid: str = field(default_factory=lambda: f"uid-{next(_uids)}")
@@ -37,6 +46,10 @@ class Pod:
         """The pod as the API gives it."""
         container = {
             "name": "stan",
+            "image": "nats-streaming",
+            "imageID": "",
+            "ready": self.ready,
+            "restartCount": self.restarts,
             "state": {"waiting": {"reason": self.waiting}} if self.waiting else {"running": {}},
         }
         metadata: dict[str, Any] = {
@@ -52,7 +65,8 @@ class Pod:
             {"type": "Ready", "status": "True" if self.ready and not self.waiting else "False"},
         ]
         status = {"podIP": "127.0.0.1", "conditions": conditions, "containerStatuses": [container]}
-        return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status}
+        spec = {"nodeName": f"node-of-{self.name}", "containers": [{"name": "stan"}]}
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": status}
 
 
 class PlayCluster:
@@ -62,6 +76,7 @@ class PlayCluster:
         self.pods = {name: Pod(name) for name in (f"stan-{n}" for n in range(replicas))}
         self.pods[f"stan-{active}"].state = "FT_ACTIVE"
         self.replicas = replicas
+        self.containers = ["stan", "metrics"]
         self.update_revision = "new"
         self.observed_generation = 2
         self.deletions: list[str] = []
@@ -76,7 +91,7 @@ class PlayCluster:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 with cluster._lock:
-                    self._answer(*cluster._get(self.path.partition("?")[0]))
+                    self._answer(*cluster._get(unquote(self.path.partition("?")[0])))
 
             def do_DELETE(self) -> None:
                 body = json.loads(self._body() or b"{}")
@@ -105,7 +120,7 @@ class PlayCluster:
                 """Say nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         self.kubeconfig = directory / "kubeconfig"
         self.kubeconfig.write_text(
             yaml.safe_dump(
@@ -168,6 +183,10 @@ class PlayCluster:
             return 200, self._statefulset()
         if "/proxy/" in path:
             return self._monitor(path)
+        if path.endswith("/pods"):
+            return 200, {"apiVersion": "v1", "kind": "PodList", "items": [pod.manifest() for pod in self.pods.values()]}
+        if path.endswith("/persistentvolumeclaims/efs"):
+            return 200, _CLAIM
         pod = self.pods.get(path.rpartition("/")[2])
         return (200, pod.manifest()) if pod else (404, _status(404, "NotFound", f"{path} not found"))
 
@@ -176,8 +195,23 @@ class PlayCluster:
             "apiVersion": "apps/v1",
             "kind": "StatefulSet",
             "metadata": {"name": "stan", "uid": "set", "generation": 2},
-            "spec": {"replicas": self.replicas, "updateStrategy": {"type": "OnDelete"}},
-            "status": {"observedGeneration": self.observed_generation, "updateRevision": self.update_revision},
+            "spec": {
+                "replicas": self.replicas,
+                "serviceName": "stan",
+                "selector": {"matchLabels": {"app": "stan"}},
+                "template": {
+                    "spec": {
+                        "containers": [{"name": name} for name in self.containers],
+                        "volumes": [{"name": "efs", "persistentVolumeClaim": {"claimName": "efs"}}],
+                    }
+                },
+                "updateStrategy": {"type": "OnDelete"},
+            },
+            "status": {
+                "replicas": self.replicas,
+                "observedGeneration": self.observed_generation,
+                "updateRevision": self.update_revision,
+            },
         }
 
     def _monitor(self, path: str) -> tuple[int, Any]:

@@ -1,0 +1,164 @@
+"""scripts/status and scripts/down: what they show of a played cluster, and what they say where there is none."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playcluster import PlayCluster
+from standins import Programs
+
+from harness import local
+from harness.cli import down, status
+from harness.cluster import engine, kind
+from harness.errors import UserError
+from harness.group import Group
+from harness.paths import REPO
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
+    """A machine on which no container engine answers."""
+    monkeypatch.setenv("STAN_FT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(engine, "RUN", tmp_path / "run")  # this machine may have an engine of the project's
+    made = Programs(tmp_path, monkeypatch)
+    made.add("docker", "exit 1")
+    return made
+
+
+@pytest.fixture
+def cluster(programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PlayCluster]:
+    """A local cluster whose engine answers, with three servers that are whole."""
+    programs.add("docker", '[ "$1" = version ] || exit 1')
+    monkeypatch.setattr(sys, "argv", ["status"])
+    with PlayCluster(tmp_path) as played:
+        (tmp_path / "cache").mkdir()
+        (tmp_path / "cache" / "kubeconfig").symlink_to(played.kubeconfig)
+        yield played
+
+
+def group(played: PlayCluster) -> Group:
+    return Group.connect(kubeconfig=played.kubeconfig)
+
+
+def test_without_a_cluster_status_says_what_makes_one(programs: Programs) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.cli.status"], cwd=REPO, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, "error: there is no local cluster: scripts/up makes one.\n")
+
+
+def test_a_whole_group_is_shown_server_by_server_and_the_exit_code_is_0(
+    cluster: PlayCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.pods["stan-2"].restarts = 4
+    assert status.main() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines[1:4]] == [
+        ["stan-0", "FT_ACTIVE", "yes", "2", "0", "node-of-stan-0"],
+        ["stan-1", "FT_STANDBY", "yes", "2", "0", "node-of-stan-1"],
+        ["stan-2", "FT_STANDBY", "yes", "2", "4", "node-of-stan-2"],
+    ]
+    assert "claim:      efs, Bound, ReadWriteMany, StorageClass aws-efs" in lines
+    assert not any(line.startswith("metrics:") for line in lines)
+
+
+def test_the_page_says_how_to_connect_from_this_machine(
+    cluster: PlayCluster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAN_FT_PORT", "14222")
+    status.main()
+    shown = capsys.readouterr().out
+    assert shown.count("nats://127.0.0.1:14222") == 3
+    assert f"--kubeconfig {kind._kubeconfig()}" in shown
+
+
+def test_a_missing_exporter_is_told_with_its_reason(cluster: PlayCluster, capsys: pytest.CaptureFixture[str]) -> None:
+    cluster.containers = ["stan"]
+    assert status.main() == 0
+    assert "image cannot be had without a container registry; the sidecar is off" in capsys.readouterr().out
+
+
+def test_a_server_that_does_not_answer_is_shown_and_the_exit_code_is_1(
+    cluster: PlayCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.pods["stan-1"].state = ""
+    assert status.main() == 1
+    assert capsys.readouterr().out.splitlines()[2].startswith("stan-1    no answer")
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"ready": False}, "stan-1 is not Ready"),
+        ({"routes": 1}, "stan-1 has routes to 1 of 2 other servers"),
+        ({"state": "FT_ACTIVE"}, "active: stan-0, stan-1; standing by: stan-2"),
+        ({"state": ""}, "stan-1 has routes to 0 of 2 other servers"),
+    ],
+)
+def test_what_a_group_lacks_is_said_in_words(cluster: PlayCluster, changes: dict[str, object], problem: str) -> None:
+    for name, value in changes.items():
+        setattr(cluster.pods["stan-1"], name, value)
+    assert group(cluster).problem() == problem
+
+
+def test_a_pod_that_does_not_exist_is_a_problem_with_the_number(cluster: PlayCluster) -> None:
+    del cluster.pods["stan-2"]
+    assert group(cluster).problem() == "2 of 3 pods exist"
+
+
+def test_waiting_for_a_group_ends_with_what_is_still_missing_and_where_to_look(cluster: PlayCluster) -> None:
+    cluster.pods["stan-1"].routes = 0
+    with pytest.raises(UserError, match=r"not whole within 0 s: stan-1 has routes to 0 of 2.*\nLook at: kubectl"):
+        group(cluster).wait_whole(timeout=0.1)
+
+
+def test_waiting_for_a_group_ends_as_soon_as_it_is_whole(cluster: PlayCluster) -> None:
+    cluster.pods["stan-1"].routes = 0
+
+    def mend(played: PlayCluster) -> None:
+        if played.looks > 3:
+            played.pods["stan-1"].routes = 2
+
+    cluster.on_look = mend
+    assert [server.routes for server in group(cluster).wait_whole(timeout=60)] == [2, 2, 2]
+
+
+def test_the_active_is_found_and_two_of_them_are_an_error(cluster: PlayCluster) -> None:
+    found = group(cluster).active()
+    assert found is not None
+    assert (found.pod, found.is_active) == ("stan-0", True)
+    cluster.pods["stan-1"].state = "FT_ACTIVE"
+    with pytest.raises(AssertionError, match="more than one active"):
+        group(cluster).active()
+
+
+def test_a_group_that_does_not_exist_is_named_with_its_namespace(cluster: PlayCluster) -> None:
+    with pytest.raises(UserError, match="no StatefulSet 'other' in namespace 'default'.*--name"):
+        Group.connect(kubeconfig=cluster.kubeconfig, name="other").replicas()
+
+
+def test_a_kubeconfig_without_a_cluster_is_refused_with_the_options_that_name_one(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("apiVersion: v1\nkind: Config\n")
+    with pytest.raises(UserError, match="no usable kubeconfig.*--kubeconfig.*--context"):
+        Group.connect(kubeconfig=tmp_path / "empty")
+
+
+def test_down_leaves_what_was_built_unless_it_is_told_otherwise(
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tool, remembered = tmp_path / "cache" / "tools" / "helm", kind.home() / "images-from"
+    for file in (tool, remembered):
+        file.parent.mkdir(parents=True)
+        file.write_text("x")
+    local.down()
+    assert capsys.readouterr().err == "", "there was nothing to take away, and nothing is said"
+    assert (tool.exists(), remembered.exists()) == (True, False)
+    monkeypatch.setattr(sys, "argv", ["down", "--cache"])
+    assert down.main() == 0
+    assert not tool.exists()
+    assert os.environ["STAN_FT_CACHE"] == str(tmp_path / "cache"), "it was the cache of this test that went"
