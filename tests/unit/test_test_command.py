@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -67,3 +68,17 @@ def test_every_script_says_what_it_does(script: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "usage:" in done.stdout
+
+
+def test_tests_chosen_by_name_are_run_counted_and_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "REPORTS", tmp_path)
+    monkeypatch.setattr(command, "SUITES", (command.Suite("small", ("unit/test_presets.py",)),))
+    monkeypatch.setattr(sys, "argv", ["scripts/test", "unit/test_presets.py", "-k", "block"])
+    assert command.main() == 0
+    told = capfd.readouterr()
+    assert told.out.splitlines()[-1] == "2 passed, 0 failed, 0 skipped"
+    assert "==> suite small" in told.err
+    cases = ElementTree.parse(tmp_path / "small.xml").iter("testcase")
+    assert all("block" in case.attrib["name"] for case in cases)
