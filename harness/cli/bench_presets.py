@@ -33,7 +33,7 @@ NEEDED = 4 * 2**30  # bytes of disk
 BESIDE_RECIPE = "bare, the recipe's options"
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Measure for the given time, print the table, and return 0 if both presets keep the goal."""
     made = argparse.ArgumentParser(prog="scripts/bench presets", description=__doc__)
     made.add_argument("--seconds", type=float, default=200, help="time for all rounds (default: %(default)s)")
@@ -41,7 +41,7 @@ def main() -> int:
         "--directory", type=Path, default=REPO / "build", help="where the stores are made (default: build)"
     )
     made.add_argument("--json", type=Path, help="also write every figure to this file")
-    options = made.parse_args()
+    options = made.parse_args(arguments)
     if options.seconds <= 0:
         raise UserError(f"--seconds {options.seconds:g}: give the time for all rounds, such as 200.")
     options.directory.mkdir(parents=True, exist_ok=True)
