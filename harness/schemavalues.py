@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from typing import Any, Final
@@ -95,7 +96,7 @@ def strategy(schema: Schema) -> st.SearchStrategy[Any]:
 
 
 def _integers(schema: Schema) -> st.SearchStrategy[int]:
-    lowest = schema.get("minimum", schema.get("exclusiveMinimum", -1) + 1)
+    lowest = math.ceil(schema.get("minimum", schema.get("exclusiveMinimum", -1) + 1))
     return st.integers(lowest, schema.get("maximum", max(lowest, 1) * 1000))
 
 
