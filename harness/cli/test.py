@@ -43,7 +43,7 @@ SUITES = (
         ("server",),
         workers=3,
         patience=120,
-        packages=(("strace", "strace"), ("/usr/lib/postgresql", "postgresql")),
+        packages=(("strace", "strace"), ("perl", "perl-base"), ("/usr/lib/postgresql", "postgresql")),
     ),
     Suite("nfs", ("nfs",), patience=900),
     Suite("failover", ("failover",), needs_cluster=True),

@@ -32,6 +32,7 @@ EXCEPTIONS = {
         "restricted": "security contexts emptied",
         "standby-exists": "one replica, allowed by allowSingleReplica",
     },
+    ("stan-ft", "ci/nfs"): {"restricted": "the guard has to be root"},
     ("efs-provisioner", "ci/default"): {"restricted": "the old provisioner has to be root"},
     ("efs-provisioner", "ci/efs-provisioner"): {
         "claim-outlives-release": "keep: false for one claim",

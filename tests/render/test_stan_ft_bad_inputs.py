@@ -169,7 +169,9 @@ WRONG_VALUES: list[tuple[str, Any]] = [
     ("persistence.volumePermissions.image.digest", "latest"),
     ("fence.enabled", "true"),
     ("fence.intervalSeconds", 0),
-    ("fence.forceUnmount", "true"),
+    ("guard.enabled", "true"),
+    ("guard.intervalSeconds", 0),
+    ("guard.image.pullPolicy", "Sometimes"),
     ("fence.limitSeconds", "30s"),
     ("fence.image.pullPolicy", "Sometimes"),
     # NATS
@@ -411,7 +413,7 @@ COMBINATIONS: list[tuple[Values, str, str]] = [
     (at("streaming.partitioning", True), "streaming.partitioning", "store.limits.channels"),
     (both(STATIC, SQL), "persistence.staticVolume.enabled", "store.type=file"),
     (both(SQL, at("fence.enabled", True)), "fence.enabled", "lock of its own"),
-    (at("fence.forceUnmount", True), "fence.forceUnmount", "fence.enabled=true"),
+    (both(SQL, at("guard.enabled", True)), "guard.enabled", "the SQL store has none"),
     (
         both(STATIC, at("persistence.existingClaim", "efs")),
         "persistence.staticVolume.enabled",

@@ -170,7 +170,6 @@ def test_the_fence_runs_beside_the_server_where_it_is_asked_for_and_can_end_it()
     fence, server = objects.container(item, "fence"), objects.container(item, "stan")
     env = objects.env(fence)
     assert env["FENCE_VOLUME"] == "/data/stan"
-    assert "FENCE_UNMOUNT" not in env
     assert (env["FENCE_INTERVAL"], env["FENCE_LIMIT"]) == ("2", "9")
     assert env["FENCE_MONITOR"] == "http://127.0.0.1:8222"
     assert objects.mounts(fence)["efs"] == objects.mounts(server)["efs"]
@@ -181,24 +180,25 @@ def test_the_fence_runs_beside_the_server_where_it_is_asked_for_and_can_end_it()
     assert "checksum/fence" in (objects.pod_template(item) or {})["metadata"]["annotations"]
 
 
-def test_the_fence_asks_a_root_container_with_one_capability_for_forced_unmounts_where_that_is_wanted() -> None:
-    items = render("stan-ft", at("fence", {"enabled": True, "forceUnmount": True}))
+def test_the_guard_is_a_root_container_with_one_capability_that_sees_the_server_and_no_volume() -> None:
+    items = render("stan-ft", at("guard", {"enabled": True, "intervalSeconds": 2}))
     item = find(items, "StatefulSet")
-    fence, unmount = objects.container(item, "fence"), objects.container(item, "fence-unmount")
-    assert unmount["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["SYS_ADMIN"]}
-    assert unmount["securityContext"]["runAsUser"] == 0
-    assert objects.mounts(unmount) == objects.mounts(fence)
-    assert objects.env(fence)["FENCE_UNMOUNT"] == objects.env(unmount)["FENCE_UNMOUNT"]
-    scripts = find(items, "ConfigMap", "stan-fence")["data"]
-    assert "umount -f" in scripts["fence-unmount.sh"]
+    guard = objects.container(item, "guard")
+    assert guard["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["SYS_PTRACE"]}
+    assert guard["securityContext"]["runAsUser"] == 0
+    assert set(objects.mounts(guard)) == {"guard-script"}
+    assert objects.env(guard) == {"GUARD_INTERVAL": "2"}
+    assert objects.pod_spec(item)["shareProcessNamespace"] is True
+    assert find(items, "ConfigMap", "stan-guard")["data"]["guard.pl"].startswith("#!/usr/bin/perl")
+    assert "checksum/guard" in (objects.pod_template(item) or {})["metadata"]["annotations"]
 
 
-def test_only_forced_unmounts_need_a_root_container() -> None:
+def test_only_the_guard_needs_a_root_container() -> None:
     item = find(render("stan-ft", at("fence", {"enabled": True})), "StatefulSet")
-    assert "SYS_ADMIN" not in str(item)
-    assert "fence-unmount" not in str(item)
+    assert "SYS_PTRACE" not in str(item)
 
 
-def test_without_the_fence_there_is_nothing_of_it() -> None:
+@pytest.mark.parametrize("remedy", ["fence", "guard"])
+def test_without_the_fence_or_the_guard_there_is_nothing_of_it(remedy: str) -> None:
     items = render("stan-ft")
-    assert "fence" not in str([item for item in items if item["kind"] in ("StatefulSet", "ConfigMap")])
+    assert remedy not in str([item for item in items if item["kind"] in ("StatefulSet", "ConfigMap")])

@@ -7,10 +7,9 @@
 #            file (EIO), the only sign of it that a process gets. So it writes one byte through, again and again.
 #   watcher  Reads what the checker finds, and touches no file. It ends the server at once when the lease was lost, and
 #            an active server also when there was no answer for FENCE_LIMIT, before the lease lets another one in.
-# Where fence-unmount.sh runs beside it, the watcher also has the kernel drop what an ended server left there: else it
-# is written once the NFS server answers again, over the messages of the next active.
+# What an ended server left in the kernel is written once the NFS server answers again: guard.pl keeps it out.
 # Environment: FENCE_VOLUME (mount point), FENCE_INTERVAL and FENCE_LIMIT in seconds (limit 0: half the lease),
-# FENCE_MONITOR (URL of the server's monitoring port), FENCE_UNMOUNT (named pipe of fence-unmount.sh, or empty), POD_NAME.
+# FENCE_MONITOR (URL of the server's monitoring port), POD_NAME.
 set -u
 say() { echo "fence: $*" >&2; }
 
@@ -50,25 +49,23 @@ full() { # no room says nothing about the lock
 }
 
 watcher() {
-  silent='' patience=$limit
+  silent=''
   look
   while true; do
     last=$moment
     # shellcheck disable=SC3045 # busybox has it
-    if read -r -t "$patience" news rest; then
+    if read -r -t "$limit" news rest; then
       look
       if [ $((moment - last)) -gt "$limit" ]; then
         end_server "this node stood still for $((moment - last)) s"
-        drop_writes
       fi
       case $news in
         fine)
-          # In time: what the ended server wrote was its right.
           [ -z "$silent" ] || say "the store answers again"
-          ended='' silent='' patience=$limit
+          silent=''
           ;;
         holding)
-          silent='' patience=$limit
+          silent=''
           say "holds $own; lease ${lease:-unknown} s, limit $limit s, every $FENCE_INTERVAL s"
           ;;
         lost)
@@ -78,19 +75,13 @@ watcher() {
           else
             end_server "its lease was lost ($rest)"
           fi
-          drop_writes
           ;;
       esac
-    elif look && [ $((moment - last)) -lt "$patience" ]; then
+    elif look && [ $((moment - last)) -lt "$limit" ]; then
       say "the checker ended"
       exit 1
-    elif [ -n "$silent" ]; then
-      drop_writes
-    else
+    elif [ -z "$silent" ]; then
       silent=yes
-      # Until the lease ends its writes harm nobody, and an answer in time lets them and the unlocking through.
-      patience=$(((${lease:-60} - limit) / 4))
-      [ "$patience" -gt 0 ] || patience=1
       if [ "$(state)" = FT_STANDBY ]; then
         say "the store gave no answer for $limit s; the server stands by and stays"
       else
@@ -107,33 +98,8 @@ look() { # seconds since boot, without starting a program
 
 end_server() {
   for process in $(pidof nats-streaming-server); do
-    kill -KILL "$process" && say "ended the server (process $process): $1" && ended="$ended $process"
+    kill -KILL "$process" && say "ended the server (process $process): $1"
   done
-}
-
-drop_writes() { # until the ended servers are gone, because what they close is written once more
-  if [ -n "$ended" ] && [ -p "$FENCE_UNMOUNT" ]; then
-    say "the kernel is told to drop the writes of process$ended"
-    tries=0
-    while [ $tries -lt 25 ]; do
-      # Opened for reading too, which never waits for the other end.
-      echo drop 1<>"$FENCE_UNMOUNT"
-      tries=$((tries + 1))
-      sleep 0.2
-      still
-      [ -n "$ended" ] || break
-    done
-    say "asked $tries times; still there: ${ended:-none}"
-  fi
-  still
-}
-
-still() { # leaves in $ended what of it has not gone
-  left=
-  for process in $ended; do
-    [ ! -e "/proc/$process" ] || left="$left $process"
-  done
-  ended=$left
 }
 
 # Without one of them it would take every look for a silent store, and end a healthy server.
@@ -147,6 +113,4 @@ lease=$(awk -v where="$FENCE_VOLUME" '$1 == "device" { ours = ($5 == where) } ou
   sed -n 's/.*lease_time=\([0-9]*\).*/\1/p')
 limit=$FENCE_LIMIT
 [ "$limit" -gt 0 ] || limit=$((${lease:-60} / 2))
-ended=
-: "${FENCE_UNMOUNT:=}"
 checker | watcher

@@ -75,8 +75,8 @@
 {{- if .Values.persistence.volumePermissions.enabled -}}
 {{- include "stan-ft.problem" "persistence.volumePermissions.enabled: the pods run a root init container and break the Pod Security Standard restricted. Switch it off again after the first start." -}}
 {{- end -}}
-{{- if and (include "stan-ft.fence.enabled" .) .Values.fence.forceUnmount -}}
-{{- include "stan-ft.problem" "fence.forceUnmount: a container of each pod runs as root with SYS_ADMIN and breaks the Pod Security Standards restricted and baseline, and its forced unmounts fail the waiting requests of whatever else has this volume mounted on the node." -}}
+{{- if include "stan-ft.guard.enabled" . -}}
+{{- include "stan-ft.problem" "guard.enabled: a container of each pod runs as root with the capability SYS_PTRACE and breaks the Pod Security Standards restricted and baseline, so the namespace has to allow privileged." -}}
 {{- end -}}
 {{- if regexMatch "^.*v?0\\.(17|18|19|[2-9][0-9])\\." (printf "x%s" .Values.metrics.image.tag) -}}
 {{- include "stan-ft.problem" "metrics.image.tag: exporters after 0.16.0 do not know NATS Streaming and refuse to start with its flags." -}}

@@ -40,8 +40,8 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- if and .Values.fence.enabled (ne $store.type "file") -}}
 {{- include "stan-ft.problem" "fence.enabled: the SQL store has a lock of its own, which its server looks at every second. Set it to false." -}}
 {{- end -}}
-{{- if and .Values.fence.forceUnmount (not .Values.fence.enabled) -}}
-{{- include "stan-ft.problem" "fence.forceUnmount: nothing asks for a forced unmount without the fence. Set fence.enabled=true, or leave it out." -}}
+{{- if and .Values.guard.enabled (ne $store.type "file") -}}
+{{- include "stan-ft.problem" "guard.enabled: it locks the files of a store on a volume, and the SQL store has none. Set it to false." -}}
 {{- end -}}
 {{- if eq $store.type "file" -}}
 {{- $mount := trimSuffix "/" .Values.persistence.mountPath -}}
@@ -258,7 +258,7 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- end -}}
 {{- end -}}
 {{- range .Values.extraVolumes -}}
-{{- if has .name (list "config-volume" "efs" "fence-script" "fence-run" "client-tls" "cluster-tls" "nats-tls" "auth" "login") -}}
+{{- if has .name (list "config-volume" "efs" "fence-script" "guard-script" "client-tls" "cluster-tls" "nats-tls" "auth" "login") -}}
 {{- include "stan-ft.problem" (printf "extraVolumes: the name %s is taken by the chart. Use another name." .name) -}}
 {{- end -}}
 {{- end -}}
@@ -269,7 +269,7 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- end -}}
 {{- range $list := list "initContainers" "sidecars" -}}
 {{- range get $.Values $list -}}
-{{- if has .name (list "stan" "fence" "fence-unmount" "metrics" "volume-permissions") -}}
+{{- if has .name (list "stan" "fence" "guard" "metrics" "volume-permissions") -}}
 {{- include "stan-ft.problem" (printf "%s: the name %s is taken by the chart. Use another name." $list .name) -}}
 {{- end -}}
 {{- end -}}
