@@ -14,6 +14,7 @@ from harness.errors import UserError
 from harness.nfs_lab import accelerator, image, network, packages, report
 from harness.nfs_lab.faults import FAULTS
 from harness.nfs_lab.lab import Settings
+from harness.nfs_lab.pod import REMEDIES
 from harness.nfs_lab.run import Result, once
 from harness.progress import say, step
 
@@ -30,21 +31,19 @@ def parser() -> argparse.ArgumentParser:
         description="Runs NATS Streaming in fault-tolerant mode on small virtual machines that share a real NFSv4.1\n"
         "mount, injects a fault, and says what became of the messages. Each run boots machines of its own.",
         epilog=f"faults:\n{faults}\n\nIt needs root, Debian 12 on x86-64 and 1.5 GiB of memory; QEMU and a few tools "
-        "are installed.\nThe exit code is 0 if no run with the remedy did harm, 1 otherwise.",
+        "are installed.\nThe exit code is 0 if no run with all remedies did harm, 1 otherwise.",
     )
     what = made.add_mutually_exclusive_group()
     what.add_argument("--smoke", action="store_true", help=f"one run of each of {', '.join(SMOKE)} (the default)")
-    what.add_argument("--all", action="store_true", help="every fault, with the chart's remedies and without")
+    what.add_argument("--all", action="store_true", help="every fault, with all of the chart's remedies and with none")
     what.add_argument("--fault", action="append", choices=FAULTS, metavar="NAME", help="this fault; may be repeated")
     made.add_argument("--runs", type=_positive, metavar="N", help="runs of each (default: 1, --all: 10)")
-    made.add_argument("--without", action="store_true", help="without the chart's remedies, to see what they are for")
-    made.add_argument("--force-unmount", action="store_true", help="with the remedy fence.forceUnmount too")
     made.add_argument(
-        "--interval",
-        type=_interval,
-        default=1.0,
-        metavar="S",
-        help="seconds between two looks of the fence (default 1)",
+        "--remedies",
+        action="append",
+        choices=REMEDIES,
+        help="which of the chart's remedies are on: none, its defaults alone, these and the guard or the fence, or "
+        "all; may be repeated (default: all, with --all: all and none)",
     )
     made.add_argument("--lease", type=_seconds, default=20, metavar="S", help="the NFS server's lease (default 20 s)")
     made.add_argument("--grace", type=_seconds, metavar="S", help="the NFS server's grace time (default: the lease)")
@@ -63,15 +62,6 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _interval(text: str) -> float:
-    try:
-        if 0.1 <= float(text) <= 60:
-            return float(text)
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"{text!r} will not do: give 0.1 to 60 seconds")
-
-
 def _seconds(text: str) -> int:
     if not text.isdigit() or not KNFSD_LEAST <= int(text) <= 3600:
         raise argparse.ArgumentTypeError(f"{text!r} will not do: the NFS server takes {KNFSD_LEAST} to 3600 seconds")
@@ -79,7 +69,7 @@ def _seconds(text: str) -> int:
 
 
 def main() -> int:
-    """Do the runs that the options ask for; 1 if a run with the remedy did harm or proved nothing."""
+    """Do the runs that the options ask for; 1 if a run with all remedies did harm or proved nothing."""
     options = parser().parse_args()
     # Terminated means interrupted: the machines end with the blocks that made them.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
@@ -92,7 +82,7 @@ def main() -> int:
     results: list[dict[str, Any]] = report.load(options.output) if options.output else []
     bad = 0
     for number, (name, settings) in enumerate(plan, 1):
-        what = f"run {number} of {len(plan)}: {FAULTS[name].title}, {_how(settings)}"
+        what = f"run {number} of {len(plan)}: {FAULTS[name].title}, remedies: {settings.remedies}"
         # A void run says something of this computer only, so it is repeated, once.
         for attempt in (what, f"{what}, again"):
             with step(attempt):
@@ -103,32 +93,24 @@ def main() -> int:
                 report.save(options.output, results)
             if not result.void:
                 break
-        bad += bool(settings.remedy and (result.harm or result.void))
+        bad += bool(settings.remedies == "all" and (result.harm or result.void))
     print(report.table(results), end="")
     return 1 if bad else 0
 
 
-def _how(settings: Settings) -> str:
-    if not settings.remedy:
-        return "without the remedy"
-    return f"with the remedy{' and forced unmounts' if settings.unmount else ''}"
-
-
 def _plan(options: argparse.Namespace) -> list[tuple[str, Settings]]:
     chosen = list(FAULTS) if options.all else options.fault or list(SMOKE)
-    remedies = (True, False) if options.all and not options.without else (not options.without,)
-    # The smoke run has every remedy: its verdict must not hang on what one of them leaves open.
-    unmount = options.force_unmount or not (options.all or options.fault)
+    remedies = options.remedies or (["all", "none"] if options.all else ["all"])
     mount = tuple(options.options.split(",")) if options.options else None
     if mount and not all(mount):
         raise UserError(f"--options {options.options!r} has an empty option: write them like hard,timeo=600.")
     runs = options.runs or (10 if options.all else 1)
     grace = options.grace or options.lease
     return [
-        (name, Settings(options.lease, grace, options.nodes, remedy, mount, remedy and unmount, options.interval))
+        (name, Settings(options.lease, grace, options.nodes, which, mount))
         for _ in range(runs)
         for name in chosen
-        for remedy in remedies
+        for which in remedies
     ]
 
 

@@ -27,6 +27,7 @@ PROGRAMS = (
     "usr/sbin/rpc.nfsd",
     "usr/sbin/nfsdcld",
     "usr/bin/flock",
+    "usr/bin/perl",
     "usr/bin/setpriv",
     "usr/bin/unshare",
 )
@@ -69,6 +70,8 @@ def _build(debian: Path, server: Path, release: str, target: Path) -> None:
             _copy(debian / program, root / program)
         (root / "sbin/mount.nfs4").symlink_to("mount.nfs")
         _libraries(debian, root)
+        modules = "usr/lib/x86_64-linux-gnu/perl-base"
+        shutil.copytree(debian / modules, root / modules)
         _modules(debian / "lib/modules" / release, root)
         for script in GUEST.iterdir():
             _copy(script, root / "lab" / script.name, executable=True)

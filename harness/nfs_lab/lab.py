@@ -31,19 +31,16 @@ PAUSES = ("frozen", "thawed", "powered off", "reset", "lab: ready")  # events th
 
 @dataclass(frozen=True)
 class Settings:
-    """What one lab is like: lease and grace of the NFS server in seconds, nodes, with the chart's remedies or without.
+    """What one lab is like: lease and grace of the NFS server in seconds, nodes, which of the chart's remedies are on.
 
-    unmount adds the fence's forced unmount to the remedies; interval is the seconds between two looks of the fence;
-    options are mount options that replace the chart's, None means its own.
+    remedies is one of pod.REMEDIES; options are mount options that replace the chart's, None means its own.
     """
 
     lease: int = 10
     grace: int = 10
     nodes: int = 2
-    remedy: bool = True
+    remedies: str = "all"
     options: tuple[str, ...] | None = None
-    unmount: bool = False
-    interval: float = 1
 
 
 @dataclass
@@ -127,6 +124,8 @@ class Lab:
         )
         node.write("/etc/stan-config/stan.conf", pod.configuration)
         node.write("/run/stan.env", exports(pod.resolved(pod.environment, number)))
+        if pod.guard:
+            self._start_guard(node)
         if pod.fence:
             self._start_fence(node)
         self.start_server(node)
@@ -144,15 +143,14 @@ class Lab:
         environment = self.pod.resolved(self.pod.fence_environment, self.nodes.index(node))
         node.write("/run/fence.env", exports(environment))
         node.write("/etc/stan-fence/fence.sh", self.pod.fence, mode="755")
-        if self.pod.unmount:
-            node.write("/etc/stan-fence/fence-unmount.sh", self.pod.unmount, mode="755")
-            # A mount namespace of its own, as its container has; it may do nothing but unmount.
-            alone = "/usr/bin/unshare -m /usr/bin/setpriv --no-new-privs --bounding-set -all,+sys_admin --inh-caps -all"
-            node.run(
-                "mkdir -p -m 777 /run/stan-fence && . /run/fence.env && "
-                f"{alone} /etc/stan-fence/fence-unmount.sh </dev/null >&3 2>&3 &"
-            )
         node.run("/lab/as-stan.sh /run/fence.env /etc/stan-fence/fence.sh </dev/null >&3 2>&3 &")
+
+    def _start_guard(self, node: Machine) -> None:
+        """Run the chart's guard beside the server, as its container does: root with one capability."""
+        node.write("/run/guard.env", exports(self.pod.guard_environment))
+        node.write("/etc/stan-guard/guard.pl", self.pod.guard)
+        alone = "/usr/bin/setpriv --no-new-privs --bounding-set -all,+sys_ptrace --inh-caps -all"
+        node.run(f". /run/guard.env; {alone} /usr/bin/perl /etc/stan-guard/guard.pl </dev/null >&3 2>&3 &")
 
     # ---- inside ----
 
@@ -185,7 +183,7 @@ STAMP = re.compile(r"^\[\d+\] \S+ \S+ ")
 NOTABLE = (
     ACTIVE_LINE,
     "fence: ",
-    "fence-unmount: ",
+    "guard: ",
     "panic:",
     "[FTL]",
     "claims to be active",

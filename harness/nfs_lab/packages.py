@@ -42,12 +42,14 @@ GUEST_PACKAGES = (
     "libkrb5support0",
     "libk5crypto3",
     "libcom-err2",
+    "libcrypt1",
     "libkeyutils1",
     "libuuid1",
     "libwrap0",
     "netbase",
     "nfs-common",
     "nfs-kernel-server",
+    "perl-base",
     "util-linux",
 )
 KERNEL_PACKAGE = "linux-image-cloud-amd64"

@@ -16,16 +16,24 @@ RELEASE, NAMESPACE = "stan", "default"
 PLAIN_OPTIONS = ("nfsvers=4.1", "rsize=1048576", "wsize=1048576", "hard", "timeo=600", "retrans=2", "noresvport")
 
 
-def values(
-    nodes: int, *, remedy: bool, unmount: bool = False, interval: float = 1, options: tuple[str, ...] | None = None
-) -> dict[str, Any]:
-    """The chart's values for the lab: with its remedies as they ship, or without them to show what they are for.
+# What each set of remedies has on: the defaults (mount options, no read-ahead), the guard, the fence.
+REMEDIES = {
+    "none": (False, False, False),
+    "defaults": (True, False, False),
+    "fence": (True, False, True),
+    "guard": (True, True, False),
+    "all": (True, True, True),
+}
 
-    unmount adds the fence's forced unmount to the remedies, interval (seconds) is how often the fence looks.
-    options are mount options instead of the chart's own (or of PLAIN_OPTIONS without the remedy).
+
+def values(nodes: int, remedies: str, options: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """The chart's values for the lab: with one of REMEDIES, or "none" of them to show what they are for.
+
+    options are mount options instead of the chart's own (or of PLAIN_OPTIONS without its defaults).
     """
+    defaults, guard, fence = REMEDIES[remedies]
     server: dict[str, Any] = {"server": SERVER}
-    if options or not remedy:
+    if options or not defaults:
         server["mountOptions"] = list(options or PLAIN_OPTIONS)
     volume = {"enabled": True, "driver": "nfs", "nfs": server}
     return {
@@ -33,10 +41,11 @@ def values(
         "metrics": {"enabled": False},
         # Who acknowledged which message is only in the server's trace.
         "streaming": {"trace": True},
-        "fence": {"enabled": remedy, "forceUnmount": unmount, "intervalSeconds": interval},
+        "guard": {"enabled": guard},
+        "fence": {"enabled": fence},
         "persistence": {"existingClaim": "", "staticVolume": volume},
         # 2 MiB is the server's own read-ahead.
-        "store": {} if remedy else {"fileOptions": {"readBufferSize": "2mb"}},
+        "store": {} if defaults else {"fileOptions": {"readBufferSize": "2mb"}},
     }
 
 
@@ -56,7 +65,8 @@ class Pod:
     domain: str
     fence: str = ""  # the fence's script, empty without it
     fence_environment: dict[str, str] = field(default_factory=dict)
-    unmount: str = ""  # the script that forces unmounts, empty without it
+    guard: str = ""  # the guard's script, empty without it
+    guard_environment: dict[str, str] = field(default_factory=dict)
 
     def hostname(self, number: int) -> str:
         """The name of a pod: stan-0."""
@@ -82,7 +92,9 @@ def rendered(values: Mapping[str, Any]) -> Pod:
     texts = {name: text for each in objects if each["kind"] == "ConfigMap" for name, text in each["data"].items()}
     spec = stateful["spec"]["template"]["spec"]
     server = next(each for each in spec["containers"] if each["name"] == "stan")
-    fence = next((each for each in spec["containers"] if each["name"] == "fence"), None)
+    fence, guard = (
+        next((each for each in spec["containers"] if each["name"] == name), None) for name in ("fence", "guard")
+    )
     name = stateful["metadata"]["name"]
     return Pod(
         name=name,
@@ -95,9 +107,10 @@ def rendered(values: Mapping[str, Any]) -> Pod:
         options=tuple(volume["spec"]["mountOptions"]),
         environment=_environment(server),
         domain=f"{stateful['spec']['serviceName']}.{NAMESPACE}.svc.cluster.local",
-        fence=texts["fence.sh"] if fence else "",
+        fence=texts.get("fence.sh", ""),
         fence_environment=_environment(fence) if fence else {},
-        unmount=texts.get("fence-unmount.sh", ""),
+        guard=texts.get("guard.pl", ""),
+        guard_environment=_environment(guard) if guard else {},
     )
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.nfs_lab.faults import FAULTS
+from harness.nfs_lab.pod import REMEDIES
 
 COLUMNS = (
     "fault",
     "lease",
-    "remedy",
+    "remedies",
     "runs",
     "takeover",
     "outage",
@@ -45,26 +46,20 @@ def table(results: Iterable[dict[str, Any]]) -> str:
     for result in results:
         settings = result["settings"]
         options = ",".join(settings["options"] or ())
-        # Results of before these settings existed had neither.
-        remedy = (not settings["remedy"], settings.get("unmount", False), settings.get("interval", 1.0) < 1.0)
-        key = (list(FAULTS).index(result["fault"]), settings["lease"], *remedy, options)
+        key = (
+            list(FAULTS).index(result["fault"]),
+            settings["lease"],
+            list(REMEDIES).index(settings["remedies"]),
+            options,
+        )
         groups.setdefault(key, []).append(result)
-    for (fault, lease, without, unmount, often, options), group in sorted(groups.items(), key=lambda item: item[0]):
+    for (fault, lease, remedies, options), group in sorted(groups.items(), key=lambda item: item[0]):
         good = [each for each in group if not each["void"]]
         void = len(group) - len(good)
         cells = [
             FAULTS[list(FAULTS)[fault]].title,
             f"{lease} s",
-            ", ".join(
-                text
-                for text in (
-                    "no" if without else "yes",
-                    "forced unmount" if unmount else "",
-                    f"every {group[0]['settings']['interval']} s" if often else "",
-                    options,
-                )
-                if text
-            ),
+            ", ".join(text for text in (list(REMEDIES)[remedies], options) if text),
             f"{len(good)}" + (f" ({void} void)" if void else ""),
             *(_spread([each[name] for each in good]) for name in ("takeover", "outage", "ended", "two_actives")),
             _counts([each["acks_by_loser"] for each in good]),

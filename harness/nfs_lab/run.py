@@ -23,6 +23,7 @@ MINIMUM_RATE = 3.0  # acknowledged messages per second before the fault, below w
 FENCED = "fence: ended the server"
 SLOW_START = ("dial tcp", "read tcp", "unable to start a NATS Server")  # of a server on a loaded computer
 STALL_SHARE = 3.0  # a machine that gets no processor time for this part of a lease makes the run void
+AFTER_TAKEOVER = 8.0  # seconds for which a cut or a frozen node goes on beside the next active
 SETTLE = 4.0  # seconds of traffic after everything flows again
 
 
@@ -57,7 +58,7 @@ def once(
 ) -> Result:
     """Do one run in a lab of its own. Raises UserError or RenderError only where the lab itself cannot run."""
     result = Result(fault.name, asdict(settings))
-    pod = rendered(_values(settings))
+    pod = rendered(values(settings.nodes, settings.remedies, settings.options))
     try:
         with running(settings, pod, image, accelerator, live=live) as lab:
             clients = Clients(lab, f"{fault.name}-{number}")
@@ -72,16 +73,6 @@ def once(
     return result
 
 
-def _values(settings: Settings) -> dict[str, Any]:
-    return values(
-        settings.nodes,
-        remedy=settings.remedy,
-        unmount=settings.unmount,
-        interval=settings.interval,
-        options=settings.options,
-    )
-
-
 def _run(lab: Lab, clients: Clients, fault: Fault, settings: Settings, result: Result) -> None:
     active = lab.wait_active()
     result.active = active.name
@@ -91,7 +82,7 @@ def _run(lab: Lab, clients: Clients, fault: Fault, settings: Settings, result: R
     active = lab.wait_active()
     at = lab.note("lab", f"fault: {fault.title}")
     fault.inject(lab, active)
-    time.sleep(max(0.0, fault.hold(settings.lease) - (time.monotonic() - at)))
+    _hold(lab, active, at, fault.hold(settings.lease))
     _ask_liveness(lab, active)
     healed = lab.note("lab", "healed")
     with suppress(MachineError):
@@ -107,6 +98,20 @@ def _run(lab: Lab, clients: Clients, fault: Fault, settings: Settings, result: R
         result.harm.append("service did not come back by itself")
     _judge(lab, clients.ledger, at, result)
     result.events = [(round(when - at, 3), machine, text) for when, machine, text in sorted(lab.events)]
+
+
+def _hold(lab: Lab, active: Machine, at: float, seconds: float) -> None:
+    """Let the fault last; one that outlasts the lease ends a while after the takeover that it brought about."""
+    while time.monotonic() < at + seconds:
+        since = [time.monotonic() - when for when in _takeovers(lab, active, at)]
+        if seconds > lab.settings.lease and since and max(since) > AFTER_TAKEOVER:
+            return
+        time.sleep(0.1)
+
+
+def _takeovers(lab: Lab, active: Machine, at: float) -> list[float]:
+    """When another server than the old active became active, from the fault on."""
+    return [when for when, name, text in lab.events if when > at and name != active.name and ACTIVE_LINE in text]
 
 
 def _ask_liveness(lab: Lab, active: Machine) -> None:
@@ -130,7 +135,7 @@ def _wait(condition: Any, timeout: float) -> bool:
 def _measure(lab: Lab, clients: Clients, active: Machine, *, at: float, stopped: float, result: Result) -> None:
     """Times from the logs: who was active when, who acknowledged what."""
     ledger = clients.ledger
-    took = [when for when, name, text in lab.events if when > at and name != active.name and ACTIVE_LINE in text]
+    took = _takeovers(lab, active, at)
     ends = [when for when, name, text in lab.events if when > at and name == active.name and _is_end(text)]
     fences = [when for when, name, text in lab.events if when > at and name == active.name and FENCED in text]
     result.takeover = _since(at, took)

@@ -17,11 +17,10 @@ from harness.nfs_lab import image, report
 from harness.nfs_lab.faults import FAULTS
 from harness.nfs_lab.lab import Lab, Settings
 from harness.nfs_lab.machine import Machine
-from harness.nfs_lab.pod import Pod
+from harness.nfs_lab.pod import REMEDIES, Pod, rendered, values
 from harness.paths import CHARTS
 
 FENCE = CHARTS / "stan-ft" / "files" / "fence.sh"
-UNMOUNT = CHARTS / "stan-ft" / "files" / "fence-unmount.sh"
 
 
 def options(*arguments: str) -> argparse.Namespace:
@@ -29,9 +28,9 @@ def options(*arguments: str) -> argparse.Namespace:
     return nfs_lab.parser().parse_args(arguments)
 
 
-def test_all_runs_every_fault_with_and_without_the_remedy() -> None:
+def test_all_runs_every_fault_with_every_remedy_and_with_none() -> None:
     plan = nfs_lab._plan(options("--all", "--runs", "2"))
-    assert {(name, settings.remedy) for name, settings in plan} == {(n, r) for n in FAULTS for r in (True, False)}
+    assert {(name, settings.remedies) for name, settings in plan} == {(n, r) for n in FAULTS for r in ("all", "none")}
     assert len(plan) == 2 * 2 * len(FAULTS)
 
 
@@ -39,11 +38,16 @@ def test_the_smoke_run_is_one_kill_and_one_cut() -> None:
     assert [name for name, _ in nfs_lab._plan(options("--smoke"))] == ["kill", "cut-both"]
 
 
-def test_the_smoke_run_has_every_remedy_and_other_runs_only_what_they_ask_for() -> None:
-    assert all(settings.remedy and settings.unmount for _, settings in nfs_lab._plan(options("--smoke")))
-    assert not any(settings.unmount for _, settings in nfs_lab._plan(options("--all", "--runs", "1")))
-    plain, forced = (nfs_lab._plan(options("--fault", "kill", *more)) for more in ([], ["--force-unmount"]))
-    assert (plain[0][1].unmount, forced[0][1].unmount) == (False, True)
+def test_every_remedy_is_on_unless_others_are_asked_for() -> None:
+    assert {settings.remedies for _, settings in nfs_lab._plan(options("--smoke"))} == {"all"}
+    plan = nfs_lab._plan(options("--fault", "kill", "--remedies", "guard", "--remedies", "none"))
+    assert [settings.remedies for _, settings in plan] == ["guard", "none"]
+
+
+@pytest.mark.parametrize(("remedies", "on"), REMEDIES.items())
+def test_each_set_of_remedies_switches_on_what_it_names(remedies: str, on: tuple[bool, ...]) -> None:
+    pod = rendered(values(2, remedies))
+    assert ("sync" in pod.options, bool(pod.guard), bool(pod.fence)) == on
 
 
 def test_grace_follows_the_lease_unless_given() -> None:
@@ -56,7 +60,7 @@ def test_grace_follows_the_lease_unless_given() -> None:
     [
         (["--lease", "5"], "takes 10 to 3600 seconds"),
         (["--lease", "90s"], "takes 10 to 3600 seconds"),
-        (["--interval", "0"], "give 0.1 to 60 seconds"),
+        (["--remedies", "prayer"], "invalid choice: 'prayer'"),
         (["--runs", "0"], "give 1 or more"),
         (["--fault", "meteor"], "invalid choice: 'meteor'"),
         (["--nodes", "1"], "invalid choice: 1"),
@@ -78,7 +82,7 @@ def test_an_empty_mount_option_is_refused() -> None:
 
 def result(**changes: Any) -> dict[str, Any]:
     """One run's result."""
-    settings = {"lease": 10, "grace": 10, "nodes": 2, "remedy": True, "options": None}
+    settings = {"lease": 10, "grace": 10, "nodes": 2, "remedies": "all", "options": None}
     plain = {"takeover": 11.0, "outage": 14.0, "ended": 5.0, "two_actives": 0.0, "acks_by_loser": 0, "lost": 0}
     return {"fault": "cut-both", "settings": settings, "harm": [], "void": "", **plain, **changes}
 
@@ -99,11 +103,11 @@ def test_a_takeover_that_never_came_is_told() -> None:
     assert "2.0, 1 x never" in report._spread([2.0, None])
 
 
-def test_forced_unmounts_have_a_row_of_their_own() -> None:
-    settings = {**result()["settings"], "unmount": True, "interval": 0.2}
+def test_each_set_of_remedies_has_a_row_of_its_own() -> None:
+    settings = {**result()["settings"], "remedies": "none"}
     rows = report.table([result(), result(settings=settings)]).splitlines()[2:]
-    assert "| yes |" in rows[0]
-    assert "| yes, forced unmount, every 0.2 s |" in rows[1]
+    assert "| none |" in rows[0]
+    assert "| all |" in rows[1]
 
 
 def lab_with(beats: list[float], events: list[tuple[float, str, str]]) -> Lab:
@@ -171,51 +175,3 @@ def test_the_fence_holds_its_lock_and_finds_the_store_fine(tmp_path: Path, path:
         fence.kill()
     assert said == ["holding", "fine", "fine", "fine"]
     assert locked == 1
-
-
-def test_the_fence_asks_for_unmounts_until_the_ended_server_is_gone(tmp_path: Path, path: str) -> None:
-    pipe = tmp_path / "unmount"
-    os.mkfifo(pipe)
-    with subprocess.Popen(["sleep", "60"]) as server:
-        environment = {
-            "PATH": path,
-            "POD_NAME": "stan-0",
-            "FENCE_VOLUME": str(tmp_path),
-            "FENCE_LIMIT": "5",
-            "FENCE_UNMOUNT": str(pipe),
-        }
-        text = FENCE.read_text().replace("checker | watcher", f"ended=' {server.pid}'; drop_writes")
-        command = ["sh", "-c", text]
-        # Opened for both, as the other end does, so that it does not end with each ask.
-        with (
-            os.fdopen(os.open(pipe, os.O_RDWR)) as asks,
-            subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as fence,
-        ):
-            first, second = asks.readline(), asks.readline()
-            server.kill()
-            server.wait()
-            _, said = fence.communicate()
-    assert (first, second) == ("drop\n", "drop\n")
-    assert "still there: none" in said
-
-
-def test_each_ask_is_a_forced_unmount_of_the_volume(tmp_path: Path) -> None:
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    done = tmp_path / "done"
-    os.mkfifo(done)
-    # What a forced unmount does needs an NFS mount: the lab shows that.
-    (programs / "umount").write_text(f"#!/bin/sh\necho $* >{done}\n")
-    (programs / "umount").chmod(0o755)
-    pipe = tmp_path / "unmount"
-    environment = {
-        "PATH": f"{programs}:{os.environ['PATH']}",
-        "FENCE_VOLUME": str(tmp_path),
-        "FENCE_UNMOUNT": str(pipe),
-    }
-    with subprocess.Popen(["sh", UNMOUNT], env=environment, stderr=subprocess.PIPE, text=True) as unmount:
-        assert unmount.stderr is not None
-        assert "ready" in unmount.stderr.readline()
-        pipe.write_text("drop\n")
-        assert done.open().readline() == f"-f {tmp_path}\n"
-        unmount.kill()
