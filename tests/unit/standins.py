@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import render
 from harness.cluster import toolchain
 
 
@@ -38,6 +39,7 @@ class Programs:
         def build(_: object, name: str, directory: Path) -> None:
             self._write(directory / name, self._noting(name) + scripts.get(name.replace("-", "_"), ""))
 
+        render.engine_key(), render.engine()  # charts are still rendered for real: both are kept for this process
         self._monkeypatch.setenv("STAN_FT_CACHE", str(self.folder.parent / "cache"))
         self._monkeypatch.setattr(toolchain, "_build", build)
 
