@@ -1,7 +1,7 @@
 """Charts rendered to objects: values in, Kubernetes objects out, each distinct render made once and kept.
 
 The engine is the Helm SDK in a process that stays up (cluster/go/helm/render); it gives what `helm template` gives,
-which tests/render/test_render_equality.py holds it to. Renders are kept in memory and, by content, on disk, so that
+which tests/unit/test_render.py holds it to. Renders are kept in memory and, by content, on disk, so that
 parallel test workers and later runs share them. Every call returns data of its own that the caller may change.
 """
 
@@ -322,15 +322,14 @@ def _seen(chart: Path) -> str:
 
 
 def _from_disk_or_helm(wanted: Request, signature: str) -> Rendered | RenderError:
-    key = hashlib.sha256(
-        json.dumps({**wanted.payload(), "chart": wanted.chart.name}, sort_keys=True).encode()
-    ).hexdigest()
+    payload = wanted.payload()
+    key = hashlib.sha256(json.dumps({**payload, "chart": wanted.chart.name}, sort_keys=True).encode()).hexdigest()
     path = _store(wanted.chart, signature) / f"{key[:32]}.json"
     try:
         answer = json.loads(path.read_text())
         statistics.from_disk += 1
     except (OSError, ValueError):
-        answer = _answer(wanted)
+        answer = engine().ask({**payload, "state": signature})
         statistics.by_helm += 1
         partial = path.with_suffix(f".{os.getpid()}.partial")
         with suppress(OSError):  # the cache only saves time: a full disk or a cleared cache is no failure
@@ -339,17 +338,6 @@ def _from_disk_or_helm(wanted: Request, signature: str) -> Rendered | RenderErro
     if answer["error"]:
         return RenderError(answer["error"], wanted)
     return Rendered(wanted, answer["manifest"], answer["notes"], answer["objects"])
-
-
-def _answer(wanted: Request) -> dict[str, str]:
-    answer = engine().ask(wanted.payload())
-    error = answer["error"]
-    for item in answer["objects"] or []:
-        if not error and not (isinstance(item, dict) and {"apiVersion", "kind"} <= item.keys()):
-            error = (
-                f"the chart renders, but not to Kubernetes objects: {json.dumps(item)[:200]} has no apiVersion and kind"
-            )
-    return {**answer, "error": error, "objects": json.dumps(answer["objects"] or [])}
 
 
 @lru_cache(maxsize=64)
@@ -378,8 +366,12 @@ class Engine:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _process: subprocess.Popen[bytes] | None = None
 
-    def ask(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """helm-render's answer: manifest, objects, notes, error where helm refused. Raises RuntimeError if it died."""
+    def ask(self, payload: Mapping[str, Any]) -> dict[str, str]:
+        """helm-render's answer: manifest, objects (JSON), notes, error where helm refused.
+
+        A payload may say the "state" of the chart's files: they are read anew only when it has changed.
+        Raises RuntimeError if the engine died.
+        """
         with self._lock:
             process = self._process
             if process is None or process.poll() is not None:
@@ -393,13 +385,12 @@ class Engine:
                 process.stdin.flush()
             except BrokenPipeError:
                 pass  # the missing answer says it
-            line = process.stdout.readline()
-            if not line:
+            line, items = process.stdout.readline(), process.stdout.readline()
+            if not items:
                 raise RuntimeError(
                     f"helm-render ended with exit code {process.wait()} while rendering {payload['chart']}"
                 )
-            answer: dict[str, Any] = json.loads(line)
-            return answer
+            return {**json.loads(line), "objects": items.decode().rstrip()}
 
     def close(self) -> None:
         """End the process (it ends by itself when its stdin closes)."""

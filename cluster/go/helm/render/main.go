@@ -1,6 +1,7 @@
-// Renders charts through the Helm SDK for as long as somebody asks: one JSON request per line on stdin,
-// one JSON answer per line on stdout. It takes the same path as `helm template` (values, schema, templates,
-// order of objects), without a process start per render, and gives NOTES.txt as well.
+// Renders charts through the Helm SDK for as long as somebody asks: one JSON request per line on stdin; on stdout
+// two lines of JSON per answer: what Helm printed, and the objects, which nobody has to quote. It takes the same path
+// as `helm template` (values, schema, templates, order of objects), without a process start per render, and gives
+// NOTES.txt as well.
 package main
 
 import (
@@ -14,6 +15,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -39,20 +41,21 @@ type request struct {
 	Set         []string        `json:"set"`
 	APIVersions []string        `json:"api_versions"`
 	IsUpgrade   bool            `json:"is_upgrade"`
+	State       string          `json:"state"` // of the chart's files: the same text, the same files
 }
 
 type answer struct {
-	Manifest string            `json:"manifest"`
-	Objects  []json.RawMessage `json:"objects"`
-	Notes    string            `json:"notes"`
-	Error    string            `json:"error"`
+	Manifest string `json:"manifest"`
+	Notes    string `json:"notes"`
+	Error    string `json:"error"`
+	objects  []byte // a JSON list, on a line of its own
 }
 
 func main() {
 	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
-	debug.SetGCPercent(400) // a render leaves much garbage and keeps nothing
+	debug.SetGCPercent(1000) // a render leaves much garbage and keeps nothing
 	in := bufio.NewReader(os.Stdin)
-	out := json.NewEncoder(os.Stdout)
+	out := bufio.NewWriter(os.Stdout)
 	for {
 		line, err := in.ReadBytes('\n')
 		if errors.Is(err, io.EOF) && len(bytes.TrimSpace(line)) == 0 {
@@ -62,11 +65,22 @@ func main() {
 			fmt.Fprintln(os.Stderr, "helm-render: cannot read a request:", err)
 			os.Exit(1)
 		}
-		if err := out.Encode(serve(line)); err != nil {
+		if err := write(out, serve(line)); err != nil {
 			fmt.Fprintln(os.Stderr, "helm-render: cannot write an answer:", err)
 			os.Exit(1)
 		}
 	}
+}
+
+func write(out *bufio.Writer, reply answer) error {
+	head := json.NewEncoder(out)
+	head.SetEscapeHTML(false)
+	if err := head.Encode(reply); err != nil {
+		return err
+	}
+	out.Write(reply.objects) // an error stays until Flush
+	out.WriteByte('\n')
+	return out.Flush()
 }
 
 // serve turns a panic of the template engine into an error of this one request.
@@ -89,7 +103,7 @@ func serve(line []byte) (reply answer) {
 	if err != nil {
 		return answer{Error: "the chart renders, but not to Kubernetes objects: " + err.Error()}
 	}
-	return answer{Manifest: manifest, Objects: found, Notes: rendered.Info.Notes}
+	return answer{Manifest: manifest, Notes: rendered.Info.Notes, objects: found}
 }
 
 func render(wanted request) (*release.Release, error) {
@@ -97,7 +111,7 @@ func render(wanted request) (*release.Release, error) {
 	if err != nil {
 		return nil, err
 	}
-	chart, err := loader.Load(wanted.Chart)
+	chart, err := load(wanted)
 	if err != nil {
 		return nil, err
 	}
@@ -121,6 +135,31 @@ func render(wanted request) (*release.Release, error) {
 		return nil, err
 	}
 	return asRelease(found)
+}
+
+type loaded struct {
+	chart chart.Charter
+	state string
+}
+
+// charts keeps the last state of each chart, by its path: reading a chart takes a fifth of a render.
+var charts = map[string]loaded{}
+
+// load reads a chart unless it was read in this state before. Helm changes a chart that has dependencies while it
+// renders it (it drops those that are not enabled), so that one is read each time.
+func load(wanted request) (chart.Charter, error) {
+	if known, found := charts[wanted.Chart]; found && known.state == wanted.State {
+		return known.chart, nil
+	}
+	found, err := loader.Load(wanted.Chart)
+	if err != nil {
+		return nil, err
+	}
+	accessor, err := chart.NewAccessor(found)
+	if err == nil && wanted.State != "" && len(accessor.MetaDependencies()) == 0 && len(accessor.Dependencies()) == 0 {
+		charts[wanted.Chart] = loaded{found, wanted.State}
+	}
+	return found, nil
 }
 
 // schemas keeps compiled schemas by their text: compiling a large one takes longer than the rest of a render.
@@ -185,14 +224,14 @@ func asRelease(found releaser.Releaser) (*release.Release, error) {
 	}
 }
 
-// parse reads the documents as Kubernetes does, but refuses a key that is there twice.
-func parse(manifest string) ([]json.RawMessage, error) {
-	found := []json.RawMessage{}
+// parse reads the documents as Kubernetes does into one JSON list, but refuses a key that is there twice.
+func parse(manifest string) ([]byte, error) {
+	found := [][]byte{}
 	documents := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(manifest)))
 	for {
 		document, err := documents.Read()
 		if errors.Is(err, io.EOF) {
-			return found, nil
+			return slices.Concat([]byte("["), bytes.Join(found, []byte(",")), []byte("]")), nil
 		}
 		if err != nil {
 			return nil, err
@@ -201,9 +240,14 @@ func parse(manifest string) ([]json.RawMessage, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w in\n%s", err, document)
 		}
-		if string(object) != "null" {
-			found = append(found, object)
+		if string(object) == "null" {
+			continue
 		}
+		var keys map[string]json.RawMessage
+		if json.Unmarshal(object, &keys) != nil || keys["apiVersion"] == nil || keys["kind"] == nil {
+			return nil, fmt.Errorf("%.200s has no apiVersion and kind", object)
+		}
+		found = append(found, object)
 	}
 }
 
