@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import string
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -91,6 +92,15 @@ def chart_values(environment: str, has_exporter: bool) -> dict[str, Any]:
     if not has_exporter:
         values = {**values, "metrics": {**values.get("metrics", {}), "enabled": False}}
     return values
+
+
+def load_images(cluster: Cluster, names: Iterable[str]) -> None:
+    """Bring more images into every node, from where those of the charts came (see up()).
+
+    Raises UserError for an image that cannot be had there.
+    """
+    wanted = set(names)
+    _load_images(cluster, wanted, _choose_registry(cluster.engine, wanted_registry(), wanted))
 
 
 def _require_disk() -> None:

@@ -110,6 +110,13 @@ def _server(name: str) -> ImageSpec:
     )
 
 
+def _debian(name: str) -> ImageSpec:
+    # Of Debian's minimal image, what the guard of charts/stan-ft runs: perl with its base modules.
+    return ImageSpec(
+        name, {**_busybox(), **nodeimage.closure("perl", "/usr/bin/perl", "/usr/lib/*/perl-base")}, _applets()
+    )
+
+
 def _box(name: str, *, tools: tuple[str, ...], entrypoint: tuple[str, ...] = ()) -> ImageSpec:
     files = {**_busybox(), **{f"/usr/local/bin/{tool}": toolchain.ensure(tool) for tool in tools}}
     return ImageSpec(name, files, _applets(), directories=(_TMP, "/etc"), entrypoint=entrypoint, command=("/bin/sh",))
@@ -124,6 +131,7 @@ def _provisioner(name: str) -> ImageSpec:
 RECIPES: dict[str, Callable[[str], ImageSpec]] = {
     "nats-streaming": _server,
     "natsio/nats-box": lambda name: _box(name, tools=("stan-pub", "stan-sub", "stan-bench")),
+    "debian": _debian,
     "alpine/kubectl": lambda name: _box(name, tools=("kubectl",), entrypoint=("kubectl",)),
     "busybox": lambda name: _box(name, tools=()),
     "rancher/local-path-provisioner": _provisioner,

@@ -65,7 +65,8 @@ def _bootstrap(directory: Path) -> None:
 def closure(name: str, *patterns: str) -> dict[str, Path]:
     """Programs and plug-ins of the Debian root with all the libraries they need: path in an image -> file in the cache.
 
-    name is what they are kept under; patterns are paths in the root, with * where many are meant.
+    name is what they are kept under; patterns are paths in the root of files or of directories with all that is in
+    them, with * where many are meant.
     """
     root = debian_root()
     script = CLUSTER / "node-image" / "closure.sh"
@@ -74,9 +75,9 @@ def closure(name: str, *patterns: str) -> dict[str, Path]:
         with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
             shell.run(system.as_root(["tar", "-C", scratch, "-xf", root, "--exclude=./dev/*"]))
             bash = system.as_root(["chroot", scratch, "bash", "-s", "--", *patterns])
-            for path in shell.output(bash, stdin=script.read_text()).splitlines():
+            for line in shell.output(bash, stdin=script.read_text()).splitlines():
                 # Links become copies: names matter to the loader, sharing does not.
-                resolved = shell.output(system.as_root(["chroot", scratch, "readlink", "-f", path]))
+                path, resolved = line.split("\t")
                 copy = target / path.lstrip("/")
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(Path(scratch + resolved), copy)

@@ -38,7 +38,7 @@ for image in kube-apiserver kube-controller-manager kube-scheduler kube-proxy co
 done
 """
 # What mmdebstrap is asked for, from this machine's files: a bash with its libraries and the programs that are wanted.
-PROGRAMS = ("bash", "ldd", "sort", "grep", "readlink")
+PROGRAMS = ("bash", "ldd", "sort", "grep", "readlink", "find", "head")
 
 
 def tree(root: Path) -> None:
@@ -56,6 +56,9 @@ def tree(root: Path) -> None:
     for name in ("usr/sbin/xtables-nft-multi", "usr/sbin/nft", "usr/lib/x86_64-linux-gnu/xtables/libxt_tcp.so"):
         shutil.copy(root / "bin/sort", root / name)
     (root / "bin/link-to-sort").symlink_to("sort")
+    (root / "usr/share/scripts/lib").mkdir(parents=True)
+    for name in ("a.pm", "lib/b.pm"):
+        (root / "usr/share/scripts" / name).write_text("1;\n")
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +104,12 @@ def test_a_link_becomes_a_copy_and_a_pattern_all_that_it_matches(programs: Progr
     assert {"/bin/link-to-sort", "/usr/sbin/nft"} <= found.keys()
     assert not found["/bin/link-to-sort"].is_symlink()
     assert found["/bin/link-to-sort"].read_bytes() == found["/usr/sbin/nft"].read_bytes()
+
+
+def test_a_directory_brings_all_that_is_in_it_also_what_is_no_program(programs: Programs) -> None:
+    found = nodeimage.closure("folder", "/usr/share/scripts")
+    assert {path for path in found if "scripts" in path} == {"/usr/share/scripts/a.pm", "/usr/share/scripts/lib/b.pm"}
+    assert found["/usr/share/scripts/lib/b.pm"].read_text() == "1;\n"
 
 
 def test_the_root_file_system_is_made_once_with_the_packages_of_its_list(programs: Programs) -> None:
