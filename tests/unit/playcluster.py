@@ -82,6 +82,7 @@ class PlayCluster:
         self.deletions: list[str] = []
         self.looks = 0
         self.forbidden = False
+        self.not_allowed: set[str] = set()  # verbs that this user may not
         self.on_look: Callable[[PlayCluster], None] = lambda _: None
         self.newborn: Callable[[Pod], None] = lambda _: None  # changes a pod as it is made anew
         self.before_delete: Callable[[Pod], None] = lambda _: None
@@ -92,6 +93,11 @@ class PlayCluster:
             def do_GET(self) -> None:
                 with cluster._lock:
                     self._answer(*cluster._get(unquote(self.path.partition("?")[0])))
+
+            def do_POST(self) -> None:
+                review = json.loads(self._body())
+                verb = review["spec"]["resourceAttributes"]["verb"]
+                self._answer(201, {**review, "status": {"allowed": verb not in cluster.not_allowed}})
 
             def do_DELETE(self) -> None:
                 body = json.loads(self._body() or b"{}")
