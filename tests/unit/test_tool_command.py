@@ -1,0 +1,64 @@
+"""scripts/tool runs the pinned tool in its own place, and says what it is for when it cannot."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.cluster import toolchain
+from harness.paths import REPO, cache
+
+
+def tool(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "harness.cli.tool", *arguments],
+        cwd=REPO,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_tool_that_runs_has_the_pinned_version() -> None:
+    done = tool("helm", "version", "--template", "{{.Version}}")
+    assert (done.returncode, done.stdout) == (0, toolchain._required("helm", "helm.sh/helm/v4"))
+
+
+def test_what_a_tool_refuses_ends_with_its_own_words_and_exit_code() -> None:
+    done = tool("helm", "template", "x", "/no/such/chart")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert "/no/such/chart" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["terraform"]], ids=["no name", "a foreign name"])
+def test_without_a_name_that_it_knows_it_lists_all_tools(arguments: list[str]) -> None:
+    done = tool(*arguments)
+    known = {name for module in toolchain.MODULES.values() for name in module.packages}
+    assert done.returncode == 2
+    assert set(done.stderr.split("one of: ")[1].strip().split(", ")) == known
+
+
+def test_a_tool_whose_modules_cannot_be_had_is_one_clear_error(tmp_path: Path) -> None:
+    done = tool("kubeconform", STAN_FT_CACHE=str(tmp_path), STAN_FT_GOMODCACHE=str(tmp_path / "mod"), GOPROXY="off")
+    assert done.returncode == 1
+    assert "error: kubeconform could not be built from cluster/go/kubeconform:" in done.stderr
+    assert "module lookup disabled by GOPROXY=off" in done.stderr
+    assert "reaches a Go module proxy" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("tools/*/kubeconform"))
+
+
+def test_a_program_of_our_own_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "go").symlink_to(cache() / "go")  # Go's own cache: the standard library is compiled already
+    monkeypatch.setenv("STAN_FT_CACHE", str(tmp_path))
+    built = toolchain.ensure("pause")
+    made = built.stat().st_mtime_ns
+    assert os.access(built, os.X_OK)
+    assert toolchain.ensure("pause") == built
+    assert built.stat().st_mtime_ns == made
