@@ -64,12 +64,12 @@ def until(condition: Callable[[], bool], what: str) -> None:
 
 
 @contextmanager
-def guarding() -> Iterator[subprocess.Popen[str]]:
-    """The guard with the rights of its container: root with one capability."""
+def guarding(*command: str) -> Iterator[subprocess.Popen[str]]:
+    """The guard (or another command that runs it) with the rights of its container: root with one capability."""
     alone = ["setpriv", "--no-new-privs", "--bounding-set", "-all,+sys_ptrace", "--inh-caps", "-all"]
-    command = system.as_root([*alone, "env", "GUARD_INTERVAL=0.05", "perl", GUARD])
+    words = system.as_root([*alone, "env", "GUARD_INTERVAL=0.05", *(command or ("perl", GUARD))])
     # In a session of its own: where root is reached through sudo, its children have to end too.
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as guard:
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True) as guard:
         try:
             yield guard
         finally:
@@ -135,3 +135,20 @@ def test_a_guard_without_its_capability_ends_and_says_what_it_needs(group: Group
     )
     assert done.returncode != 0
     assert "this container needs the capability SYS_PTRACE" in done.stderr
+
+
+def test_a_store_that_gives_no_more_locks_is_told_once_and_left_alone_for_a_while(group: Group) -> None:
+    active = group.wait_whole()
+    count = "BEGIN { *CORE::GLOBAL::flock = sub (*$) { print STDERR qq(asked\\n); $! = 122; 0 } } do $ARGV[0] or die $@"
+    asked = 0
+    with guarding("perl", "-e", count, str(GUARD)) as guard:
+        assert guard.stderr is not None
+        for line in guard.stderr:
+            asked += line == "asked\n"
+            if "no lock for more files of the store (Disk quota exceeded)" in line:
+                break
+        time.sleep(1.0)  # twenty looks
+        os.killpg(guard.pid, signal.SIGTERM)
+        rest = guard.stderr.read()
+    assert (asked, rest) == (1, ""), "each try is a request to the NFS server"
+    assert active.alive

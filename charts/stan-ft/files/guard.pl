@@ -14,7 +14,7 @@ use Fcntl qw(:flock O_ACCMODE O_RDONLY);
 use constant { PIDFD_OPEN => 434, PIDFD_GETFD => 438 };    # the same on every processor
 
 my $interval = $ENV{GUARD_INTERVAL};
-my (%locked, %told);
+my ($later, %locked, %told) = (0);
 
 sub say_it { print STDERR "guard: @_\n"; return }
 
@@ -49,13 +49,19 @@ sub borrow {
 sub lock_file {
     my $file = shift;
     return 1 if flock($file, LOCK_EX | LOCK_NB);
-    my $why = $! == EAGAIN ? 'another holds the lock' : $!;
-    say_it("cannot lock a file of the store yet: $why") unless $told{$why}++;
+    if ($! == EAGAIN) {
+        say_it('another holds the lock of a file of the store') unless $told{$!}++;
+    } else {
+        # Such as EFS, which has a quota of locks: each try is a request to the NFS server.
+        say_it("no lock for more files of the store ($!): the rest stays unguarded, next try in 60 s") unless $told{$!}++;
+        $later = time + 60;
+    }
     return 0;
 }
 
 sub guard {
     my $process = shift;
+    return if time < $later;
     # Only the server's user may list its descriptors, so every number is tried.
     my ($size) = text_of("/proc/$process/status") =~ /^FDSize:\s*(\d+)/m or return;
     my $handle = syscall(PIDFD_OPEN, $process + 0, 0);
@@ -65,6 +71,7 @@ sub guard {
     for my $number (0 .. $size - 1) {
         my $file = borrow($handle, $number) or next;
         $count += lock_file($file) if unlocked(fileno $file);
+        last if time < $later;
     }
     return unless $count;
     say_it("guards the store's files of process $process") unless $locked{$process}++;
