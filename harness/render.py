@@ -30,7 +30,7 @@ from harness import objects
 from harness.cluster import content, toolchain
 from harness.errors import UserError
 from harness.objects import Object
-from harness.paths import CHARTS, REPO
+from harness.paths import CHARTS, ENVIRONMENTS, REPO
 from harness.paths import cache as cache_directory
 
 Values = Mapping[str, Any]
@@ -237,7 +237,8 @@ def environments() -> list[str]:
 def environment(name: str, chart: str) -> dict[str, Any]:
     """An environment's values for a chart, a fresh copy. Raises UserError for an unknown environment or chart."""
     chart_directory(chart)
-    return environment_values.values(name, chart)
+    environment_values.require(name)
+    return _values_file(ENVIRONMENTS / name / f"{chart}.yaml")
 
 
 def ci_values(chart: str | Path) -> dict[str, dict[str, Any]]:
@@ -256,16 +257,22 @@ def layered(*layers: Values) -> dict[str, Any]:
     """Several values mappings as one, later ones on top, as `helm -f a -f b` merges: lists are replaced, None stays."""
     total: dict[str, Any] = {}
     for layer in layers:
-        for key, value in layer.items():
-            below = total.get(key)
-            both = isinstance(below, dict) and isinstance(value, Mapping)
-            total[key] = layered(below, value) if both and below is not None else _copied(value)
+        _lay_over(total, layer)
     return total
+
+
+def _lay_over(total: dict[str, Any], layer: Values) -> None:
+    for key, value in layer.items():
+        below = total.get(key)
+        if isinstance(below, dict) and isinstance(value, dict):
+            _lay_over(below, value)
+        else:
+            total[key] = _copied(value)
 
 
 def _copied(value: Any) -> Any:
     """A copy of values; several times as fast as copy.deepcopy, which also looks for cycles."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {key: _copied(each) for key, each in value.items()}
     return [_copied(each) for each in value] if isinstance(value, list) else value
 
