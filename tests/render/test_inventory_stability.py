@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,21 @@ IMMUTABLE = {
 }
 
 
+@cache
 def next_release(chart: str, directory: Path) -> Path:
-    """A copy of the chart with the next version, and another appVersion."""
+    """A copy of the chart with the next version, and another appVersion; the same one for the same directory."""
     copied = directory / chart
     shutil.copytree(render.chart_directory(chart), copied)
     text = (copied / "Chart.yaml").read_text()
     text = re.sub(r"^version: .*$", "version: 99.0.0", text, flags=re.MULTILINE)
     (copied / "Chart.yaml").write_text(re.sub(r"^appVersion: .*$", 'appVersion: "9.9.9"', text, flags=re.MULTILINE))
     return copied
+
+
+@pytest.fixture(scope="module")
+def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the copies of the charts are."""
+    return tmp_path_factory.mktemp("next-release")
 
 
 def recipe(kind: str, name: str) -> Object:
@@ -42,20 +50,20 @@ def recipe(kind: str, name: str) -> Object:
 
 
 @pytest.mark.parametrize(("chart", "case"), CASES, ids=IDS)
-def test_a_new_chart_version_changes_no_selector_and_no_pod_label(chart: str, case: str, tmp_path: Path) -> None:
+def test_a_new_chart_version_changes_no_selector_and_no_pod_label(chart: str, case: str, copies: Path) -> None:
     values = render.ci_values(chart)[case]
     before = {objects.label(item): item for item in render.render(chart, values)}
-    for item in render.render(next_release(chart, tmp_path), values, is_upgrade=True):
+    for item in render.render(next_release(chart, copies), values, is_upgrade=True):
         old = before[objects.label(item)]
         for path in ("spec.selector", "spec.podSelector", "spec.template.metadata.labels", "spec.serviceName"):
             assert dig(item, path) == dig(old, path), f"{objects.label(item)} {path}"
 
 
 @pytest.mark.parametrize(("chart", "case"), CASES, ids=IDS)
-def test_a_new_chart_version_keeps_every_name(chart: str, case: str, tmp_path: Path) -> None:
+def test_a_new_chart_version_keeps_every_name(chart: str, case: str, copies: Path) -> None:
     values = render.ci_values(chart)[case]
     assert objects.inventory(render.render(chart, values)) == objects.inventory(
-        render.render(next_release(chart, tmp_path), values, is_upgrade=True)
+        render.render(next_release(chart, copies), values, is_upgrade=True)
     )
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from harness import kubeschema, objects, render
 
-CASES = [(chart, name) for chart in render.RELEASES for name in render.shipped(chart)]
+SHIPPED = {chart: render.shipped(chart) for chart in render.RELEASES}
+CASES = [(chart, name) for chart, shipped in SHIPPED.items() for name in shipped]
 CUSTOM = ("monitoring.coreos.com/v1", "cert-manager.io/v1")
 # Fields that only one set of values asks for and that the oldest Kubernetes does not know: since when all are known.
 NEWER = {
@@ -18,7 +19,7 @@ NEWER = {
 @pytest.mark.parametrize("version", kubeschema.versions())
 @pytest.mark.parametrize(("chart", "case"), CASES, ids=[f"{chart}-{case}" for chart, case in CASES])
 def test_the_objects_are_valid(chart: str, case: str, version: str) -> None:
-    items = render.render(chart, render.shipped(chart)[case], kube_version=f"{version}.0", api_versions=CUSTOM)
+    items = render.render(chart, SHIPPED[chart][case], kube_version=f"{version}.0", api_versions=CUSTOM)
     refused = [f"{objects.label(item)}: {each}" for item in items for each in kubeschema.problems(item, version)]
     since, fields = NEWER.get((chart, case), (kubeschema.OLDEST, ()))
     if kubeschema.versions().index(version) < kubeschema.versions().index(since):
@@ -41,7 +42,7 @@ def test_a_kubernetes_that_is_too_old_is_refused(chart: str) -> None:
 
 @pytest.mark.parametrize(("chart", "case"), CASES, ids=[f"{chart}-{case}" for chart, case in CASES])
 def test_the_objects_are_the_same_for_every_kubernetes(chart: str, case: str) -> None:
-    values = render.shipped(chart)[case]
+    values = SHIPPED[chart][case]
     oldest, newest = (
         render.render(chart, values, kube_version=f"{version}.0", api_versions=CUSTOM)
         for version in (kubeschema.versions()[0], kubeschema.versions()[-1])

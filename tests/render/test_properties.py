@@ -63,13 +63,23 @@ def numbers(chart: str) -> list[tuple[str, int]]:
     return [(".".join(path), schema.get("minimum", 0)) for path, schema in found if "integer" in schema.get("type", [])]
 
 
+@cache
+def starts(chart: str) -> st.SearchStrategy[dict[str, Any]]:
+    """The shipped sets of values."""
+    return st.sampled_from(list(render.shipped(chart).values()))
+
+
+@cache
+def changed(chart: str) -> st.SearchStrategy[list[tuple[str, st.SearchStrategy[Any]]]]:
+    """One to four leaves."""
+    return st.lists(st.sampled_from(leaves(chart)), min_size=1, max_size=4, unique_by=lambda leaf: leaf[0])
+
+
 @st.composite
 def accepted(draw: st.DrawFn, chart: str) -> dict[str, Any]:
     """A shipped set of values with up to four leaves changed to something else that the schema accepts."""
-    values: dict[str, Any] = draw(st.sampled_from(list(render.shipped(chart).values())))
-    for name, strategy in draw(
-        st.lists(st.sampled_from(leaves(chart)), min_size=1, max_size=4, unique_by=lambda leaf: leaf[0])
-    ):
+    values: dict[str, Any] = draw(starts(chart))
+    for name, strategy in draw(changed(chart)):
         values = render.layered(values, render.at(name, draw(strategy)))
     return values
 

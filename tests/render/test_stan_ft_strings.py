@@ -75,10 +75,10 @@ def differences(wanted: Any, found: Any, path: str = "") -> list[str]:
 def test_a_text_that_yaml_takes_for_something_else_stays_a_text(name: str, text: str) -> None:
     leaves = tried(name, text)
     words = {f"zq{number:03}": text for number in range(len(leaves))}
-    marked = literal = render.ci_values(CHART)[name]
-    for word, (leaf, schema) in zip(words, leaves.items(), strict=True):
-        marked = render.layered(marked, render.at(leaf, holding(schema, word)))
-        literal = render.layered(literal, render.at(leaf, holding(schema, text)))
+    values = render.ci_values(CHART)[name]
+    pairs = list(zip(words, leaves.items(), strict=True))
+    marked = render.layered(values, *(render.at(leaf, holding(schema, word)) for word, (leaf, schema) in pairs))
+    literal = render.layered(values, *(render.at(leaf, holding(schema, text)) for _, (leaf, schema) in pairs))
     items = zip(render.render(CHART, marked), render.render(CHART, literal), strict=True)
     wrong = [
         f"{objects.label(wanted)}{each}"
