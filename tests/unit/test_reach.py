@@ -92,7 +92,8 @@ def test_a_forward_that_ends_with_its_server_is_started_again_on_the_same_port(p
         way._running["stan-0"].kill()
         way._running["stan-0"].wait()
         [port] = way.ports.values()
-        wait_for(lambda: len(programs.asked("kubectl")) == 2 and reach._accepts("127.0.0.1", port), 60, lambda: "not yet")
+        wait_for(lambda: len(programs.asked("kubectl")) == 2, 60, lambda: "it is not started again")
+        wait_for(lambda: reach._accepts("127.0.0.1", port), 60, lambda: "it takes no connections")
         first, second = programs.asked("kubectl")
         assert first == second
     finally:
