@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 
@@ -13,6 +14,15 @@ from harness.paths import cache
 def bytecode() -> dict[str, str]:
     """The variables with which pytest keeps compiled code in the cache, rewritten asserts too, to halve its start."""
     return {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(cache() / "bytecode")}
+
+
+def end_like_ctrl_c() -> None:
+    """Make SIGTERM end this program in order, as Ctrl-C does (which a shell switches off in what it starts with &)."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
 
 
 def run(main: Callable[[], int | None]) -> None:

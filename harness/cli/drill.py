@@ -6,12 +6,12 @@ import argparse
 import dataclasses
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 from harness import drill, faults, report
+from harness.cli import common
 from harness.cluster import engine, kind
 from harness.drill import preload, reach
 from harness.drill.reach import Place
@@ -128,7 +128,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run the drill and return its exit code."""
     options = parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    common.end_like_ctrl_c()
     try:
         return _run(options)
     except (UserError, CommandError) as error:
@@ -137,10 +137,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted; the fault is healed", file=sys.stderr)
         return 130
-
-
-def _as_interrupt(_number: int, _frame: Any) -> None:
-    raise KeyboardInterrupt
 
 
 def _run(options: argparse.Namespace) -> int:

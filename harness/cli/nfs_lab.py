@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -71,8 +70,8 @@ def _seconds(text: str) -> int:
 def main() -> int:
     """Do the runs that the options ask for; 1 if a run with all remedies did harm or proved nothing."""
     options = parser().parse_args()
-    # Terminated means interrupted: the machines end with the blocks that made them.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    # The machines end with the blocks that made them.
+    common.end_like_ctrl_c()
     packages.require_host()
     boot = image.ensure()
     engine = accelerator.choose(boot)
