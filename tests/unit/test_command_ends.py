@@ -1,0 +1,31 @@
+"""How every command ends: Ctrl-C and SIGTERM alike, and errors in one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from harness.paths import REPO
+
+WAITS = "import time; from harness.cli import common; {}common.run(lambda: print('on', flush=True) or time.sleep(60))"
+
+
+@pytest.mark.parametrize(("signal", "first"), [("INT", ""), ("TERM", "common.end_like_ctrl_c(); ")])
+def test_an_interrupted_command_ends_with_130_and_says_how_to_go_on(signal: str, first: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITS.format(first)], cwd=REPO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as command:
+        assert command.stdout is not None
+        assert command.stdout.readline() == "on\n"
+        subprocess.run(["kill", f"-{signal}", str(command.pid)], check=True)
+        _, said = command.communicate(timeout=60)
+    assert command.returncode == 130
+    assert said == "\ninterrupted; the same command goes on from here when it is run again\n"
+
+
+def test_a_program_that_fails_under_a_command_is_told_without_a_traceback() -> None:
+    program = "from harness import shell; from harness.cli import common; common.run(lambda: shell.run(['false']))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPO, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.strip()) == (1, "error: false ended with exit code 1")
