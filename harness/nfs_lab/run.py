@@ -40,7 +40,7 @@ class Result:
     fenced: float | None = None  # from the fault to the fence's ending the server
     ended: float | None = None  # from the fault to the end of the old active's server, by whatever cause
     two_actives: float = 0.0  # seconds during which two servers took themselves for active (frozen time not counted)
-    acks_by_loser: int = 0  # messages sent since the fault that the old active took after another had become active
+    acks_by_loser: int = 0  # messages sent since the fault that a server took after another had become active
     late_acks: int = 0  # those sent before it, stored before a freeze and acknowledged after it: no harm if not lost
     refused: int = 0
     unknown: int = 0
@@ -148,11 +148,16 @@ def _measure(lab: Lab, clients: Clients, active: Machine, *, at: float, stopped:
     spans = _spans(lab, stopped)
     result.two_actives = round(sum(max(0.0, min(b[1], d[1]) - max(b[0], d[0])) for b, d in _pairs(spans)), 2)
     if took:
-        end = next((when for when in ends if when > took[0]), stopped)
         sent = {guid: track.sent[number - 1] for guid, (track, number) in clients.guids.items()}
-        by_loser = [guid for when, name, guid in lab.acks if name == active.name and took[0] < when <= end]
+        by_loser = [guid for when, name, guid in lab.acks if at < when <= stopped and _outdated(lab, name, when)]
         result.late_acks = sum(sent.get(guid, at) < at for guid in by_loser)
         result.acks_by_loser = len(by_loser) - result.late_acks
+
+
+def _outdated(lab: Lab, node: str, when: float) -> bool:
+    """Whether another server had become active since the one of this node last did."""
+    became = [(at, name) for at, name, text in lab.events if at <= when and ACTIVE_LINE in text]
+    return bool(became) and max(became)[1] != node
 
 
 def _is_end(text: str) -> bool:

@@ -14,6 +14,7 @@ import pytest
 from harness.cli import nfs_lab
 from harness.errors import UserError
 from harness.nfs_lab import image, report
+from harness.nfs_lab import run as lab_run
 from harness.nfs_lab.faults import FAULTS
 from harness.nfs_lab.lab import Lab, Settings
 from harness.nfs_lab.machine import Machine
@@ -127,6 +128,13 @@ def test_a_stall_before_the_time_that_counts_is_none() -> None:
 
 def test_silence_that_the_lab_ordered_is_no_stall() -> None:
     assert lab_with([1.0, 2.0, 40.0, 41.0], [(2.5, "stan-0", "frozen")]).stall(0.0) == ("stan-0", 1.0)
+
+
+@pytest.mark.parametrize(("when", "outdated"), [(2.0, False), (6.0, True), (10.0, False)])
+def test_an_acknowledgement_is_the_losers_while_another_became_active_last(when: float, outdated: bool) -> None:
+    became = [(1.0, "stan-0"), (5.0, "stan-1"), (9.0, "stan-0")]
+    lab = lab_with([], [(at, name, "[INF] STREAM: Server is active") for at, name in became])
+    assert lab_run._outdated(lab, "stan-0", when) is outdated
 
 
 def test_the_libraries_of_a_program_are_read_from_its_headers() -> None:
