@@ -17,7 +17,7 @@ from harness.nfs_lab.pod import REMEDIES
 from harness.nfs_lab.run import Result, once
 from harness.progress import say, step
 
-SMOKE = ("kill", "cut-both")
+SMOKE = ("kill", "cut-both", "freeze")
 KNFSD_LEAST = 10  # seconds; the Linux NFS server takes no shorter lease or grace time (fs/nfsd/nfsctl.c)
 
 

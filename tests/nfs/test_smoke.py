@@ -1,4 +1,4 @@
-"""A takeover after a kill and after a cut, on a real NFSv4.1 mount, as scripts/nfs-lab --smoke does it."""
+"""A takeover after a kill, a cut and a freeze, on a real NFSv4.1 mount, as scripts/nfs-lab --smoke does it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from harness.cli.nfs_lab import SMOKE
 from harness.paths import REPO
 
 pytestmark = [pytest.mark.nfs, pytest.mark.timeout(900)]
@@ -50,7 +51,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
     return found
 
 
-@pytest.mark.parametrize("fault", ["kill", "cut-both"])
+@pytest.mark.parametrize("fault", SMOKE)
 def test_no_acknowledged_message_is_lost(results: dict[str, dict[str, Any]], fault: str) -> None:
     """What was acknowledged is read back after a restart of all, and nothing twice under other numbers."""
     assert results[fault]["lost"] == 0
@@ -70,10 +71,18 @@ def test_a_cut_off_active_ends_before_another_one_begins(results: dict[str, dict
     assert cut["acks_by_loser"] == 0
 
 
-def test_a_cut_off_kernel_has_nothing_left_to_write(results: dict[str, dict[str, Any]]) -> None:
-    """It drops the ended server's writes while the cut lasts, or the process would wait in it for the heal."""
-    events = results["cut-both"]["events"]
-    dropped = [when for when, _, text in events if "still there: none" in text]
-    healed = next(when for when, _, text in events if text == "healed")
-    assert dropped
-    assert dropped[0] < healed
+@pytest.mark.parametrize("fault", ["cut-both", "freeze"])
+def test_the_kernel_refuses_what_the_old_active_still_writes(results: dict[str, dict[str, Any]], fault: str) -> None:
+    """Its files are locked before the fault, and afterwards the lease and these locks are another's."""
+    result = results[fault]
+    own = [(when, text) for when, name, text in result["events"] if name == result["active"]]
+    back = next(when for when, _, text in result["events"] if text == "healed")
+    assert [text for when, text in own if when < 0 and "guards the store's files" in text]
+    assert [text for when, text in own if when > back and "nput/output error" in text]
+
+
+def test_a_woken_active_takes_no_message_of_the_next_ones(results: dict[str, dict[str, Any]]) -> None:
+    """Nothing on a frozen node can act before its server does, so it is the kernel that has to."""
+    frozen = results["freeze"]
+    assert frozen["takeover"] is not None
+    assert frozen["acks_by_loser"] == 0

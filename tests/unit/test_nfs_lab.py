@@ -35,8 +35,8 @@ def test_all_runs_every_fault_with_every_remedy_and_with_none() -> None:
     assert len(plan) == 2 * 2 * len(FAULTS)
 
 
-def test_the_smoke_run_is_one_kill_and_one_cut() -> None:
-    assert [name for name, _ in nfs_lab._plan(options("--smoke"))] == ["kill", "cut-both"]
+def test_the_smoke_run_is_one_kill_one_cut_and_one_freeze() -> None:
+    assert [name for name, _ in nfs_lab._plan(options("--smoke"))] == ["kill", "cut-both", "freeze"]
 
 
 def test_every_remedy_is_on_unless_others_are_asked_for() -> None:
