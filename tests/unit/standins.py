@@ -1,4 +1,4 @@
-"""Programs that stand in for an engine or a cluster: small shell scripts that are found first, and what they are asked.
+"""What stands in for an engine or a cluster: small shell scripts that are found first and note arguments; a group.
 
 What a test wants to see is what the harness asks of them and what it makes of their answers.
 """
@@ -8,11 +8,14 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from harness import render
 from harness.cluster import toolchain
+from harness.group import ACTIVE, STANDBY
 
 
 class Programs:
@@ -54,3 +57,21 @@ class Programs:
     def _write(self, file: Path, script: str) -> None:
         file.write_text(f"#!/bin/sh\n{script}\n")
         file.chmod(0o755)
+
+
+def played_group(api: Any, namespace: str, pods: list[Any], active: str) -> Any:
+    """A group of servers whose pods are these, the named one active: what the faults ask of harness.group.Group."""
+    states = [
+        SimpleNamespace(pod=name, state=ACTIVE if name == active else STANDBY, is_active=name == active, routes=2)
+        for name in (pod.metadata.name for pod in pods)
+    ]
+    return SimpleNamespace(
+        name="stan",
+        namespace=namespace,
+        core=api,
+        apps=api,
+        pods=lambda: pods,
+        servers=lambda: states,
+        replicas=lambda: len(pods),
+        wait_whole=lambda *_: states,
+    )

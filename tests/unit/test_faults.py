@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from kubernetes.client import ApiException
+from standins import played_group
 
 from harness import faults
 from harness.errors import UserError
 from harness.faults import Fault, Injection, Need, Scene
 from harness.faults.model import uninterrupted
-from harness.group import ACTIVE, STANDBY
 
 
 class Api:
@@ -61,20 +61,7 @@ def scene(api: Api, active: str = "stan-1") -> Scene:
         )
         for name in names
     ]
-    states = [
-        SimpleNamespace(pod=name, state=ACTIVE if name == active else STANDBY, is_active=name == active)
-        for name in names
-    ]
-    group: Any = SimpleNamespace(
-        name="stan",
-        namespace="messaging",
-        core=api,
-        apps=api,
-        pods=lambda: pods,
-        servers=lambda: states,
-        replicas=lambda: 3,
-        wait_whole=lambda *_: states,
-    )
+    group = played_group(api, "messaging", pods, active)
     return Scene(group)
 
 

@@ -9,14 +9,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from standins import Programs
+from standins import Programs, played_group
 
 from harness import faults
 from harness.cluster.engine import Engine
 from harness.cluster.kind import Cluster
 from harness.errors import UserError
 from harness.faults import Scene
-from harness.group import ACTIVE, STANDBY
 
 PODS = ("stan-0", "stan-1", "stan-2")  # on worker, worker2 and worker3; stan-1 is active
 NODE = "stan-ft-worker2"
@@ -98,20 +97,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
 def scene(api: Kubernetes, *containers: str) -> Scene:
     """Three servers on three nodes, stan-1 active."""
     pods = [pod(name, *(containers or ("stan", "metrics"))) for name in PODS]
-    states = [
-        SimpleNamespace(pod=name, state=ACTIVE if name == "stan-1" else STANDBY, is_active=name == "stan-1", routes=2)
-        for name in PODS
-    ]
-    group: Any = SimpleNamespace(
-        name="stan",
-        namespace="default",
-        core=api,
-        apps=api,
-        pods=lambda: pods,
-        servers=lambda: states,
-        replicas=lambda: 3,
-        wait_whole=lambda *_: states,
-    )
+    group = played_group(api, "default", pods, active="stan-1")
     return Scene(group, Cluster(Engine("")))
 
 
