@@ -6,7 +6,6 @@ What they are for needs an NFS server that ends a lease: scripts/nfs-lab shows t
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 from stan_space import Space
 
 from harness import local, objects, render
-from harness.cluster.kind import Cluster
+from harness.cluster.kind import Cluster, wait_for
 from harness.cluster.processes import signal_server
 
 REMEDIES: dict[str, Any] = {"guard": {"enabled": True}, "fence": {"enabled": True, "intervalSeconds": 0.5}}
@@ -39,10 +38,7 @@ def space(cluster: Cluster) -> Iterator[Space]:
 
 def until(condition: Callable[[], bool], what: str) -> None:
     """Wait for something that a container does at its next look."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {PATIENCE:.0f} s: {what}"
-        time.sleep(0.5)
+    wait_for(condition, PATIENCE, lambda: f"not within {PATIENCE:.0f} s: {what}")
 
 
 def active(space: Space) -> Any:

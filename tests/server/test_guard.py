@@ -18,6 +18,7 @@ import pytest
 from loopback import run
 
 from harness import system
+from harness.cluster.kind import wait_for
 from harness.paths import CHARTS
 from harness.server import ACTIVE, Group, Server
 from harness.stan.client import Client
@@ -57,10 +58,7 @@ def locked(server: Server) -> set[str]:
 
 def until(condition: Callable[[], bool], what: str) -> None:
     """Wait for something that the guard does at its next look."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {PATIENCE:.0f} s: {what}"
-        time.sleep(0.02)
+    wait_for(condition, PATIENCE, lambda: f"not within {PATIENCE:.0f} s: {what}", every=0.02)
 
 
 @contextmanager
