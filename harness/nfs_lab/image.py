@@ -29,7 +29,6 @@ PROGRAMS = (
     "usr/bin/flock",
     "usr/bin/perl",
     "usr/bin/setpriv",
-    "usr/bin/unshare",
 )
 FOLDERS = ("bin", "sbin", "dev", "proc", "sys", "run", "tmp", "etc", "lib64", "usr/bin", "usr/sbin", "var/lib/nfs")
 LIBRARY_FOLDERS = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu")
