@@ -57,7 +57,7 @@ make_venv() {
     echo "==> Python packages from requirements.lock" >&2
     rm -rf "$venv"
     "$python" -m venv "$venv"
-    "$venv/bin/pip" install --disable-pip-version-check -q --require-hashes -r "$REPO/requirements.lock" >&2 ||
+    "$venv/bin/pip" install --disable-pip-version-check -q --no-deps --require-hashes --only-binary :all: -r "$REPO/requirements.lock" >&2 ||
       die "the Python packages could not be installed (see above): check that this machine reaches a Python package index, then run this again."
     touch "$venv/.complete"
     echo "    done in $((SECONDS - started)) s" >&2
