@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from harness import render
+from harness.charts import render
 
 SUITES = {
     "unit": "the harness itself: no server and no cluster",

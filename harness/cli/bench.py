@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from harness import render, shell
-from harness.cli import common
-from harness.cluster import toolchain
-from harness.errors import UserError
-from harness.paths import REPO
-from harness.progress import say, step
+from harness.charts import render
+from harness.ground import toolchain
+from harness.ground.paths import REPO
+from stanft.cli import common
+from stanft.ground import shell
+from stanft.ground.errors import UserError
+from stanft.ground.progress import say, step
 
 WANTED_CHECKS = 500  # at least so many checks in the whole suite
 WANTED_SECONDS = 20.0  # that the whole suite may take on two free cores

@@ -13,17 +13,19 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
-from harness import objects, presets, shell, system
-from harness.cli import common
-from harness.cluster import toolchain
-from harness.errors import UserError
-from harness.paths import REPO
-from harness.presets import Measured
-from harness.progress import say, step
-from harness.render import render
-from harness.server import Group, Server
-from harness.stan.client import Client
-from harness.textfile import write
+from harness.charts.render import render
+from harness.dev import presets
+from harness.dev.presets import Measured
+from harness.ground import system, toolchain
+from harness.ground.paths import REPO
+from harness.loopback.server import Group, Server
+from stanft.cli import common
+from stanft.ground import shell
+from stanft.ground.errors import UserError
+from stanft.ground.progress import say, step
+from stanft.ground.textfile import write
+from stanft.kube import objects
+from stanft.stan.client import Client
 
 MESSAGES = 40_000  # per round and server, from four publishers that do not wait: about a second
 WAITING = 200  # messages of one publisher that waits for each acknowledgement

@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from harness import compare, faults, local, report
-from harness.cli import common
-from harness.paths import REPO
-from harness.progress import say, step
-from harness.textfile import write
+from harness import local
+from harness.ground.paths import REPO
+from harness.local import compare
+from stanft import faults, report
+from stanft.cli import common
+from stanft.ground.progress import say, step
+from stanft.ground.textfile import write
 
 SHORT = ("kill=3", "delete=3", "roll=1", "hang=1")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from harness import local
-from harness.cli import common
+from stanft.cli import common
 
 
 def main() -> int:

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import environments, shell
-from harness.cli import common
-from harness.cluster import toolchain
-from harness.errors import UserError
-from harness.paths import CHARTS, ENVIRONMENTS, REPO
-from harness.progress import say, step
+from harness.charts import environments
+from harness.ground import toolchain
+from harness.ground.paths import CHARTS, ENVIRONMENTS, REPO
+from stanft.cli import common
+from stanft.ground import shell
+from stanft.ground.errors import UserError
+from stanft.ground.progress import say, step
 
 VENV = Path(sys.executable).parent
 

@@ -9,10 +9,10 @@ import time
 
 import pytest
 
-from harness.mutants import MUTANTS, Mutant
-from harness.mutation import Forks, Result
-from harness.paths import REPO
-from harness.progress import say
+from harness.dev.mutants import MUTANTS, Mutant
+from harness.dev.mutation import Forks, Result
+from harness.ground.paths import REPO
+from stanft.ground.progress import say
 
 # Reviewed renders and effects would notice any change at all; what counts is what the other tests understand.
 # Tests of documents and of refused values say nothing about what is rendered.

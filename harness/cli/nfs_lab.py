@@ -8,14 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from harness.cli import common
-from harness.errors import UserError
 from harness.nfs_lab import accelerator, image, network, packages, report
 from harness.nfs_lab.faults import FAULTS
 from harness.nfs_lab.lab import Settings
 from harness.nfs_lab.pod import REMEDIES
 from harness.nfs_lab.run import Result, once
-from harness.progress import say, step
+from stanft.cli import common
+from stanft.ground.errors import UserError
+from stanft.ground.progress import say, step
 
 SMOKE = ("kill", "cut-both", "freeze")
 KNFSD_LEAST = 10  # seconds; the Linux NFS server takes no shorter lease or grace time (fs/nfsd/nfsctl.c)

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from harness import linecover, local, shell, system
-from harness.cli import common
-from harness.cluster import toolchain
+from harness import local
 from harness.cluster.kind import Cluster
-from harness.errors import UserError
-from harness.paths import REPO
-from harness.progress import say
+from harness.dev import linecover
+from harness.ground import system, toolchain
+from harness.ground.paths import REPO
+from stanft.cli import common
+from stanft.ground import shell
+from stanft.ground.errors import UserError
+from stanft.ground.progress import say
 
 REPORTS = REPO / "build" / "test"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from harness.cluster import toolchain
-from harness.errors import UserError
+from harness.ground import toolchain
+from stanft.ground.errors import UserError
 
 
 def main() -> None:

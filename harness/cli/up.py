@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import time
 
-from harness import environments, local
-from harness.cli import common
+from harness import local
+from harness.charts import environments
 from harness.cluster import kind
-from harness.progress import say
-from harness.status import show
+from stanft.cli import common
+from stanft.ground.progress import say
+from stanft.group.status import show
 
 
 def main() -> int:

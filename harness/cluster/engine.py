@@ -17,12 +17,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import shell, system
-from harness.cluster import toolchain
 from harness.cluster.archive import ImageSpec, write_archive
-from harness.errors import UserError
-from harness.paths import CLUSTER, cache
-from harness.progress import say, step
+from harness.ground import system, toolchain
+from harness.ground.paths import CLUSTER, cache
+from stanft.ground import shell
+from stanft.ground.errors import UserError
+from stanft.ground.progress import say, step
 
 RUN = Path("/run/stan-ft")  # socket, pid file and log of the engine that is started here
 DATA = Path("/var/lib/stan-ft/docker")

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import shell
-from harness.cluster import content, nodeimage, toolchain
+from harness.cluster import nodeimage
 from harness.cluster.archive import ImageSpec, write_archive
 from harness.cluster.engine import Engine
-from harness.errors import UserError
-from harness.progress import step
+from harness.ground import content, toolchain
+from stanft.ground import shell
+from stanft.ground.errors import UserError
+from stanft.ground.progress import step
 
 PULL_TIMEOUT = 600.0  # seconds for one image
 _TMP = "/tmp"  # noqa: S108 (a directory inside an image)

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import shell, system
-from harness.cluster import content, toolchain
 from harness.cluster.engine import Engine
-from harness.errors import UserError
-from harness.paths import CLUSTER, cache
-from harness.progress import say, step
+from harness.ground import content, system, toolchain
+from harness.ground.paths import CLUSTER, cache
+from stanft.ground import shell
+from stanft.ground.errors import UserError
+from stanft.ground.progress import say, step
 
 DEFAULT_NAME = "stan-ft"  # STAN_FT_CLUSTER changes it, so that several clusters can live side by side
 DEFAULT_PORT = 4222  # on 127.0.0.1, for clients on this machine; STAN_FT_PORT changes it

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import time
 
-from harness import shell, system
 from harness.cluster.kind import Cluster, wait_for
-from harness.errors import UserError
-from harness.progress import say
+from harness.ground import system
+from stanft.ground import shell
+from stanft.ground.errors import UserError
+from stanft.ground.progress import say
 
 SLOW_LOOKUP = (
     2.0  # seconds; a healthy cluster DNS says "no such name" in milliseconds, a missing resolver takes 5 or more

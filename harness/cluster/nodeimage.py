@@ -9,13 +9,13 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from harness import shell, system
-from harness.cluster import content, toolchain
 from harness.cluster.archive import ImageSpec, write_archive
 from harness.cluster.engine import Engine
-from harness.cluster.toolchain import KUBERNETES_VERSION
-from harness.paths import CLUSTER
-from harness.progress import step
+from harness.ground import content, system, toolchain
+from harness.ground.paths import CLUSTER
+from harness.ground.toolchain import KUBERNETES_VERSION
+from stanft.ground import shell
+from stanft.ground.progress import step
 
 SUITE = "bookworm"
 RECIPE = "1"  # raised when this file builds something else from the same sources

@@ -9,7 +9,7 @@ import signal
 from typing import Any
 
 from harness.cluster.kind import Cluster
-from harness.errors import UserError
+from stanft.ground.errors import UserError
 
 
 def server_pid(cluster: Cluster, pod: Any, container: str = "stan") -> int:

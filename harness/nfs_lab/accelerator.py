@@ -5,9 +5,9 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from harness.ground.paths import cache
 from harness.nfs_lab.image import Image
-from harness.paths import cache
-from harness.progress import step
+from stanft.ground.progress import step
 
 PROBE = 12.0  # seconds; the probe boots a kernel until it finds no disk, 1 s with KVM and 3 s without
 SOFTWARE = "tcg,tb-size=128"  # MiB of translated code per machine, which needs a fraction of the 1024 that are usual

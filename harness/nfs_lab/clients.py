@@ -13,14 +13,14 @@ import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from harness.ledger import STORED, Ledger, Track, View, encode
 from harness.nfs_lab.lab import Lab
 from harness.nfs_lab.machine import Machine
-from harness.stan.client import Client
-from harness.stan.errors import NoActiveError, StanError
-from harness.stan.options import ConnectOptions, Start
-from harness.stan.outcome import Outcome, PublishResult
-from harness.stan.subscription import Message
+from stanft.stan.client import Client
+from stanft.stan.errors import NoActiveError, StanError
+from stanft.stan.options import ConnectOptions, Start
+from stanft.stan.outcome import Outcome, PublishResult
+from stanft.stan.subscription import Message
+from stanft.traffic.ledger import STORED, Ledger, Track, View, encode
 
 CHANNEL = "lab"
 RATE = 20.0  # messages per second and publisher: enough to see a gap of 0.1 s, little enough for emulated machines

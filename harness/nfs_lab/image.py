@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.cluster import content, toolchain
-from harness.errors import UserError
+from harness.ground import content, toolchain
 from harness.nfs_lab import packages
-from harness.progress import step
+from stanft.ground.errors import UserError
+from stanft.ground.progress import step
 
 GUEST = Path(__file__).resolve().parent / "guest"
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from harness import shell
 from harness.nfs_lab import network
 from harness.nfs_lab.image import Image
 from harness.nfs_lab.machine import Line, Machine, MachineError
 from harness.nfs_lab.pod import SERVER, Pod
-from harness.progress import say
+from stanft.ground import shell
+from stanft.ground.progress import say
 
 DISK = 512 * 2**20  # bytes, sparse
 ACTIVE_LINE = "STREAM: Server is active"

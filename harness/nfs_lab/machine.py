@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.errors import UserError
 from harness.nfs_lab import network
 from harness.nfs_lab.image import Image
+from stanft.ground.errors import UserError
 
 COMMAND_TIMEOUT = 60.0  # seconds; a loaded host emulates slowly
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import ctypes
 import os
 
-from harness import shell
-from harness.errors import UserError
+from stanft.ground import shell
+from stanft.ground.errors import UserError
 
 CLONE_NEWNET = 0x40000000
 PREFIX = "10.99.0"

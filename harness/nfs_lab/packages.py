@@ -8,10 +8,10 @@ import re
 import tempfile
 from pathlib import Path
 
-from harness import shell, system
-from harness.cluster import content
-from harness.errors import UserError
-from harness.progress import step
+from harness.ground import content, system
+from stanft.ground import shell
+from stanft.ground.errors import UserError
+from stanft.ground.progress import step
 
 HOST_TOOLS = {
     "qemu-system-x86_64": "qemu-system-x86",

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.objects import Object
-from harness.render import render
+from harness.charts.render import render
+from stanft.kube.objects import Object
 
 SERVER = "10.99.0.1"  # the NFS server's address in the lab's network (network.PREFIX)
 RELEASE, NAMESPACE = "stan", "default"

@@ -7,16 +7,16 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from harness.errors import UserError
-from harness.ledger import Ledger
 from harness.nfs_lab.clients import Clients
 from harness.nfs_lab.faults import Fault
 from harness.nfs_lab.image import Image
 from harness.nfs_lab.lab import ACTIVE_LINE, ENDED_LINE, PAUSES, Lab, Settings, running
 from harness.nfs_lab.machine import Machine, MachineError
 from harness.nfs_lab.pod import rendered, values
-from harness.stan.errors import StanError
-from harness.stan.outcome import Outcome
+from stanft.ground.errors import UserError
+from stanft.stan.errors import StanError
+from stanft.stan.outcome import Outcome
+from stanft.traffic.ledger import Ledger
 
 WARM_UP = 5.0  # seconds of traffic before the fault
 MINIMUM_RATE = 3.0  # acknowledged messages per second before the fault, below which a run proves nothing

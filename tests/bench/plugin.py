@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
-from harness import render
-from harness.cluster import toolchain
+from harness.charts import render
+from harness.ground import toolchain
 
 WAY = os.environ.get("STAN_FT_BENCH_WAY", "ours")
 CHECKS = int(os.environ.get("STAN_FT_BENCH_CHECKS", "0"))

@@ -10,10 +10,10 @@ import pytest
 
 from harness import local
 from harness.cluster.kind import Cluster
-from harness.drill.run import refresh
-from harness.faults import Scene
-from harness.group import Group
-from harness.traffic import Plan, Traffic
+from stanft.drill.run import refresh
+from stanft.faults import Scene
+from stanft.group.live import Group
+from stanft.traffic.clients import Plan, Traffic
 
 SHOWN = 60  # lines of each part of the cluster's state
 STATE = {

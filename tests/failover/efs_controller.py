@@ -23,7 +23,7 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 from efs_space import SHARED, Space
 
-from harness.cluster import toolchain
+from harness.ground import toolchain
 
 Right = tuple[str, str, str]  # verb, resource with its group, name that the right is tied to or ""
 VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from harness.stan.client import Client
-from harness.stan.options import Start
-from harness.stan.subscription import Message
+from stanft.stan.client import Client
+from stanft.stan.options import Start
+from stanft.stan.subscription import Message
 
 
 def publish(url: str, count: int) -> None:

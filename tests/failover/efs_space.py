@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness import releases
+from harness.charts import releases
+from harness.charts.render import layered
 from harness.cluster.kind import Cluster, wait_for
-from harness.paths import CLUSTER
-from harness.render import layered
-from harness.shell import CommandError
+from harness.ground.paths import CLUSTER
+from stanft.ground.shell import CommandError
 
 # The image that the cluster has for small jobs, and the provisioner that it runs: written once, in the cluster's files.
 _BUSYBOX = re.findall(r"image: (busybox:\S+)", (CLUSTER / "shared-storage.yaml").read_text())[0]

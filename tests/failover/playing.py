@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness import faults
-from harness.drill import reach
-from harness.drill.run import Settings, play
-from harness.faults import Fault, Scene
+from stanft import faults
+from stanft.drill import reach
+from stanft.drill.run import Settings, play
+from stanft.faults import Fault, Scene
 
 TRIES = 3
 

@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import namespaces, shell
-from harness.cluster import toolchain
+from harness.charts.render import layered
 from harness.cluster.kind import Cluster
-from harness.compare import SECOND_GROUP
-from harness.group import Group
-from harness.paths import CHARTS
-from harness.render import layered
-from harness.traffic import Plan, Traffic
+from harness.ground import toolchain
+from harness.ground.paths import CHARTS
+from harness.local import namespaces
+from harness.local.compare import SECOND_GROUP
+from stanft.ground import shell
+from stanft.group.live import Group
+from stanft.traffic.clients import Plan, Traffic
 
 BASE = SECOND_GROUP
 

@@ -10,10 +10,10 @@ import pytest
 import yaml
 from stan_space import BASE, Space
 
+from harness.charts.render import layered
 from harness.cluster.kind import Cluster
-from harness.compare import RECIPE, manifests
-from harness.paths import CHARTS, REPO
-from harness.render import layered
+from harness.ground.paths import CHARTS, REPO
+from harness.local.compare import RECIPE, manifests
 
 VALUES: dict[str, Any] = yaml.load((REPO / "docs/adopt-the-recipe.values.yaml").read_text(), yaml.CSafeLoader)
 # The recipe's claim is used as it is; the image that changes the store's owner is one that the cluster surely has.

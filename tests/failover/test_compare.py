@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.cli import compare as cli
 from harness.cluster.kind import Cluster
-from harness.compare import CONTENDERS
+from harness.local.compare import CONTENDERS
 
 
 def test_chart_recipe_and_official_shape_are_played_in_turn_and_taken_away(cluster: Cluster, tmp_path: Path) -> None:

@@ -19,10 +19,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness import render, shell
-from harness.cluster import toolchain
+from harness.charts import render
 from harness.cluster.kind import Cluster
-from harness.paths import REPO
+from harness.ground import toolchain
+from harness.ground.paths import REPO
+from stanft.ground import shell
 
 RUNS = {"stan-ft": ("default",), "efs-provisioner": ("existing-class",)}
 LEFT_OUT = {

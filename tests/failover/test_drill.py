@@ -17,14 +17,14 @@ import pytest
 from bounds import assert_one_of_a_few_within
 from playing import played
 
-from harness import faults
-from harness.cli import drill as cli
 from harness.cluster.kind import Cluster
-from harness.drill import reach
-from harness.drill.run import PLAN, Settings, play
-from harness.drill.watch import Watch, two_actives
-from harness.faults import Injection, Scene
-from harness.paths import REPO
+from harness.ground.paths import REPO
+from stanft import faults
+from stanft.cli import drill as cli
+from stanft.drill import reach
+from stanft.drill.run import PLAN, Settings, play
+from stanft.drill.watch import Watch, two_actives
+from stanft.faults import Injection, Scene
 
 # Two tries for the lock (nats-streaming-server server/ft.go: 1.25 s + 10 % each) and as much for a busy machine.
 TAKEOVER_LIMIT = 2 * 2 * 1.375
@@ -62,7 +62,7 @@ def test_a_drill_asks_before_it_breaks_anything(scene: Scene, capsys: pytest.Cap
 
 def test_ctrl_c_in_the_middle_of_a_fault_heals_it_and_leaves_no_subscription(scene: Scene) -> None:
     drill = subprocess.Popen(
-        [sys.executable, "-m", "harness.cli.drill", "--fault", "cut-all", "--yes"],
+        [sys.executable, "-m", "stanft.cli.drill", "--fault", "cut-all", "--yes"],
         env={**os.environ, "PYTHONPATH": str(REPO)},
         stderr=subprocess.PIPE,
         text=True,

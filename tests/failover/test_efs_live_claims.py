@@ -9,10 +9,10 @@ import pytest
 from efs_messages import publish, read
 from efs_space import SHARED, Space, open_space
 
+from harness.charts.render import environment, layered
 from harness.cluster.kind import Cluster
-from harness.errors import UserError
-from harness.render import environment, layered
-from harness.shell import CommandError
+from stanft.ground.errors import UserError
+from stanft.ground.shell import CommandError
 
 KIND = environment("kind", "efs-provisioner")
 NOWHERE = {"nodeSelector": {"example.com/no-such-node": "true"}}  # for a controller whose image is not here

@@ -13,11 +13,12 @@ from efs_controller import controller, provisioner_name
 from efs_messages import publish, read
 from efs_space import Space, open_space
 
-from harness import objects, shell
-from harness.cluster import toolchain
+from harness.charts.render import environment, layered
 from harness.cluster.kind import Cluster
-from harness.paths import CHARTS, REPO
-from harness.render import environment, layered
+from harness.ground import toolchain
+from harness.ground.paths import CHARTS, REPO
+from stanft.ground import shell
+from stanft.kube import objects
 
 KIND = environment("kind", "efs-provisioner")
 COUNT = 200

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from efs_space import Space, open_space
 
-from harness import objects
+from harness.charts.render import environment, layered, render
 from harness.cluster.kind import Cluster
-from harness.render import environment, layered, render
-from harness.shell import CommandError
+from stanft.ground.shell import CommandError
+from stanft.kube import objects
 
 LEGACY = environment("eks-legacy", "efs-provisioner")
 NFS = environment("nfs", "efs-provisioner")

@@ -14,8 +14,8 @@ import pytest
 from efs_controller import Right, controller, provisioner_name
 from efs_space import Space, open_space
 
+from harness.charts.render import layered
 from harness.cluster.kind import Cluster
-from harness.render import layered
 
 
 def granted(space: Space, *roles: tuple[str, str]) -> set[Right]:

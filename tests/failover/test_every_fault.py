@@ -10,11 +10,11 @@ import yaml
 from playing import played
 from stan_space import Space
 
-from harness import faults
 from harness.cluster.kind import Cluster
-from harness.compare import RECIPE, manifests
-from harness.faults import Scene
-from harness.objects import find
+from harness.local.compare import RECIPE, manifests
+from stanft import faults
+from stanft.faults import Scene
+from stanft.kube.objects import find
 
 # Those with a test of their own elsewhere in this folder.
 ELSEWHERE = {"kill", "delete", "roll", "kill-standby", "cut-peers", "kill-without-api", "soak", "kill-exporter"}

@@ -8,7 +8,7 @@ import pytest
 from stan_space import Space
 
 from harness.cluster.kind import Cluster
-from harness.shell import CommandError
+from stanft.ground.shell import CommandError
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness import shell
 from harness.cluster.kind import Cluster
-from harness.paths import REPO
+from harness.ground.paths import REPO
+from stanft.ground import shell
 
 # A cluster of its own beside the one that the other tests use.
 OWN = {"STAN_FT_CLUSTER": "interrupted", "STAN_FT_PORT": "24222"}

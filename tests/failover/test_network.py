@@ -12,7 +12,7 @@ import pytest
 from harness import local
 from harness.cluster import network
 from harness.cluster.kind import Cluster
-from harness.group import Group
+from stanft.group.live import Group
 
 PROBE = "dns-test"
 SERVICE = "stan-0.stan.default.svc.cluster.local"

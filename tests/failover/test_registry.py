@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import system
 from harness.cluster import images
 from harness.cluster.kind import Cluster
-from harness.errors import UserError
+from harness.ground import system
+from stanft.ground.errors import UserError
 
 IMAGE = "nats-streaming:0.25.6"
 CONFIGURATION = """\

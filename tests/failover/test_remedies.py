@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 from stan_space import Space
 
-from harness import local, objects, render
+from harness import local
+from harness.charts import render
 from harness.cluster.kind import Cluster, wait_for
 from harness.cluster.processes import signal_server
+from stanft.kube import objects
 
 REMEDIES: dict[str, Any] = {"guard": {"enabled": True}, "fence": {"enabled": True, "intervalSeconds": 0.5}}
 PATIENCE = 60.0  # seconds for something that takes two looks of a container, on a busy machine

@@ -11,9 +11,9 @@ import pytest
 from bounds import assert_one_of_a_few_within
 from stan_space import Space
 
-from harness import rollout
 from harness.cluster.kind import Cluster
-from harness.shell import CommandError
+from stanft.ground.shell import CommandError
+from stanft.group import rollout
 
 # A standby waits 1.25 s + 10 % for a heartbeat, perhaps twice (server/ft.go), and the machine may be busy.
 TAKEOVER_LIMIT = 2 * 1.375 + 2.0

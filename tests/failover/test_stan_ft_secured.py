@@ -15,16 +15,16 @@ from typing import Any
 
 import pytest
 from bounds import assert_one_of_a_few_within
+from certificates import Authority
 
-from harness import releases
-from harness.certificates import Authority
+from harness.charts import releases
+from harness.charts.render import environment, layered
 from harness.cluster.kind import Cluster
 from harness.cluster.processes import signal_server
-from harness.group import Group
-from harness.render import environment, layered
-from harness.stan.client import Client
-from harness.stan.errors import ConnectError
-from harness.stan.options import ConnectOptions, Start
+from stanft.group.live import Group
+from stanft.stan.client import Client
+from stanft.stan.errors import ConnectError
+from stanft.stan.options import ConnectOptions, Start
 
 HUNG_LIMIT = 8.0  # seconds from the stop of the active to the first message that is stored again
 USERS = 'users = [ { user: app, password: "1234" }, { user: server, password: "77" } ]'

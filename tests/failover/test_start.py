@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import pytest
 from bounds import assert_one_of_a_few_within
 
-from harness import local, releases
+from harness import local
+from harness.charts import releases
 from harness.cluster.kind import Cluster
-from harness.group import Group, ServerState
+from stanft.group.live import Group, ServerState
 
 NAMESPACE = "first-start"
 # From the request to one active and three Ready servers, with the images present: a server that finds no heartbeat

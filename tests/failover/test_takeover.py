@@ -10,10 +10,10 @@ from bounds import assert_one_of_a_few_within
 
 from harness.cluster.kind import Cluster
 from harness.cluster.processes import signal_server
-from harness.errors import UserError
-from harness.group import Group
-from harness.shell import CommandError
-from harness.traffic import Traffic
+from stanft.ground.errors import UserError
+from stanft.ground.shell import CommandError
+from stanft.group.live import Group
+from stanft.traffic.clients import Traffic
 
 # What the server's protocol allows at most after a death: the standby's longest wait for a heartbeat, counted from the
 # last one heard (nats-streaming-server server/ft.go: 1.25 s + 10 %), and as much again where the first try for the lock

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.cli.nfs_lab import SMOKE
-from harness.paths import REPO
+from harness.ground.paths import REPO
 
 pytestmark = [pytest.mark.nfs, pytest.mark.timeout(900)]
 LEASE = 20.0  # seconds, the lab's default

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from harness import kubeschema, objects
-from harness.render import ci_values, layered, render
+from harness.charts.render import ci_values, layered, render
+from stanft.kube import kubeschema, objects
 
 AMBIGUOUS = ["0", "no", "1e3", "0x10", "null", "y", "true", "12"]
 NAMES = ("name", "app", "app.kubernetes.io/name", "app.kubernetes.io/instance", "claimName", "storageClassName")

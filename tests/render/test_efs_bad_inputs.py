@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.render import RenderError, at, environment, layered, render
+from harness.charts.render import RenderError, at, environment, layered, render
 
 LEGACY = environment("eks-legacy", "efs-provisioner")
 NFS = environment("nfs", "efs-provisioner")

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from harness import objects
-from harness.render import RenderError, environment, layered, render
+from harness.charts.render import RenderError, environment, layered, render
+from stanft.kube import objects
 
 KIND = environment("kind", "efs-provisioner")
 KEEP = {"helm.sh/resource-policy": "keep"}

@@ -12,9 +12,11 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 
-from harness import objects, render, shell
-from harness.cluster import toolchain
-from harness.paths import CHARTS, REPO
+from harness.charts import render
+from harness.ground import toolchain
+from harness.ground.paths import CHARTS, REPO
+from stanft.ground import shell
+from stanft.kube import objects
 
 GUIDES = (REPO / "docs/efs-on-eks.md", REPO / "docs/storage-engines.md", CHARTS / "efs-provisioner/README.md")
 # What a reader's shell would hold.

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.render import environment, layered, render_notes
+from harness.charts.render import environment, layered, render_notes
 
 LEGACY = environment("eks-legacy", "efs-provisioner")
 NFS = environment("nfs", "efs-provisioner")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from harness import objects
-from harness.render import environment, layered, render
+from harness.charts.render import environment, layered, render
+from stanft.kube import objects
 
 LEGACY = environment("eks-legacy", "efs-provisioner")
 NFS = environment("nfs", "efs-provisioner")

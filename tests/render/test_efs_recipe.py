@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from harness import objects
-from harness.paths import REPO
-from harness.render import environment, render
+from harness.charts.render import environment, render
+from harness.ground.paths import REPO
+from stanft.kube import objects
 
 RECIPE = objects.parse((REPO / "tests/fixtures/recipe/original/efs-provisioner.yaml").read_text())
 CHART = render("efs-provisioner", environment("eks-legacy", "efs-provisioner"))

@@ -9,10 +9,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from harness import shell
-from harness.cluster import toolchain
-from harness.paths import CHARTS
-from harness.render import chart_schema, chart_values, ci_values, environment, environments, render
+from harness.charts.render import chart_schema, chart_values, ci_values, environment, environments, render
+from harness.ground import toolchain
+from harness.ground.paths import CHARTS
+from stanft.ground import shell
 
 CHART = CHARTS / "efs-provisioner"
 SCHEMA = chart_schema(CHART)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness import kubeschema, objects, render
-from harness.objects import dig
+from harness.charts import render
+from stanft.kube import kubeschema, objects
+from stanft.kube.objects import dig
 
 ENVIRONMENTS = render.environments()
 CHARTS = list(render.RELEASES)

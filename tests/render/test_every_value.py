@@ -8,9 +8,11 @@ from functools import cache
 from typing import Any
 
 import pytest
+import schemavalues
 import yaml
 
-from harness import objects, render, schemavalues
+from harness.charts import render
+from stanft.kube import objects
 from tests.render.conftest import GOLDEN
 
 CUSTOM = ("monitoring.coreos.com/v1", "cert-manager.io/v1")

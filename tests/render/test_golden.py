@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from harness import objects, render
+from harness.charts import render
+from stanft.kube import objects
 
 CASES = [(chart, name) for chart in render.RELEASES for name in render.ci_values(chart)]
 IDS = [f"{chart}-{case}" for chart, case in CASES]

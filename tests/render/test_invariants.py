@@ -6,9 +6,10 @@ from functools import cache
 
 import pytest
 
-from harness import invariants, render
-from harness.invariants import Manifests, Outcome, Severity, State
-from harness.invariants.model import REGISTRY
+from harness.charts import render
+from stanft import invariants
+from stanft.invariants import Manifests, Outcome, Severity, State
+from stanft.invariants.model import REGISTRY
 
 NAMESPACE = "messaging"
 CUSTOM = ("monitoring.coreos.com/v1", "cert-manager.io/v1")

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from harness import objects, render
-from harness.objects import Object
+from harness.charts import render
+from stanft.kube import objects
+from stanft.kube.objects import Object
 
 Names = set[tuple[str, str]]
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from harness import objects, render
-from harness.objects import Object, dig
+from harness.charts import render
+from stanft.kube import objects
+from stanft.kube.objects import Object, dig
 
 RECIPE = Path(__file__).parent.parent / "fixtures" / "recipe" / "runnable"
 CASES = [(chart, name) for chart in render.RELEASES for name in render.ci_values(chart)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness import kubeschema, objects, render
+from harness.charts import render
+from stanft.kube import kubeschema, objects
 
 SHIPPED = {chart: render.shipped(chart) for chart in render.RELEASES}
 CASES = [(chart, name) for chart, shipped in SHIPPED.items() for name in shipped]

@@ -7,12 +7,14 @@ from functools import cache
 from typing import Any
 
 import pytest
+import schemavalues
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from harness import kubeschema, objects, render, schemavalues
-from harness.invariants import Manifests, State
-from harness.invariants.model import REGISTRY
+from harness.charts import render
+from stanft.invariants import Manifests, State
+from stanft.invariants.model import REGISTRY
+from stanft.kube import kubeschema, objects
 
 EXAMPLES = 60  # per property and chart; the same ones in every run
 # What a template that breaks down says, as against one that refuses.

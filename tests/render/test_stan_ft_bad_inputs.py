@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.render import RenderError, at, layered, render
+from harness.charts.render import RenderError, at, layered, render
 
 Values = dict[str, Any]
 DIGEST = "sha256:" + "a" * 64

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from harness.invariants import conf
-from harness.objects import dig, find, leaves
-from harness.render import at, chart_values, layered, render
+from harness.charts.render import at, chart_values, layered, render
+from stanft.conf import parse as conf
+from stanft.kube.objects import dig, find, leaves
 
 MB = 1024**2
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness import objects, shell
-from harness.cluster import toolchain
-from harness.paths import CHARTS, REPO
-from harness.render import chart_values, ci_values
+from harness.charts.render import chart_values, ci_values
+from harness.ground import toolchain
+from harness.ground.paths import CHARTS, REPO
+from stanft.ground import shell
+from stanft.kube import objects
 
 CHART = CHARTS / "stan-ft"
 METADATA = yaml.safe_load((CHART / "Chart.yaml").read_text())

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from harness.objects import Object, container, containers, env, find, find_all, pod_spec, selects
-from harness.paths import CHARTS
-from harness.render import render
+from harness.charts.render import render
+from harness.ground.paths import CHARTS
+from stanft.kube.objects import Object, container, containers, env, find, find_all, pod_spec, selects
 
 FAILOVER = {"tests": {"failover": {"enabled": True}}}
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from harness.objects import Object, container, dig, env, find, find_all, pod_template, selects
-from harness.render import RenderError, render
+from harness.charts.render import RenderError, render
+from stanft.kube.objects import Object, container, dig, env, find, find_all, pod_template, selects
 
 RECIPE_FLAGS = ["-connz", "-routez", "-subz", "-varz", "-channelz", "-serverz"]
 

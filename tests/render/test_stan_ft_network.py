@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness import objects
-from harness.objects import Object, dig, find
-from harness.render import at, render
+from harness.charts.render import at, render
+from stanft.kube import objects
+from stanft.kube.objects import Object, dig, find
 
 PORTS = {"client": 4222, "cluster": 6222, "monitor": 8222, "metrics": 7777}
 OTHER = {"client": 5222, "cluster": 7222, "monitor": 9222, "metrics": 7778}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.render import at, ci_values, layered, render_notes
+from harness.charts.render import at, ci_values, layered, render_notes
 
 RISKS: list[tuple[dict[str, Any], str, str]] = [
     (at("store.durability", "throughput"), "store.durability", "10s of acknowledged messages"),

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from harness import objects
-from harness.invariants import conf
-from harness.objects import dig, find
-from harness.render import at, layered, render
+from harness.charts.render import at, layered, render
+from stanft.conf import parse as conf
+from stanft.kube import objects
+from stanft.kube.objects import dig, find
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "recipe" / "runnable" / "stan.yaml"
 RECIPE = objects.parse(FIXTURE.read_text())

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from harness.objects import Object, container, dig, env, find, find_all, pod_spec, pod_template, selects
-from harness.paths import CHARTS
-from harness.render import RenderError, render
+from harness.charts.render import RenderError, render
+from harness.ground.paths import CHARTS
+from stanft.kube.objects import Object, container, dig, env, find, find_all, pod_spec, pod_template, selects
 
 HOOKS = ("ServiceAccount", "Role", "RoleBinding", "ConfigMap", "Job")
 

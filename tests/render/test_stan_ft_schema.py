@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator
 
-from harness import objects
-from harness.paths import CHARTS, ENVIRONMENTS
-from harness.render import chart_schema, chart_values, ci_values, environment, environments, layered, render
+from harness.charts.render import chart_schema, chart_values, ci_values, environment, environments, layered, render
+from harness.ground.paths import CHARTS, ENVIRONMENTS
+from stanft.kube import objects
 
 SCHEMA = chart_schema("stan-ft")
 VALUES = chart_values("stan-ft")

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from harness import objects
-from harness.invariants import security
-from harness.objects import Object, dig, find
-from harness.render import at, ci_values, layered, render
+from harness.charts.render import at, ci_values, layered, render
+from stanft.invariants import security
+from stanft.kube import objects
+from stanft.kube.objects import Object, dig, find
 
 Values = dict[str, Any]
 TLS = at("nats.tls", {"enabled": True, "existingSecret": "client-tls"})

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from harness import objects
-from harness.objects import Object, find
-from harness.render import at, chart_values, layered, render
+from harness.charts.render import at, chart_values, layered, render
+from stanft.kube import objects
+from stanft.kube.objects import Object, find
 
 OWN = at("persistence.existingClaim", "")
 NFS = layered(OWN, at("persistence.staticVolume", {"enabled": True, "nfs": {"server": "nfs.example", "path": "/e"}}))

@@ -8,8 +8,10 @@ from typing import Any
 
 import jsonschema
 import pytest
+import schemavalues
 
-from harness import objects, render, schemavalues
+from harness.charts import render
+from stanft.kube import objects
 
 # What YAML 1.1 or 1.2 takes for a number, a truth value, nothing, or a time of day.
 TEXTS = ("0", "0x1", "1e3", "no", "null", "y", "12:30")

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from harness import objects
-from harness.objects import Object, dig, find
-from harness.render import at, chart_values, layered, render
+from harness.charts.render import at, chart_values, layered, render
+from stanft.kube import objects
+from stanft.kube.objects import Object, dig, find
 
 Values = dict[str, Any]
 

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from loopback import stan_conf
 
-from harness.server import Group
+from harness.loopback.server import Group
 
 _GROUPS = pytest.StashKey[list[Group]]()
 
 
 @pytest.fixture
 def make_group(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Group]]:
-    """Makes groups of servers that are ended after the test; takes what harness.server.Group takes, and values."""
+    """Makes groups of servers that are ended after the test; taking what Group takes, and values."""
     made: list[Group] = []
     request.node.stash[_GROUPS] = made
     with ExitStack() as ended:

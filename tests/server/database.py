@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import shell
-from harness.cluster import toolchain
-from harness.server import HOST, free_ports
+from harness.ground import toolchain
+from harness.loopback.server import HOST, free_ports
+from stanft.ground import shell
 
 NOBODY = 65534  # the uid to run as where this user is root, which PostgreSQL refuses
 PACKAGES = Path("/usr/lib/postgresql")  # where Debian keeps the programs, by version

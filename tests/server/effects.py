@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from harness import objects
-from harness.render import render
-from harness.server import Group, Server
+from harness.charts.render import render
+from harness.loopback.server import Group, Server
+from stanft.kube import objects
 
 Values = Mapping[str, Any]
 Secrets = Mapping[str, Mapping[str, str]]  # Secret name -> key -> text

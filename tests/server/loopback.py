@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from harness import objects
-from harness.render import render
+from harness.charts.render import render
+from stanft.kube import objects
 
 T = TypeVar("T")
 LIMIT = 60.0  # seconds after which something asynchronous hangs for good

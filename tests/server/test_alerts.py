@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from harness import shell
-from harness.cluster import toolchain
-from harness.objects import Object
-from harness.paths import REPO
-from harness.render import render
+from harness.charts.render import render
+from harness.ground import toolchain
+from harness.ground.paths import REPO
+from stanft.ground import shell
+from stanft.kube.objects import Object
 
 POD = 'namespace="default", pod="stan-{}"'
 THREE_STATES = 'nss_server_active{{namespace="default", pod="stan-{}"}}'

@@ -14,15 +14,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import exporter
 import pytest
 
-from harness import exporter
-from harness.cluster import toolchain
-from harness.paths import CHARTS
-from harness.render import render
-from harness.server import Group, free_ports
-from harness.stan.client import Client
-from harness.stan.options import Start
+from harness.charts.render import render
+from harness.ground import toolchain
+from harness.ground.paths import CHARTS
+from harness.loopback.server import Group, free_ports
+from stanft.stan.client import Client
+from stanft.stan.options import Start
 
 SCRAPE = "500ms"
 SETTLE = 15.0  # seconds for a change to be scraped and to pass through the rules

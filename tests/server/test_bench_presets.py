@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from harness import presets
 from harness.cli import bench_presets
-from harness.errors import UserError
+from harness.dev import presets
+from stanft.ground.errors import UserError
 
 Told = tuple[int, dict[str, dict[str, dict[str, Any]]], Path]
 

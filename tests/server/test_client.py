@@ -10,13 +10,13 @@ import nats
 import pytest
 from loopback import run
 
-from harness.server import Group
-from harness.stan import protocol_pb2 as pb
-from harness.stan.client import Client
-from harness.stan.errors import ConnectError, ConnectionLostError, RefusedError
-from harness.stan.options import ConnectOptions, Start
-from harness.stan.outcome import Outcome, PublishResult
-from harness.stan.subscription import Message, Subscription
+from harness.loopback.server import Group
+from stanft.stan import protocol_pb2 as pb
+from stanft.stan.client import Client
+from stanft.stan.errors import ConnectError, ConnectionLostError, RefusedError
+from stanft.stan.options import ConnectOptions, Start
+from stanft.stan.outcome import Outcome, PublishResult
+from stanft.stan.subscription import Message, Subscription
 
 Use = Callable[[Client], Awaitable[None]]
 

@@ -11,11 +11,11 @@ import nats
 import pytest
 from loopback import run
 
-from harness.server import Group, Server
-from harness.stan.client import Client
-from harness.stan.errors import ConnectError, ConnectionLostError, NoActiveError, StanError, UnknownError
-from harness.stan.options import NATS_PY_DEFAULTS, STAN_GO_DEFAULTS, ConnectOptions, Start
-from harness.stan.outcome import Outcome, PublishResult
+from harness.loopback.server import Group, Server
+from stanft.stan.client import Client
+from stanft.stan.errors import ConnectError, ConnectionLostError, NoActiveError, StanError, UnknownError
+from stanft.stan.options import NATS_PY_DEFAULTS, STAN_GO_DEFAULTS, ConnectOptions, Start
+from stanft.stan.outcome import Outcome, PublishResult
 
 
 async def until(condition: Callable[[], bool]) -> None:

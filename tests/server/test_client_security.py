@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from loopback import run
 
-from harness import shell
-from harness.server import Group
-from harness.stan.client import Client
-from harness.stan.errors import ConnectError, ConnectionLostError
-from harness.stan.options import ConnectOptions
+from harness.loopback.server import Group
+from stanft.ground import shell
+from stanft.stan.client import Client
+from stanft.stan.errors import ConnectError, ConnectionLostError
+from stanft.stan.options import ConnectOptions
 
 STREAMING = "streaming {{ id: test-cluster, store: file, dir: /data/stan/store, ft_group_name: test-cluster {} }}"
 PATIENCE = 20.0  # seconds that a refused client must not use up

@@ -19,14 +19,14 @@ import pytest
 from effects import eventually, fleet, make, traced
 from loopback import run
 
-from harness.objects import dig, leaves
-from harness.render import at, chart_values, layered
-from harness.server import Server
-from harness.stan import configuration
-from harness.stan import protocol_pb2 as pb
-from harness.stan.client import Client
-from harness.stan.errors import RefusedError
-from harness.stan.options import ConnectOptions, Start
+from harness.charts.render import at, chart_values, layered
+from harness.loopback.server import Server
+from stanft.conf import edit
+from stanft.kube.objects import dig, leaves
+from stanft.stan import protocol_pb2 as pb
+from stanft.stan.client import Client
+from stanft.stan.errors import RefusedError
+from stanft.stan.options import ConnectOptions, Start
 
 MB = 1024**2
 KB = 1024
@@ -109,7 +109,7 @@ NUMBERS = itertools.count()
 
 def connect(server: Server) -> Coroutine[Any, Any, Client]:
     """A new client of that server."""
-    prefix = (configuration.find(server.config.read_text(), "streaming", "discover_prefix") or "").strip('"')
+    prefix = (edit.find(server.config.read_text(), "streaming", "discover_prefix") or "").strip('"')
     options = ConnectOptions(discover_prefix=prefix) if prefix else ConnectOptions()
     return Client.connect([server.url], client_id=f"c-{next(NUMBERS)}", cluster_id=server.cluster_id, options=options)
 

@@ -14,9 +14,9 @@ import pytest
 from effects import eventually, fleet
 from loopback import run
 
-from harness.objects import dig, leaves
-from harness.render import at, chart_values, layered
-from harness.server import Server
+from harness.charts.render import at, chart_values, layered
+from harness.loopback.server import Server
+from stanft.kube.objects import dig, leaves
 
 MB = 1024**2
 KB = 1024

@@ -11,17 +11,17 @@ from typing import Any
 
 import nats
 import pytest
+from certificates import Authority
 from effects import Secrets, make
 from loopback import run
 
-from harness import shell
-from harness.certificates import Authority
-from harness.cluster import toolchain
-from harness.render import at, layered
-from harness.server import Group
-from harness.stan.client import Client
-from harness.stan.errors import ConnectError
-from harness.stan.options import ConnectOptions
+from harness.charts.render import at, layered
+from harness.ground import toolchain
+from harness.loopback.server import Group
+from stanft.ground import shell
+from stanft.stan.client import Client
+from stanft.stan.errors import ConnectError
+from stanft.stan.options import ConnectOptions
 
 HOST = "stan-client.default.svc.cluster.local"  # what the server's own connections check
 USERS = """

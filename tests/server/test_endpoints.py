@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from loopback import run
 
-from harness.server import ACTIVE, STANDBY, Group, Server, ServerError
-from harness.stan.client import Client
+from harness.loopback.server import ACTIVE, STANDBY, Group, Server, ServerError
+from stanft.stan.client import Client
 
 
 @pytest.fixture(scope="module")

@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 from loopback import run
 
-from harness import system
 from harness.cluster.kind import wait_for
-from harness.paths import CHARTS
-from harness.server import ACTIVE, Group, Server
-from harness.stan.client import Client
+from harness.ground import system
+from harness.ground.paths import CHARTS
+from harness.loopback.server import ACTIVE, Group, Server
+from stanft.stan.client import Client
 
 GUARD = CHARTS / "stan-ft" / "files" / "guard.pl"
 PATIENCE = 20.0  # seconds for something that takes one look of the guard, on a busy machine

@@ -6,9 +6,9 @@ import asyncio
 from typing import Any
 
 from harness import local
-from harness.server import Group
-from harness.stan.client import Client
-from harness.stan.options import Start
+from harness.loopback.server import Group
+from stanft.stan.client import Client
+from stanft.stan.options import Start
 
 
 async def kept(url: str, cluster_id: str) -> list[bytes]:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 from loopback import run
 
-from harness.server import Group, Server
-from harness.stan.client import Client
-from harness.stan.errors import RefusedError
+from harness.loopback.server import Group, Server
+from stanft.stan.client import Client
+from stanft.stan.errors import RefusedError
 
 
 @pytest.fixture

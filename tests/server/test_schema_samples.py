@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import schemavalues
 from effects import make
 from hypothesis import HealthCheck, Phase, assume, given, note, settings
 from hypothesis import strategies as st
 
-from harness import render, schemavalues
-from harness.server import ServerError
+from harness.charts import render
+from harness.loopback.server import ServerError
 
 EXAMPLES = 12  # each waits for a server, about two seconds; the same ones in every run
 START = 30.0  # seconds that a server may take until it is active

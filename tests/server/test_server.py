@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.paths import REPO
-from harness.server import ACTIVE, Group, ServerError, free_ports
+from harness.ground.paths import REPO
+from harness.loopback.server import ACTIVE, Group, ServerError, free_ports
 
 # A program that starts a group, says the process ids, and dies as the argument says.
 DIES = """
 import os, signal, sys, time
-from harness.server import Group
+from harness.loopback.server import Group
 group = Group(sys.argv[2])
 for server in group.servers: server.start()
 group[2].kill()

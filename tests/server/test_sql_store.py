@@ -14,10 +14,10 @@ from database import Database, postgres
 from effects import eventually, make
 from loopback import run
 
-from harness.render import at, layered
-from harness.server import Group
-from harness.stan.client import Client
-from harness.stan.options import Start
+from harness.charts.render import at, layered
+from harness.loopback.server import Group
+from stanft.stan.client import Client
+from stanft.stan.options import Start
 
 # A standby looks at the lock 3 times, 1.5 s apart, before it takes it (nats-streaming-server stores/sqlstore.go), after
 # it has missed the active's heartbeats for up to 1.375 s.

@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 from loopback import run
 
-from harness import shell
-from harness.cluster import toolchain
-from harness.ledger import Ledger, encode
-from harness.server import ACTIVE, STANDBY, Group, Server
-from harness.stan.client import Client
-from harness.stan.errors import StanError
-from harness.stan.options import Start
-from harness.stan.outcome import PublishResult
+from harness.ground import toolchain
+from harness.loopback.server import ACTIVE, STANDBY, Group, Server
+from stanft.ground import shell
+from stanft.stan.client import Client
+from stanft.stan.errors import StanError
+from stanft.stan.options import Start
+from stanft.stan.outcome import PublishResult
+from stanft.traffic.ledger import Ledger, encode
 
 MISSED = 1.375  # seconds: the longest wait of a standby, nats-streaming-server server/ft.go 1.25 s + 10 %
 OWNER, STRANGER = 10001, 10002  # uids that nobody has

@@ -8,12 +8,12 @@ from collections.abc import Callable
 import pytest
 from loopback import run
 
-from harness.ledger import Outage, Verdict
-from harness.server import ACTIVE, STANDBY, Group, Server
-from harness.stan.client import Client
-from harness.stan.errors import ConnectError
-from harness.stan.options import Start
-from harness.traffic import Plan, Traffic
+from harness.loopback.server import ACTIVE, STANDBY, Group, Server
+from stanft.stan.client import Client
+from stanft.stan.errors import ConnectError
+from stanft.stan.options import Start
+from stanft.traffic.clients import Plan, Traffic
+from stanft.traffic.ledger import Outage, Verdict
 
 # nats-streaming-server server/ft.go: heartbeats every 1 s, missed after 1.25 s, each +-10 %; a try for the lock that
 # comes too early is repeated after another such wait. The slack is for a busy machine.

@@ -12,13 +12,13 @@ import nats
 import pytest
 from loopback import run
 
-from harness.ledger import STORED, Ledger, encode
-from harness.server import Group
-from harness.stan import protocol_pb2 as pb
-from harness.stan.client import Client
-from harness.stan.options import STAN_GO_DEFAULTS, ConnectOptions, Start
-from harness.stan.outcome import Outcome, PublishResult
-from harness.traffic import STAN_GO_PLAN, Plan, Traffic
+from harness.loopback.server import Group
+from stanft.stan import protocol_pb2 as pb
+from stanft.stan.client import Client
+from stanft.stan.options import STAN_GO_DEFAULTS, ConnectOptions, Start
+from stanft.stan.outcome import Outcome, PublishResult
+from stanft.traffic.clients import STAN_GO_PLAN, Plan, Traffic
+from stanft.traffic.ledger import STORED, Ledger, encode
 
 MINIMUM_RATE = 100.0  # acknowledged messages per second; the default needs a machine that does nothing else
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import bench
-from harness.errors import UserError
+from stanft.ground.errors import UserError
 
 
 def test_both_ways_run_the_same_checks_and_only_the_usual_one_renders_each_with_a_helm(

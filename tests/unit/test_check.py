@@ -10,10 +10,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from harness import invariants, shell
-from harness.check import report, sources
-from harness.cli import check
-from harness.errors import UserError
+from stanft import invariants
+from stanft.cli import check
+from stanft.ground import shell
+from stanft.ground.errors import UserError
+from stanft.invariants import show, sources
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 RECIPE = str(FIXTURES / "recipe" / "original")
@@ -255,5 +256,5 @@ def test_a_missing_namespace_is_told(live: Cluster) -> None:
 
 def test_findings_keep_their_order_in_every_format() -> None:
     outcomes = invariants.check(sources.from_paths([OFFICIAL]))
-    for make in report.FORMATS.values():
+    for make in show.FORMATS.values():
         assert make(outcomes, 5, False) == make(outcomes, 5, False)

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from harness import local, objects, progress, shell
-from harness.cluster import content, images, toolchain
+from harness import local
+from harness.cluster import images
 from harness.cluster.archive import ImageSpec, write_archive
-from harness.paths import CLUSTER
+from harness.ground import content, toolchain
+from harness.ground.paths import CLUSTER
+from stanft.ground import progress, shell
+from stanft.kube import objects
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from standins import Programs
 from harness.cluster import network
 from harness.cluster.engine import Engine
 from harness.cluster.kind import Cluster
-from harness.errors import UserError
+from stanft.ground.errors import UserError
 
 COREFILE = """\
 .:53 {

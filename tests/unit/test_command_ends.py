@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from harness.paths import REPO
+from harness.ground.paths import REPO
 
-WAITS = "import time; from harness.cli import common; {}common.run(lambda: print('on', flush=True) or time.sleep(60))"
+WAITS = "import time; from stanft.cli import common; {}common.run(lambda: print('on', flush=True) or time.sleep(60))"
 HEALS = """
 import signal, time
-from harness.cli import common
+from stanft.cli import common
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 common.end_like_ctrl_c()
@@ -56,6 +56,6 @@ def test_a_command_that_is_terminated_heals_what_it_broke_also_where_ctrl_c_is_s
 
 
 def test_a_program_that_fails_under_a_command_is_told_without_a_traceback() -> None:
-    program = "from harness import shell; from harness.cli import common; common.run(lambda: shell.run(['false']))"
+    program = "from stanft.ground import shell; from stanft.cli import common; common.run(lambda: shell.run(['false']))"
     done = subprocess.run([sys.executable, "-c", program], cwd=REPO, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.strip()) == (1, "error: false ended with exit code 1")

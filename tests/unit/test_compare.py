@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from harness import faults
-from harness.compare import CONTENDERS, OFFICIAL, RECIPE, Contender, manifests, rounds, with_short_lived_channels
-from harness.errors import UserError
-from harness.invariants.conf import Quoted
-from harness.invariants.conf import parse as parse_conf
-from harness.objects import find
+from harness.local.compare import CONTENDERS, OFFICIAL, RECIPE, Contender, manifests, rounds, with_short_lived_channels
+from stanft import faults
+from stanft.conf.parse import Quoted
+from stanft.conf.parse import parse as parse_conf
+from stanft.ground.errors import UserError
+from stanft.kube.objects import find
 
 
 def test_a_round_is_played_as_often_on_the_others_as_on_the_chart_unless_told() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.invariants.conf import ConfError, Quoted, Variable, parse, plain
+from stanft.conf.parse import ConfError, Quoted, Variable, parse, plain
 
 
 @pytest.mark.parametrize(

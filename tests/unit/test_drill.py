@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import drill, faults
-from harness.cli import drill as cli
-from harness.drill import server_log
-from harness.drill.reach import Place
-from harness.drill.run import Settings
-from harness.drill.statistics import figures, missed, outages, percentile
-from harness.drill.watch import Reign, Watch, two_actives, without_active
-from harness.errors import UserError
-from harness.group import ACTIVE, STANDBY
-from harness.textfile import write
+from stanft import drill, faults
+from stanft.cli import drill as cli
+from stanft.drill import server_log
+from stanft.drill.reach import Place
+from stanft.drill.run import Settings
+from stanft.drill.statistics import figures, missed, outages, percentile
+from stanft.drill.watch import Reign, Watch, two_actives, without_active
+from stanft.ground.errors import UserError
+from stanft.ground.textfile import write
+from stanft.group.live import ACTIVE, STANDBY
 
 NOWHERE: Any = None
 

@@ -10,7 +10,7 @@ import pytest
 from playcluster import PlayCluster
 from standins import Programs
 
-from harness.cli import drill
+from stanft.cli import drill
 
 
 @pytest.fixture

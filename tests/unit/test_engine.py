@@ -11,8 +11,8 @@ from types import ModuleType
 import pytest
 
 from harness.cluster import engine
-from harness.errors import UserError
-from harness.paths import CLUSTER
+from harness.ground.paths import CLUSTER
+from stanft.ground.errors import UserError
 
 NO_CAPS = "OCI runtime create failed: unable to apply caps: operation not permitted"
 

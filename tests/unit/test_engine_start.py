@@ -10,7 +10,7 @@ import pytest
 from standins import Programs
 
 from harness.cluster import engine
-from harness.errors import UserError
+from stanft.ground.errors import UserError
 
 # An engine answers where it was started: the stand-in daemon leaves a file with its address.
 DOCKER = """

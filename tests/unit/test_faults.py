@@ -12,10 +12,10 @@ import pytest
 from kubernetes.client import ApiException
 from standins import played_group
 
-from harness import faults
-from harness.errors import UserError
-from harness.faults import Fault, Injection, Need, Scene
-from harness.faults.model import uninterrupted
+from stanft import faults
+from stanft.faults import Fault, Injection, Need, Scene
+from stanft.faults.model import uninterrupted
+from stanft.ground.errors import UserError
 
 
 class Api:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from harness import invariants, objects
-from harness.invariants import Severity, State
-from harness.objects import Object
+from stanft import invariants
+from stanft.invariants import Severity, State
+from stanft.kube import objects
+from stanft.kube.objects import Object
 
 GOOD = """
 apiVersion: v1

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import invariants, objects
-from harness.invariants import Outcome, Severity, State
+from stanft import invariants
+from stanft.invariants import Outcome, Severity, State
+from stanft.kube import objects
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 RECIPE = FIXTURES / "recipe"

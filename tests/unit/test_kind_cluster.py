@@ -9,10 +9,10 @@ import pytest
 import yaml
 from standins import Programs
 
-from harness import system
 from harness.cluster import kind
 from harness.cluster.engine import Engine
-from harness.errors import UserError
+from harness.ground import system
+from stanft.ground.errors import UserError
 
 NODES = ("control-plane", "worker", "worker2", "worker3")
 # An engine whose containers are files, named as nodes and holding their state; what was noted inside them is beside.

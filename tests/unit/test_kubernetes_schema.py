@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from harness import kubeschema
-from harness.errors import UserError
+from stanft.ground.errors import UserError
+from stanft.kube import kubeschema
 
 SERVICE: dict[str, Any] = {
     "apiVersion": "v1",

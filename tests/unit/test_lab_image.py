@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from standins import Programs
 
-from harness.errors import UserError
 from harness.nfs_lab import image, packages
+from stanft.ground.errors import UserError
 
 RELEASE = "6.1.0-test-cloud-amd64"
 LIBRARIES = Path("/lib/x86_64-linux-gnu")

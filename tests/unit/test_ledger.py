@@ -7,8 +7,8 @@ import math
 
 import pytest
 
-from harness.ledger import FATAL, NOTED, Ledger, Track, View, decode, encode
-from harness.stan.outcome import Outcome
+from stanft.stan.outcome import Outcome
+from stanft.traffic.ledger import FATAL, NOTED, Ledger, Track, View, decode, encode
 
 RATE = 1000  # messages per second of the made-up histories
 

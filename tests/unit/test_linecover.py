@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import linecover
+from harness.dev import linecover
 
-SHORT = "from harness.progress import say; say('a')"
-OTHER = "from harness import errors"
+SHORT = "from stanft.ground.progress import say; say('a')"
+OTHER = "from stanft.ground import errors"
 
 
 def ran(program: str, suite: str, data: Path) -> None:
@@ -29,13 +29,13 @@ def measured(tmp_path: Path) -> Path:
 def test_a_program_that_a_test_starts_is_measured(measured: Path) -> None:
     found = linecover.report(measured)
     assert 0 < found.total < linecover.WANTED
-    assert found.below["harness/render.py"] == 0
-    assert found.below.get("harness/progress.py", 100) > 0
+    assert found.below["harness/charts/render.py"] == 0
+    assert found.below.get("stanft/ground/progress.py", 100) > 0
 
 
 def test_the_suites_add_up_and_a_later_run_replaces_its_own(measured: Path) -> None:
     assert linecover.report(measured).suites == ["server", "unit-render"]
-    assert "harness/errors.py" not in linecover.report(measured).below
+    assert "stanft/ground/errors.py" not in linecover.report(measured).below
     ran("pass", "server", measured)
     ran("pass", "unit render", measured)
     assert linecover.report(measured).total == 0

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.cli import lint
-from harness.errors import UserError
-from harness.paths import REPO
+from harness.ground.paths import REPO
+from stanft.ground.errors import UserError
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import pytest
 import yaml
 from standins import Programs
 
-from harness import environments, local
+from harness import local
+from harness.charts import environments
 from harness.cluster import images, kind
 from harness.cluster.engine import Engine
 from harness.cluster.kind import Cluster

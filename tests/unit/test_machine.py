@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from standins import Programs
 
-from harness import system
-from harness.errors import UserError
+from harness.ground import system
+from stanft.ground.errors import UserError
 
 WANTED = {"no-such-program": "its-package", "sh": "dash"}
 

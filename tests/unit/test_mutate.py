@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import mutation
 from harness.cli import mutate
-from harness.mutants import MUTANTS, Mutant
-from harness.paths import CHARTS
+from harness.dev import mutation
+from harness.dev.mutants import MUTANTS, Mutant
+from harness.ground.paths import CHARTS
 
 IDS = [f"{at}-{mutant.breaks}" for at, mutant in enumerate(MUTANTS)]
 

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from harness.cluster import content
-from harness.mutants import MUTANTS
-from harness.paths import CHARTS, REPO
+from harness.dev.mutants import MUTANTS
+from harness.ground import content
+from harness.ground.paths import CHARTS, REPO
 
 SEEN = next(mutant for mutant in MUTANTS if mutant.chart == "stan-ft")
 UNSEEN = next(mutant for mutant in MUTANTS if mutant.file != SEEN.file and mutant.chart == "stan-ft")
 OTHER = next(mutant for mutant in MUTANTS if mutant.chart == "efs-provisioner")
 # A test that notices SEEN, one that would notice OTHER but is about another chart alone, and one that notices nothing.
 SUITE = f"""
-from harness import paths
+from harness.ground import paths
 
 def text(name):
     return (paths.CHARTS / name).read_text()
@@ -35,7 +35,7 @@ def test_a_chart_has_a_name():
 PROGRAM = """
 import sys
 from harness.cli import mutate
-from harness.mutants import MUTANTS, Mutant
+from harness.dev.mutants import MUTANTS, Mutant
 
 mutate.suite = lambda: sys.argv[1:2]
 mutate.MUTANTS = [
@@ -108,7 +108,7 @@ def test_a_mutant_that_fits_no_more_is_named_with_its_file(tmp_path: Path) -> No
     failed = mutate(tmp_path, SUITE, "text that no chart holds")
     assert failed.returncode == 2
     said = failed.stdout + failed.stderr
-    assert "'text that no chart holds' is not there any more; correct harness/mutants.py" in said
+    assert "'text that no chart holds' is not there any more; correct harness/dev/mutants.py" in said
     assert "fails for the charts as they are" not in said
 
 

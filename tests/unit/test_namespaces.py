@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from standins import Programs
 
-from harness import namespaces
 from harness.cluster.engine import Engine
 from harness.cluster.kind import Cluster
+from harness.local import namespaces
 
 CLAIMS = '{"items": [{"spec": {"volumeName": "pv-1"}}, {"spec": {}}, {"spec": {"volumeName": "pv-2"}}]}'
 

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from harness.cli import nfs_lab
-from harness.errors import UserError
+from harness.ground.paths import CHARTS
 from harness.nfs_lab import image, report
 from harness.nfs_lab import run as lab_run
 from harness.nfs_lab.faults import FAULTS
 from harness.nfs_lab.lab import Lab, Settings
 from harness.nfs_lab.machine import Machine
 from harness.nfs_lab.pod import REMEDIES, Pod, rendered, values
-from harness.paths import CHARTS
+from stanft.ground.errors import UserError
 
 FENCE = CHARTS / "stan-ft" / "files" / "fence.sh"
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from standins import Programs, played_group
 
-from harness import faults
 from harness.cluster.engine import Engine
 from harness.cluster.kind import Cluster
-from harness.errors import UserError
-from harness.faults import Scene
+from stanft import faults
+from stanft.faults import Scene
+from stanft.ground.errors import UserError
 
 PODS = ("stan-0", "stan-1", "stan-2")  # on worker, worker2 and worker3; stan-1 is active
 NODE = "stan-ft-worker2"

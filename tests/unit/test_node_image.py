@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from standins import Programs
 
-from harness import shell
-from harness.cluster import images, nodeimage, toolchain
+from harness.cluster import images, nodeimage
 from harness.cluster.engine import Engine
-from harness.errors import UserError
+from harness.ground import toolchain
+from stanft.ground import shell
+from stanft.ground.errors import UserError
 
 # An engine that keeps image names in a file, and what a container saw of the context that it was given.
 DOCKER = """
@@ -80,7 +81,7 @@ def programs(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> Pro
     made.tools(kubeadm=KUBEADM)
     made.add("docker", DOCKER)
     made.add("mmdebstrap", f'for last; do :; done; cp {root} "$last"')
-    monkeypatch.setattr("harness.system._found", lambda _: True)  # nothing is installed for a test
+    monkeypatch.setattr("harness.ground.system._found", lambda _: True)  # nothing is installed for a test
     kind = tmp_path / "kind-source"
     (kind / "images/base/files").mkdir(parents=True)
     (kind / "images/base/files/entrypoint").write_text("kind's own\n")

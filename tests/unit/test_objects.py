@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness import objects
+from stanft.kube import objects
 
 STATEFUL = objects.parse("""
 apiVersion: apps/v1

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from harness import presets
 from harness.cli import bench_presets
-from harness.errors import UserError
-from harness.presets import Measured
+from harness.dev import presets
+from harness.dev.presets import Measured
+from stanft.ground.errors import UserError
 
 
 def test_a_bare_server_has_the_chart_s_store_options_and_no_fault_tolerance() -> None:

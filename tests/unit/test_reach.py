@@ -13,9 +13,9 @@ import pytest
 from standins import Programs
 
 from harness.cluster.kind import wait_for
-from harness.drill import reach
-from harness.drill.reach import Place
-from harness.errors import UserError
+from stanft.drill import reach
+from stanft.drill.reach import Place
+from stanft.ground.errors import UserError
 
 # A forward that takes connections on its port until it is told to end.
 FORWARD = """

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from standins import Programs
 
-from harness import releases
-from harness.cluster import toolchain
-from harness.errors import UserError
+from harness.charts import releases
+from harness.ground import toolchain
+from stanft.ground.errors import UserError
 
 # What it does not know (its version) is asked of the real one.
 HELM = """

@@ -9,8 +9,9 @@ from typing import Any
 import pyhelm3
 import pytest
 
-from harness import helm, objects, render
-from harness.errors import UserError
+from harness.charts import helm, render
+from stanft.ground.errors import UserError
+from stanft.kube import objects
 
 TEMPLATE = """
 {{- if gt (int .Values.size) 3 }}{{ fail "size must be 3 or less" }}{{ end }}

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from harness import report
-from harness.cli import report as cli
-from harness.errors import UserError
-from harness.ledger import FATAL, NOTED
-from harness.report import svg
+from stanft import report
+from stanft.cli import report as cli
+from stanft.ground.errors import UserError
+from stanft.report import svg
+from stanft.traffic.ledger import FATAL, NOTED
 
 
 def run(number: int, outage: float, **changes: Any) -> dict[str, Any]:

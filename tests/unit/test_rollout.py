@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from playcluster import PlayCluster, Pod
 
-from harness import rollout
-from harness.cli import rollout as cli
-from harness.errors import UserError
+from stanft.cli import rollout as cli
+from stanft.ground.errors import UserError
+from stanft.group import rollout
 
 
 @pytest.fixture

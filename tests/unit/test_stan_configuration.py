@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import UserError
-from harness.server import MINIMAL, Ports, localised
-from harness.stan import configuration
+from harness.loopback.server import MINIMAL, Ports, localised
+from stanft.conf import edit
+from stanft.ground.errors import UserError
 
 TEXT = """\
 # a comment with port: 1
@@ -38,22 +38,22 @@ streaming: { id: test-cluster; store_limits { max_age: "1h", channels { "foo.>":
     ids=lambda value: ".".join(value) if isinstance(value, tuple) else "",
 )
 def test_a_value_is_found_in_every_way_of_writing_it(path: tuple[str, ...], value: str | None) -> None:
-    assert configuration.find(TEXT, *path) == value
+    assert edit.find(TEXT, *path) == value
 
 
 def test_the_members_of_an_array_are_told_one_by_one() -> None:
-    routes = [each.value for each in configuration.settings(TEXT) if each.path == ("cluster", "routes", "[]")]
+    routes = [each.value for each in edit.settings(TEXT) if each.path == ("cluster", "routes", "[]")]
     assert routes == ["nats://user:p@stan-0.stan:6222", '"nats://stan-1.stan:6222"']
 
 
 def test_changing_a_value_leaves_the_rest_as_it_was() -> None:
-    port = next(each for each in configuration.settings(TEXT) if each.path == ("cluster", "port"))
-    assert configuration.replaced(TEXT, {port: "7000"}) == TEXT.replace("port 6222", "port 7000")
+    port = next(each for each in edit.settings(TEXT) if each.path == ("cluster", "port"))
+    assert edit.replaced(TEXT, {port: "7000"}) == TEXT.replace("port 6222", "port 7000")
 
 
 def test_text_that_is_no_configuration_is_refused_with_its_line() -> None:
     with pytest.raises(UserError, match=r"no NATS configuration: line 2: this \{ is never closed"):
-        configuration.settings("a: 1\ncluster {\n  port: 1\n")
+        edit.settings("a: 1\ncluster {\n  port: 1\n")
 
 
 PORTS = Ports(client=1001, cluster=1002, monitor=1003)
@@ -91,10 +91,10 @@ def test_routes_keep_their_user_those_beyond_the_group_go_and_missing_ports_are_
         "streaming { datastore: CERTS/x }"
     )
     made = localised(text, PORTS, [1002], Path("/tmp/store"), {"CERTS": "/tmp"})
-    assert configuration.find(made, "port") == "1001"
-    assert configuration.find(made, "http") == "127.0.0.1:1003"
-    assert configuration.find(made, "cluster", "listen") == "127.0.0.1:1002"
-    routes = [each.value for each in configuration.settings(made) if each.path == ("cluster", "routes", "[]")]
+    assert edit.find(made, "port") == "1001"
+    assert edit.find(made, "http") == "127.0.0.1:1003"
+    assert edit.find(made, "cluster", "listen") == "127.0.0.1:1002"
+    routes = [each.value for each in edit.settings(made) if each.path == ("cluster", "routes", "[]")]
     assert routes == ['"nats-route://u:p@127.0.0.1:1002"']
 
 

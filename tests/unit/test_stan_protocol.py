@@ -6,33 +6,33 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import UserError
-from harness.paths import REPO
-from harness.stan import generate
-from harness.stan import protocol_pb2 as pb
+from harness.dev import protocol
+from harness.ground.paths import REPO
+from stanft.ground.errors import UserError
+from stanft.stan import protocol_pb2 as pb
 
 
 @pytest.mark.parametrize("name", ["protocol_pb2.py", "protocol_pb2.pyi"])
 def test_the_committed_code_is_what_the_generator_makes(name: str) -> None:
-    assert (REPO / generate.FOLDER / name).read_text() == generate.generate()[name]
+    assert (REPO / protocol.FOLDER / name).read_text() == protocol.generate()[name]
 
 
 def test_the_command_writes_both_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = generate.generate()
-    (tmp_path / generate.FOLDER).mkdir(parents=True)
-    monkeypatch.setattr(generate, "REPO", tmp_path)
+    made = protocol.generate()
+    (tmp_path / protocol.FOLDER).mkdir(parents=True)
+    monkeypatch.setattr(protocol, "REPO", tmp_path)
 
-    assert generate.main() == 0
-    assert {file.name: file.read_text() for file in (tmp_path / generate.FOLDER).iterdir()} == made
+    assert protocol.main() == 0
+    assert {file.name: file.read_text() for file in (tmp_path / protocol.FOLDER).iterdir()} == made
 
 
 def test_a_wrong_protocol_file_is_refused_with_its_name(tmp_path: Path) -> None:
-    source = tmp_path / generate.SOURCE
+    source = tmp_path / protocol.SOURCE
     source.parent.mkdir(parents=True)
     source.write_text('syntax = "proto3"; message Ping { bytes connection_id = 0; }')
 
     with pytest.raises(UserError, match=r"protocol\.proto is no valid protocol file"):
-        generate.generate(tmp_path)
+        protocol.generate(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,12 @@ from playcluster import PlayCluster
 from standins import Programs
 
 from harness import local
-from harness.cli import down, status
+from harness.cli import down
 from harness.cluster import engine, kind
-from harness.errors import UserError
-from harness.group import Group
-from harness.paths import REPO
+from harness.ground.paths import REPO
+from stanft.cli import status
+from stanft.ground.errors import UserError
+from stanft.group.live import Group
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def group(played: PlayCluster) -> Group:
 
 def test_without_a_cluster_status_says_what_makes_one(programs: Programs) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "harness.cli.status"], cwd=REPO, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "stanft.cli.status"], cwd=REPO, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (1, "error: there is no local cluster: scripts/up makes one.\n")
 

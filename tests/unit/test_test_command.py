@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from harness.cli import test as command
-from harness.paths import REPO
+from harness.ground.paths import REPO
 
 FAILOVER = next(suite for suite in command.SUITES if command.MUST_RUN in suite.folders)
 UNIT = next(suite for suite in command.SUITES if "unit" in suite.folders)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.cluster import toolchain
-from harness.paths import REPO, cache
+from harness.ground import toolchain
+from harness.ground.paths import REPO, cache
 
 
 def tool(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import local, system
+from harness import local
 from harness.cluster import engine, images, kind
-from harness.errors import UserError
-from harness.paths import REPO
+from harness.ground import system
+from harness.ground.paths import REPO
+from stanft.ground.errors import UserError
 
 Usage = namedtuple("Usage", "total used free")
 

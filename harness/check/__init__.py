@@ -1,1 +1,0 @@
-"""The check as a product: objects from files, charts or a live namespace, judged and told in three formats."""

@@ -1,0 +1,1 @@
+"""What the workshop stands on: places, the machine, built tools."""

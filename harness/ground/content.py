@@ -1,0 +1,62 @@
+"""Content-addressed cache: what was built is kept under a hash of everything that went into it."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.ground.paths import cache
+
+
+def digest(*parts: str | bytes | Path) -> str:
+    """A short hash over texts, files and directory trees (names and contents; executable bit included)."""
+    total = hashlib.sha256()
+    for part in parts:
+        for item in _flatten(part):
+            total.update(hashlib.sha256(item).digest())
+    return total.hexdigest()[:16]
+
+
+def _flatten(part: str | bytes | Path) -> Iterable[bytes]:
+    if isinstance(part, str):
+        yield part.encode()
+    elif isinstance(part, bytes):
+        yield part
+    elif part.is_dir():
+        for file in sorted(p for p in part.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
+            yield str(file.relative_to(part)).encode()
+            yield b"x" if file.stat().st_mode & 0o100 else b"-"
+            yield file.read_bytes()
+    else:
+        yield part.read_bytes()
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock beside path, so that two runs never build the same thing at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with Path(f"{path}.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def built(kind: str, name: str, key: str, build: Callable[[Path], None]) -> Path:
+    """The directory <cache>/<kind>/<name>-<key>, made by build(empty directory) if it is not there yet.
+
+    An interrupted build leaves nothing that a later run would take for complete. Raises what build raises.
+    """
+    target = cache() / kind / f"{name}-{key}"
+    if target.exists():
+        return target
+    with locked(target):
+        if not target.exists():
+            partial = target.with_name(f".{target.name}.partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            build(partial)
+            partial.rename(target)
+    return target

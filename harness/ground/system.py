@@ -1,0 +1,106 @@
+"""The machine itself: root rights, Debian packages, free disk space, ports."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from stanft.ground import shell
+from stanft.ground.errors import UserError
+from stanft.ground.progress import say, step
+
+# Debian's own way to keep packages from starting services (invoke-rc.d asks this program); a machine's own one stays.
+WITHOUT_SERVICES = """
+policy=/usr/sbin/policy-rc.d
+if ! [ -e $policy ]; then
+  printf '#!/bin/sh\\nexit 101\\n' >$policy && chmod 755 $policy
+  trap 'rm -f $policy' EXIT
+fi
+"$@"
+"""
+INOTIFY = {"max_user_instances": 1024, "max_user_watches": 524288}
+
+
+def as_root(command: Sequence[str | Path]) -> list[str]:
+    """The command as it must be run to have root rights; raises UserError if this user cannot have them."""
+    argv = [str(part) for part in command]
+    if os.geteuid() == 0:
+        return argv
+    if shutil.which("sudo"):
+        return ["sudo", *argv]
+    raise UserError(
+        f"root rights are needed, this user is not root, and there is no sudo: {shlex.join(argv)}\n"
+        "Run it as root, or install sudo and allow this user to use it."
+    )
+
+
+def ensure_packages(commands: dict[str, str], why: str, *, services: bool = True) -> None:
+    """Install the Debian packages whose commands are missing (command -> package); why goes into the messages.
+
+    services: those that the packages bring may start, as they do by themselves.
+    Raises UserError where there is no apt-get or no root.
+    """
+    missing = sorted({package for command, package in commands.items() if not _found(command)})
+    if not missing:
+        return
+    if not shutil.which("apt-get"):
+        raise UserError(
+            f"{why} needs {', '.join(missing)}, and this is no Debian or Ubuntu: install them, then run this again."
+        )
+    install = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "--no-install-recommends", *missing]
+    if not services:
+        install = ["sh", "-c", WITHOUT_SERVICES, "sh", *install]
+    with step(f"installing {', '.join(missing)} ({why})"):
+        try:
+            if shell.run(as_root(install), check=False).returncode != 0:
+                shell.run(as_root(["apt-get", "update"]))
+                shell.run(as_root(install))
+        except shell.CommandError as error:
+            raise UserError(
+                f"apt-get could not install {', '.join(missing)}:\n{error.output.strip()[-1000:]}\n"
+                "Check the machine's package sources, then run this again."
+            ) from error
+
+
+def _found(command: str) -> bool:
+    search = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    return shutil.which(command, path=search) is not None or Path(command).exists()
+
+
+def require_free_disk(directory: Path, wanted: int) -> None:
+    """Raise UserError unless the file system of directory has at least `wanted` bytes free."""
+    while not directory.exists():
+        directory = directory.parent
+    free = shutil.disk_usage(directory).free
+    if free < wanted:
+        raise UserError(
+            f"{directory} has {free / 2**30:.1f} GiB free, and {wanted / 2**30:.0f} GiB are needed.\n"
+            "Free some space there, or point STAN_FT_CACHE at a larger disk."
+        )
+
+
+def ensure_inotify() -> None:
+    """Raise the kernel's inotify limits where they are too low for the nodes of a kind cluster.
+
+    Each node's systemd, kubelet and kube-proxy watch files; beyond the limit they fail with "too many open files"
+    (kind's known issues). Raises UserError without root rights.
+    """
+    for name, needed in INOTIFY.items():
+        limit = Path("/proc/sys/fs/inotify") / name
+        if int(limit.read_text()) < needed:
+            say(f"    raising the kernel limit fs.inotify.{name} to {needed} until the next boot")
+            shell.run(as_root(["sysctl", "-q", "-w", f"fs.inotify.{name}={needed}"]))
+
+
+def require_free_port(port: int, purpose: str, remedy: str) -> None:
+    """Raise UserError if something listens on 127.0.0.1:port already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise UserError(f"port {port} on 127.0.0.1 is taken, and {purpose} needs it.\n{remedy}") from error

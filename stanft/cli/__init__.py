@@ -1,0 +1,1 @@
+"""The commands of stan-ft, one file each."""

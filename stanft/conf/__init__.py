@@ -1,0 +1,1 @@
+"""stan.conf: parsed as the server reads it, and written anew."""

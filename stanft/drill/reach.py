@@ -1,0 +1,174 @@
+"""Ways from this machine to the servers: pod addresses where there is a route, forwarded ports, or given URLs."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness.ground import toolchain
+from stanft.faults.scene import CLIENT_PORT
+from stanft.ground.errors import UserError
+from stanft.group.live import MONITOR_PORT, Group
+
+ROUTE_CHECK = 1.0  # seconds to find out whether a pod's address can be reached
+FORWARD_START = 15.0  # seconds for a forwarded port to accept connections
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a server is now."""
+
+    pod: str
+    ip: str
+
+
+class Reach(Protocol):
+    """How the clients and the watch get to the servers."""
+
+    description: str
+    period: float  # seconds between two looks at one server's state
+
+    def urls(self, _places: Sequence[Place]) -> list[str]:
+        """The NATS addresses for clients."""
+
+    def monitor(self, place: Place, path: str, timeout: float) -> dict[str, Any] | None:
+        """A monitoring endpoint's JSON; None if it does not answer within timeout seconds."""
+
+    def close(self) -> None:
+        """Give back what was opened."""
+
+
+class Direct:
+    """Pod addresses: nothing in between."""
+
+    description = "pod addresses, directly"
+    period = 0.05
+
+    def urls(self, _places: Sequence[Place]) -> list[str]:
+        """One address per server."""
+        return [f"nats://{place.ip}:{CLIENT_PORT}" for place in _places if place.ip]
+
+    def monitor(self, place: Place, path: str, timeout: float) -> dict[str, Any] | None:
+        """Ask the server itself."""
+        connection = http.client.HTTPConnection(place.ip, MONITOR_PORT, timeout=timeout)
+        try:
+            connection.request("GET", f"/{path}")
+            document = json.loads(connection.getresponse().read())
+        except (OSError, http.client.HTTPException, ValueError):
+            return None
+        finally:
+            connection.close()
+        return document if isinstance(document, dict) else None
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+
+class Given:
+    """URLs that the user knows to lead to the servers; their states come through the API server."""
+
+    period = 0.25
+
+    def __init__(self, group: Group, urls: Sequence[str]) -> None:
+        self.group = group
+        self._urls = list(urls)
+        self.description = f"{', '.join(urls)}; states through the API server"
+
+    def urls(self, _places: Sequence[Place]) -> list[str]:
+        """Always the same."""
+        return self._urls
+
+    def monitor(self, place: Place, path: str, timeout: float) -> dict[str, Any] | None:
+        """Ask through the API server's pod proxy."""
+        return self.group.monitor(place.pod, path, timeout)
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+
+class Forwarded(Given):
+    """One kubectl port-forward per server, on ports of 127.0.0.1 that stay the same; started again when it ends.
+
+    A forward ends with its server, so the way back to a server that restarted costs about half a second more; the
+    client is on another server by then.
+    """
+
+    def __init__(self, group: Group, pods: Sequence[str], kubeconfig: Path | None, context: str | None) -> None:
+        self.ports = {pod: _free_port() for pod in pods}
+        super().__init__(group, [f"nats://127.0.0.1:{port}" for port in self.ports.values()])
+        self.description = "kubectl port-forward to each pod; states through the API server"
+        self._command = [str(toolchain.ensure("kubectl")), f"--namespace={group.namespace}"]
+        self._command += [f"--kubeconfig={kubeconfig}"] if kubeconfig else []
+        self._command += [f"--context={context}"] if context else []
+        self._ending = threading.Event()
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._threads = [threading.Thread(target=self._keep, args=(pod,), daemon=True) for pod in pods]
+        for thread in self._threads:
+            thread.start()
+        deadline = time.monotonic() + FORWARD_START
+        while not all(_accepts("127.0.0.1", port) for port in self.ports.values()):
+            if time.monotonic() > deadline:
+                self.close()
+                raise UserError(
+                    f"kubectl port-forward to {', '.join(pods)} in namespace {group.namespace} did not come up within "
+                    f"{FORWARD_START:.0f} s: check that you may create pods/portforward there, or give --nats URL."
+                )
+            time.sleep(0.1)
+
+    def _keep(self, pod: str) -> None:
+        command = [*self._command, "port-forward", f"pod/{pod}", f"{self.ports[pod]}:{CLIENT_PORT}"]
+        while not self._ending.is_set():
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self._running[pod] = process
+            process.wait()
+            self._ending.wait(0.2)
+
+    def close(self) -> None:
+        """End the forwards."""
+        self._ending.set()
+        for process in self._running.values():
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+        for thread in self._threads:
+            thread.join(timeout=5)
+
+
+def choose(
+    group: Group, urls: Sequence[str], kubeconfig: Path | None, context: str | None, *, way: str = "auto"
+) -> Reach:
+    """The way to a group's servers: the given URLs, else pod addresses if they answer, else forwarded ports.
+
+    way is auto, direct or forward. Raises UserError if the way that was asked for does not work.
+    """
+    if urls:
+        return Given(group, urls)
+    pods = group.pods()
+    reachable = way != "forward" and all(_accepts(pod.status.pod_ip, CLIENT_PORT) for pod in pods)
+    if reachable:
+        return Direct()
+    if way == "direct":
+        raise UserError("the pods' addresses cannot be reached from here: leave out --reach, or give --nats URL.")
+    return Forwarded(group, [pod.metadata.name for pod in pods], kubeconfig, context)
+
+
+def _accepts(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=ROUTE_CHECK):
+            return True
+    except OSError:
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])

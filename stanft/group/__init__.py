@@ -1,0 +1,1 @@
+"""A live group: its servers, their roles, and moving the active on."""

@@ -1,0 +1,123 @@
+"""Invariants on probes and life cycle: a hung active is replaced, a recovering or standing-by server is left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from stanft.invariants.model import Manifests, Server, Severity, invariant
+from stanft.kube import objects
+from stanft.kube.objects import Object, dig
+
+PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
+HUNG_BOUND = 30  # seconds from the hang to the end of the process that a takeover may wait for
+_FLUSH = 10  # seconds of grace that a server needs at least to flush and close its store
+
+
+def servers(manifests: Manifests) -> list[Server]:
+    """Every server."""
+    return manifests.servers
+
+
+@invariant("probes-off-streaming", servers, "Probe /healthz on the monitoring port.")
+def probes_off_streaming(_: Manifests, server: Server) -> Iterator[str]:
+    """No startup or liveness probe asks /streaming/*: these block while the store recovers, and the pod is killed."""
+    for kind in ("startupProbe", "livenessProbe"):
+        target = _target(server.container.get(kind))
+        if "/streaming/" in target:
+            yield f"{kind} asks {target}"
+
+
+@invariant(
+    "standbys-ready", servers, "Probe /healthz or /streaming/serverz for readiness: both answer on a standby too."
+)
+def standbys_ready(_: Manifests, server: Server) -> Iterator[str]:
+    """Being a standby is no reason to be unready, and isFTActive cannot tell: a standby answers 204, a success."""
+    target = _target(server.container.get("readinessProbe"))
+    if "isFTActive" in target:
+        yield f"readinessProbe asks {target}"
+
+
+@invariant("liveness", servers, "Add a livenessProbe on /healthz.")
+def liveness(_: Manifests, server: Server) -> Iterator[str]:
+    """There is a liveness probe: a hung active keeps the lock of the store until its process ends."""
+    if not server.container.get("livenessProbe"):
+        yield "no livenessProbe"
+
+
+@invariant(
+    "hung-active-replaced",
+    servers,
+    "Lower periodSeconds and failureThreshold, and give the livenessProbe its own terminationGracePeriodSeconds.",
+    Severity.WARNING,
+)
+def hung_active_replaced(_: Manifests, server: Server) -> Iterator[str]:
+    """A hung active is gone within 30 s: it ignores SIGTERM, so the grace period is waited for in full."""
+    probe = server.container.get("livenessProbe")
+    if probe and (total := hung_seconds(server)) > HUNG_BOUND:
+        yield f"{total} s until a hung active is killed, {HUNG_BOUND} s are allowed"
+
+
+@invariant("start-protected", servers, "Add a startupProbe on /healthz with room for a slow start.", Severity.WARNING)
+def start_protected(_: Manifests, server: Server) -> Iterator[str]:
+    """Liveness counts only after the server is up: a startup probe or an initial delay covers its start."""
+    probe = server.container.get("livenessProbe") or {}
+    startup = server.container.get("startupProbe")
+    if startup:
+        room = startup.get("periodSeconds", 10) * startup.get("failureThreshold", 3)
+        if room < 30:
+            yield f"the startupProbe gives up after {room} s"
+    elif probe and probe.get("initialDelaySeconds", 0) < 10:
+        yield "no startupProbe, and the livenessProbe starts at once"
+
+
+@invariant("readiness", servers, "Add a readinessProbe on /healthz.", Severity.WARNING)
+def readiness(_: Manifests, server: Server) -> Iterator[str]:
+    """There is a readiness probe: an update goes on only when the new server answers."""
+    if not server.container.get("readinessProbe"):
+        yield "no readinessProbe"
+
+
+@invariant("time-to-flush", servers, f"Set terminationGracePeriodSeconds to {_FLUSH} or more.", Severity.WARNING)
+def time_to_flush(_: Manifests, server: Server) -> Iterator[str]:
+    """An orderly stop has the time to flush and close the store, and so to free the lock."""
+    grace = objects.pod_spec(server.workload).get("terminationGracePeriodSeconds", 30)
+    if grace < _FLUSH:
+        yield f"the pod is killed after {grace} s"
+
+
+@invariant("parallel-start", servers, "Set podManagementPolicy: Parallel.", Severity.WARNING)
+def parallel_start(_: Manifests, server: Server) -> Iterator[str]:
+    """The replicas of a StatefulSet start at once: in order, one stuck pod keeps the standbys away."""
+    if server.workload.get("kind") == "StatefulSet" and dig(server.workload, "spec.podManagementPolicy") != "Parallel":
+        yield "podManagementPolicy is OrderedReady"
+
+
+@invariant("probe-ports", lambda manifests: manifests.containers, "Probe a port that the container declares.")
+def probe_ports(_: Manifests, container: Any) -> Iterator[str]:
+    """Every probe asks a port that its container declares."""
+    declared = objects.ports(container.spec)
+    for kind in PROBES:
+        probe: Object = container.spec.get(kind) or {}
+        for way in ("httpGet", "tcpSocket", "grpc"):
+            port = dig(probe, f"{way}.port")
+            if port is not None and port not in declared and port not in declared.values():
+                yield f"{kind} asks port {port}, declared are {declared or 'none'}"
+
+
+def hung_seconds(server: Server) -> int:
+    """Seconds from a hang to SIGKILL at worst: the failed probes, the last one's time-out, and the grace period."""
+    probe = server.container.get("livenessProbe") or {}
+    grace = probe.get(
+        "terminationGracePeriodSeconds", objects.pod_spec(server.workload).get("terminationGracePeriodSeconds", 30)
+    )
+    return int(
+        probe.get("periodSeconds", 10) * probe.get("failureThreshold", 3) + probe.get("timeoutSeconds", 1) + grace
+    )
+
+
+def _target(probe: Object | None) -> str:
+    """What a probe asks, as text: its path, or its whole command."""
+    if not probe:
+        return ""
+    return str(dig(probe, "httpGet.path", "")) + " ".join(str(word) for word in dig(probe, "exec.command", []))

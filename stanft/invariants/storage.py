@@ -1,0 +1,187 @@
+"""Invariants on the one thing an FT group shares: its store, on one ReadWriteMany claim with working locks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from stanft.invariants.config import readable
+from stanft.invariants.model import Manifests, Server, Severity, Unseen, invariant
+from stanft.kube import objects
+from stanft.kube.objects import Object, dig
+
+_SHARED_KINDS = ("persistentVolumeClaim", "nfs", "csi")
+_HOSTILE = re.compile(r"^(nolock|local_lock=(?!none$).*|(nfs)?vers=[23](\.\d+)?|soft|lock=no)$")
+_BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
+_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18} | {
+    f"{prefix}i": 1024**power for power, prefix in enumerate("KMGTPE", 1)
+}
+
+
+def on_files(manifests: Manifests) -> list[Server]:
+    """The servers with a readable configuration that keep their store in files."""
+    return [server for server in readable(manifests) if server.file_store and server.store_directory]
+
+
+def claims(manifests: Manifests) -> list[Object]:
+    """The claims that hold a store (all claims where no server is among the objects)."""
+    return manifests.store_claims()
+
+
+def mounting(manifests: Manifests) -> list[Object]:
+    """Whatever carries mount options."""
+    return manifests.of("StorageClass", "PersistentVolume")
+
+
+@invariant("standby-exists", lambda manifests: manifests.servers, "Run two replicas or more.")
+def standby_exists(manifests: Manifests, server: Server) -> Iterator[str]:
+    """There is somebody to take over: the FT group has at least two servers."""
+    total = sum(other.replicas for other in manifests.servers if other.group == server.group)
+    if total < 2:
+        yield f"{total} server in the group {server.group[1]}"
+
+
+@invariant(
+    "shared-claim", on_files, "Mount one claim by name (volumes[].persistentVolumeClaim.claimName) in every replica."
+)
+def shared_claim(manifests: Manifests, server: Server) -> Iterator[str]:
+    """Every replica has the store directory on one and the same claim."""
+    mount, volume = server.store_mount, server.store_volume
+    if mount is None:
+        yield f"the store directory {server.store_directory} is on no volume: each replica has its own"
+    elif volume is None:
+        yield f"the store is on {mount['name']}, which is no volume of the pod: {_template_note(server, mount['name'])}"
+    elif not any(kind in volume for kind in _SHARED_KINDS):
+        kinds = ", ".join(key for key in volume if key != "name")
+        yield f"the store is on a volume of kind {kinds}, which replicas do not share"
+    for other in manifests.servers:
+        if other.claim and server.claim and other.group == server.group and other.claim != server.claim:
+            yield f"uses claim {server.claim}, but {other.name} of the same group uses {other.claim}"
+
+
+@invariant(
+    "no-claim-templates",
+    lambda manifests: manifests.servers,
+    "Remove volumeClaimTemplates: they give each replica a claim of its own.",
+)
+def no_claim_templates(_: Manifests, server: Server) -> Iterator[str]:
+    """The servers' StatefulSet has no claim templates: one claim per pod means a takeover with an empty store."""
+    for template in dig(server.workload, "spec.volumeClaimTemplates", []):
+        yield f"claim template {objects.name(template)}"
+
+
+@invariant("read-write-many", on_files, "Give the claim the access mode ReadWriteMany.")
+def read_write_many(manifests: Manifests, server: Server) -> Iterator[str | Unseen]:
+    """The claim of the store can be mounted on several nodes at once."""
+    if server.claim is None or server.replicas < 2:
+        return
+    claim = manifests.get("PersistentVolumeClaim", server.claim)
+    if claim is None:
+        yield Unseen(f"the claim {server.claim} is not among these objects")
+    elif "ReadWriteMany" not in (modes := dig(claim, "spec.accessModes", [])):
+        yield f"the claim {server.claim} has access modes {modes}"
+
+
+@invariant("same-store-for-all", on_files, "Remove subPathExpr, or use a subPath that is the same in every replica.")
+def same_store_for_all(_: Manifests, server: Server) -> Iterator[str]:
+    """The store directory is the same directory in every replica."""
+    mount = server.store_mount or {}
+    if "subPathExpr" in mount:
+        yield f"the mount of {mount['name']} has subPathExpr {mount['subPathExpr']}, which differs from pod to pod"
+    if "$(" in str(server.store_directory):
+        yield f"the store directory {server.store_directory} differs from pod to pod"
+
+
+@invariant("store-writable", on_files, "Mount the volume of the store without readOnly.")
+def store_writable(_: Manifests, server: Server) -> Iterator[str]:
+    """The volume of the store is mounted for writing."""
+    claim = dig(server.store_volume or {}, "persistentVolumeClaim", {})
+    if (server.store_mount or {}).get("readOnly") or claim.get("readOnly"):
+        yield "the volume of the store is mounted read-only"
+
+
+@invariant(
+    "store-below-root", on_files, "Use a directory below the mount path, such as <mount>/store.", Severity.WARNING
+)
+def store_below_root(_: Manifests, server: Server) -> Iterator[str]:
+    """The store directory lies below the volume's root, where an export has entries of its own (lost+found)."""
+    mount = server.store_mount
+    if mount is not None and "subPath" not in mount and str(mount["mountPath"]).rstrip("/") == server.store_directory:
+        yield f"the store directory {server.store_directory} is the volume's root"
+
+
+@invariant("locks-respected", mounting, "Remove the option; use nfsvers=4.1 and hard.")
+def locks_respected(_: Manifests, item: Object) -> Iterator[str]:
+    """No mount option makes locks local to a node, drops them, or lets writes fail half-way (soft)."""
+    for option in item.get("mountOptions") or dig(item, "spec.mountOptions", []):
+        for part in str(option).split(","):
+            if _HOSTILE.match(part.strip()):
+                yield f"mount option {part.strip()}"
+
+
+@invariant("claim-mode-of-class", claims, "List ReadWriteMany in accessModes.")
+def claim_mode(_: Manifests, claim: Object) -> Iterator[str]:
+    """Access modes are a list of modes that Kubernetes knows."""
+    known = {"ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"}
+    modes = dig(claim, "spec.accessModes", [])
+    if not isinstance(modes, list) or not modes or not all(isinstance(mode, str) and mode in known for mode in modes):
+        yield f"accessModes is {modes}"
+
+
+@invariant("claim-class-field", claims, "Use spec.storageClassName.", Severity.WARNING)
+def claim_class_field(_: Manifests, claim: Object) -> Iterator[str]:
+    """A claim names its class in spec.storageClassName, not in the beta annotation."""
+    if _BETA_CLASS in dig(claim, "metadata.annotations", {}) and not dig(claim, "spec.storageClassName"):
+        yield f"the class is named by the annotation {_BETA_CLASS}"
+
+
+@invariant("claim-holds-a-slice", on_files, "Request at least as much as one slice of the store.", Severity.ADVICE)
+def claim_holds_a_slice(manifests: Manifests, server: Server) -> Iterator[str | Unseen]:
+    """The claim asks for at least one slice of the store (a back end that enforces sizes would stop the server)."""
+    claim = manifests.get("PersistentVolumeClaim", server.claim) if server.claim else None
+    if claim is None:
+        if server.claim:
+            yield Unseen(f"the claim {server.claim} is not among these objects")
+        return
+    asked = quantity(dig(claim, "spec.resources.requests.storage", 0))
+    options = server.option("file_options", "file", default={})
+    names = ("slice_max_bytes", "slice_max_size", "slice_bytes", "slice_size")
+    slice_size = next((options[key] for key in names if isinstance(options.get(key), int)), 64 * 1024**2)
+    if asked < slice_size:
+        yield f"requests {dig(claim, 'spec.resources.requests.storage')}, one slice is {slice_size // 1024**2} MiB"
+
+
+@invariant("claim-outlives-release", claims, "Annotate the claim with helm.sh/resource-policy: keep.", Severity.WARNING)
+def claim_outlives_release(_: Manifests, claim: Object) -> Iterator[str]:
+    """A claim that Helm manages stays when the release is uninstalled."""
+    helm = dig(claim, "metadata.labels", {}).get("app.kubernetes.io/managed-by") == "Helm"
+    if helm and dig(claim, "metadata.annotations", {}).get("helm.sh/resource-policy") != "keep":
+        yield "helm uninstall deletes this claim, and with it the messages"
+
+
+@invariant(
+    "class-retains", lambda manifests: manifests.of("StorageClass"), "Set reclaimPolicy: Retain.", Severity.WARNING
+)
+def class_retains(manifests: Manifests, item: Object) -> Iterator[str]:
+    """The StorageClass of a message store keeps the volume when its claim is deleted."""
+    used = {
+        dig(claim, "spec.storageClassName") or dig(claim, "metadata.annotations", {}).get(_BETA_CLASS)
+        for claim in claims(manifests)
+    }
+    if (not used or objects.name(item) in used) and item.get("reclaimPolicy", "Delete") != "Retain":
+        yield f"reclaimPolicy is {item.get('reclaimPolicy', 'Delete')}"
+
+
+def quantity(text: Any) -> float:
+    """A Kubernetes quantity such as 1Mi or 500M as a number; raises ValueError for anything else."""
+    match = re.fullmatch(r"([0-9.]+(?:e[0-9]+)?)([KMGTPE]i|[kMGTPE]|m)?", str(text))
+    if match is None:
+        raise ValueError(f"{text!r} is no quantity")
+    factor = 0.001 if match.group(2) == "m" else _UNITS[match.group(2) or ""]
+    return float(match.group(1)) * factor
+
+
+def _template_note(server: Server, name: str) -> str:
+    templates = [objects.name(each) for each in dig(server.workload, "spec.volumeClaimTemplates", [])]
+    return "each replica gets a claim of its own" if name in templates else "no volume has that name"

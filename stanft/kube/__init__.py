@@ -1,0 +1,1 @@
+"""Kubernetes objects as plain data, and what Kubernetes demands of them."""

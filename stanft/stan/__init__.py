@@ -1,0 +1,1 @@
+"""A small asynchronous client of NATS Streaming over nats-py: see stanft.stan.client."""

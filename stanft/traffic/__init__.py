@@ -1,0 +1,1 @@
+"""Publishers and subscribers, and the ledger of what was acknowledged and delivered."""

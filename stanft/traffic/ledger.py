@@ -1,0 +1,506 @@
+"""The ledger of a run: every send, acknowledgement and delivery with its time, and the verdict over them.
+
+Pure data: times are seconds of one monotonic clock, given by whoever records. The model is that of Jepsen's
+total-queue checker (lost, duplicated, unexpected, recovered) and of etcd's robustness tests (a run without enough
+traffic before the fault counts for nothing).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import zlib
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from stanft.stan.outcome import Outcome
+
+MINIMUM_RATE = 500.0  # acknowledged messages per second before the fault, below which a run is void
+RATE_WINDOW = 5.0  # seconds before the fault over which that rate is taken
+NOTABLE_GAP = 0.1  # seconds without an acknowledgement that are listed as a gap
+EXAMPLES = 10  # how many messages a finding names
+
+_CODES = (None, Outcome.STORED, Outcome.NOT_STORED, Outcome.REFUSED, Outcome.UNKNOWN)
+PENDING, STORED, NOT_STORED, REFUSED, UNKNOWN = range(5)
+_CODE = {outcome: code for code, outcome in enumerate(_CODES) if outcome is not None}
+
+# Findings that make a run fail, each with what it means.
+FATAL = {
+    "lost": "acknowledged, never delivered",
+    "unexpected": "delivered, but never sent, or damaged",
+    "duplicated": "stored twice: one message under two sequence numbers",
+    "reordered": "first delivered after a later message of the same publisher",
+    "conflicting": "two messages under one sequence number",
+    "contradicted": "delivered, although the server had refused it or was not there",
+    "stale": "the channel's last value is older than what was delivered",
+}
+# Findings that an at-least-once service may show.
+NOTED = {
+    "recovered": "delivered, although no acknowledgement had come",
+    "redelivered": "came again, marked as such",
+    "repeated": "came again without the mark (the server's record of sending was lost with it)",
+}
+
+
+def encode(run: str, publisher: str, number: int, size: int = 0) -> bytes:
+    """The payload of message number of a publisher: who and which, filled up to size bytes, with a checksum."""
+    body = f"{run} {publisher} {number} ".encode()
+    body += b"." * (size - len(body) - 9)
+    return b"%08x " % zlib.crc32(body) + body
+
+
+def decode(payload: bytes) -> tuple[str, str, int] | None:
+    """Run, publisher and number of a payload; None if it is damaged or not one of ours."""
+    head, _, body = payload.partition(b" ")
+    parts = body.split(b" ")
+    if len(head) != 8 or len(parts) != 4 or head != b"%08x" % zlib.crc32(body):
+        return None
+    return parts[0].decode(), parts[1].decode(), int(parts[2])
+
+
+class Track:
+    """What one publisher sent to one channel; messages are numbered from 1."""
+
+    def __init__(self, channel: str, publisher: str) -> None:
+        self.channel = channel
+        self.publisher = publisher
+        self.sent = array("d")
+        self.ended = array("d")
+        self.codes = bytearray()
+        self.late: set[int] = set()  # acknowledged after having been unknown
+        self.retries: dict[int, int] = {}  # number of the new attempt -> number of the old one
+        self.errors: dict[str, int] = {}
+
+    def send(self, at: float, *, retry_of: int | None = None) -> int:
+        """Record an attempt and give its number; a resend is a new attempt that names the old one."""
+        self.sent.append(at)
+        self.ended.append(math.nan)
+        self.codes.append(PENDING)
+        if retry_of is not None:
+            self.retries[len(self.sent)] = retry_of
+        return len(self.sent)
+
+    def end(self, number: int, outcome: Outcome, at: float, error: str = "") -> None:
+        """Record how an attempt ended; an acknowledgement after UNKNOWN makes it stored after all."""
+        index = number - 1
+        if self.codes[index] == UNKNOWN:
+            self.late.add(number)
+        self.codes[index] = _CODE[outcome]
+        self.ended[index] = at
+        if error:
+            self.errors[error] = self.errors.get(error, 0) + 1
+
+    def count(self, outcome: Outcome) -> int:
+        """How many attempts ended so."""
+        return self.codes.count(_CODE[outcome])
+
+    @property
+    def pending(self) -> int:
+        """How many attempts have not ended."""
+        return self.codes.count(PENDING)
+
+
+class View:
+    """What one subscription saw of a channel; the members of a queue group share one view.
+
+    complete = it must see everything that is acknowledged (so that what it misses is lost); ordered = its deliveries
+    have an order (those of several members have none between them).
+    """
+
+    def __init__(self, name: str, channel: str, *, complete: bool = True, ordered: bool = True) -> None:
+        self.name = name
+        self.channel = channel
+        self.complete = complete
+        self.ordered = ordered
+        self.times = array("d")
+        self.tracks = array("i")  # index into the ledger's tracks, -1 = not one of ours
+        self.numbers = array("q")
+        self.sequences = array("q")
+        self.marks = bytearray()  # 1 = marked as redelivered
+        self.seen: dict[int, bytearray] = {}  # track -> by number: 1 = delivered
+
+    def distinct(self, track: int) -> int:
+        """How many different messages of a track were delivered."""
+        return self.seen.get(track, b"").count(1)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Messages of one class, with a few of them by name."""
+
+    count: int = 0
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a run showed. valid = none of FATAL; void = why it proves nothing (empty if it does)."""
+
+    attempted: int
+    acknowledged: int
+    not_stored: int
+    refused: int
+    unknown: int
+    delivered: int
+    findings: dict[str, Finding]
+    lost_where: dict[str, int]  # prefix, middle or postfix of a publisher's messages
+    void: str = ""
+
+    @property
+    def valid(self) -> bool:
+        """Nothing happened that must not happen."""
+        return not any(self.findings[kind].count for kind in FATAL)
+
+    @property
+    def passed(self) -> bool:
+        """Valid, and with enough traffic to mean something."""
+        return self.valid and not self.void
+
+    def sentence(self) -> str:
+        """The verdict in one line."""
+        if self.void:
+            return f"void: {self.void}"
+        found = [
+            f"{finding.count} {kind} ({FATAL[kind]}), such as {', '.join(finding.examples)}"
+            for kind, finding in self.findings.items()
+            if kind in FATAL and finding.count
+        ]
+        return f"{self.acknowledged} acknowledged of {self.attempted} sent, {self.delivered} delivered: " + (
+            "; ".join(found) if found else "nothing lost, duplicated or out of order"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-serialisable data, with the conclusions."""
+        return {**asdict(self), "valid": self.valid, "passed": self.passed, "sentence": self.sentence()}
+
+
+@dataclass(frozen=True)
+class Outage:
+    """The longest time without an acknowledgement around a fault (seconds; times of the run's clock).
+
+    recovered = acknowledgements came again; if not, seconds counts to the end of the run. gaps are all notable ones
+    as (start, seconds), total their sum.
+    """
+
+    fault: float
+    seconds: float
+    last_ack: float
+    first_ack: float | None
+    recovered: bool
+    gaps: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def total(self) -> float:
+        """The sum of all notable gaps, in seconds."""
+        return sum(seconds for _, seconds in self.gaps)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-serialisable data."""
+        return {**asdict(self), "total": self.total}
+
+
+@dataclass
+class Ledger:
+    """Everything that one run recorded; run is a short name without spaces that its messages carry."""
+
+    run: str
+    tracks: list[Track] = field(default_factory=list)
+    views: list[View] = field(default_factory=list)
+    marks: list[tuple[str, float]] = field(default_factory=list)  # events by name: "fault", "active", ...
+    last_values: list[tuple[str, int]] = field(default_factory=list)  # channel, sequence of its last message
+
+    # --- recording --------------------------------------------------------------------------------------------
+
+    def track(self, channel: str, publisher: str) -> Track:
+        """A new publisher's page."""
+        track = Track(channel, publisher)
+        self.tracks.append(track)
+        return track
+
+    def view(self, name: str, channel: str, *, complete: bool = True, ordered: bool = True) -> View:
+        """A new subscription's page (see View)."""
+        view = View(name, channel, complete=complete, ordered=ordered)
+        self.views.append(view)
+        return view
+
+    def mark(self, name: str, at: float) -> None:
+        """Record an event of the run."""
+        self.marks.append((name, at))
+
+    def last_value(self, channel: str, sequence: int) -> None:
+        """Record which message the server gave, after the run, as the last one of a channel."""
+        self.last_values.append((channel, sequence))
+
+    def deliver(self, view: View, payload: bytes, sequence: int, redelivered: bool, at: float) -> None:
+        """Record one delivery to a subscription."""
+        index, number = self._whose(view.channel, payload)
+        view.times.append(at)
+        view.tracks.append(index)
+        view.numbers.append(number)
+        view.sequences.append(sequence)
+        view.marks.append(redelivered)
+        if index >= 0:
+            seen = view.seen.setdefault(index, bytearray())
+            if len(seen) <= number:
+                seen.extend(bytes(number + 1024 - len(seen)))
+            seen[number] = 1
+
+    def _whose(self, channel: str, payload: bytes) -> tuple[int, int]:
+        found = decode(payload)
+        if found is not None and found[0] == self.run:
+            for index, track in enumerate(self.tracks):
+                if track.publisher == found[1] and track.channel == channel and 0 < found[2] <= len(track.sent):
+                    return index, found[2]
+        return -1, 0
+
+    # --- counting ---------------------------------------------------------------------------------------------
+
+    def count(self, outcome: Outcome) -> int:
+        """How many attempts ended so, over all publishers."""
+        return sum(track.count(outcome) for track in self.tracks)
+
+    def missing(self, view: View) -> int:
+        """How many acknowledged messages of its channel a subscription has not seen yet."""
+        total = 0
+        for index, track in enumerate(self.tracks):
+            if track.channel == view.channel:
+                seen = view.seen.get(index, b"")
+                total += sum(
+                    1
+                    for number, code in enumerate(track.codes, 1)
+                    if code == STORED and not (number < len(seen) and seen[number])
+                )
+        return total
+
+    def acks(self, tracks: Iterable[Track] | None = None) -> list[float]:
+        """The times of all acknowledgements, in order."""
+        return sorted(
+            at
+            for track in (self.tracks if tracks is None else tracks)
+            for at, code in zip(track.ended, track.codes, strict=False)
+            if code == STORED
+        )
+
+    def rate(self, start: float, end: float, tracks: Iterable[Track] | None = None) -> float:
+        """Acknowledged messages per second between two times."""
+        acks = self.acks(tracks)
+        return (bisect_left(acks, end) - bisect_left(acks, start)) / max(end - start, 1e-9)
+
+    def throughput(self, width: float = 0.1) -> list[tuple[float, float]]:
+        """The course of the run as (time, acknowledged messages per second) for each stretch of width seconds."""
+        acks = self.acks()
+        if not acks:
+            return []
+        buckets = [0] * (int((acks[-1] - acks[0]) / width) + 1)
+        for at in acks:
+            buckets[int((at - acks[0]) / width)] += 1
+        return [(acks[0] + number * width, count / width) for number, count in enumerate(buckets)]
+
+    def latency(self, start: float = -math.inf, end: float = math.inf) -> dict[str, float]:
+        """Seconds from sending to acknowledgement for messages sent between two times: p50, p99, max (empty: none)."""
+        took = sorted(
+            ended - sent
+            for track in self.tracks
+            for sent, ended, code in zip(track.sent, track.ended, track.codes, strict=False)
+            if code == STORED and start <= sent < end
+        )
+        if not took:
+            return {}
+        return {"p50": took[len(took) // 2], "p99": took[min(int(len(took) * 0.99), len(took) - 1)], "max": took[-1]}
+
+    # --- judging ----------------------------------------------------------------------------------------------
+
+    def outage(
+        self,
+        fault: float,
+        until: float = math.inf,
+        *,
+        tracks: Iterable[Track] | None = None,
+        threshold: float = NOTABLE_GAP,
+    ) -> Outage:
+        """The longest gap between acknowledgements that ends after the fault and begins before until.
+
+        tracks limits it to some publishers; threshold is the shortest gap to list, in seconds.
+        """
+        chosen = list(self.tracks if tracks is None else tracks)
+        acks = self.acks(chosen)
+        after = bisect_right(acks, fault)
+        # The first acknowledgement past until ends a gap that began before it.
+        points = [acks[after - 1] if after else fault, *acks[after : bisect_right(acks, until) + 1]]
+        # What was sent well after the last acknowledgement shows an outage that the run did not outlast.
+        last = points[-1]
+        trying = max((track.sent[-1] for track in chosen if track.sent), default=fault)
+        recovered = after < len(acks) and (last >= until or trying <= last + threshold)
+        if not recovered:
+            points.append(max(fault, trying, last))
+        pairs = list(itertools.pairwise(points))
+        longest = max(pairs, key=lambda pair: pair[1] - pair[0])
+        return Outage(
+            fault=fault,
+            seconds=longest[1] - longest[0],
+            last_ack=longest[0],
+            first_ack=longest[1] if recovered else None,
+            recovered=recovered,
+            gaps=tuple((a, b - a) for a, b in pairs if b - a >= threshold),
+        )
+
+    def too_quiet(self, fault: float, minimum: float = MINIMUM_RATE, window: float = RATE_WINDOW) -> str:
+        """Why the traffic before the fault was too little to prove anything; empty if it was enough."""
+        acks = self.acks()
+        if not acks or acks[0] >= fault:
+            return "no message was acknowledged before the fault"
+        start = max(fault - window, acks[0])
+        rate = self.rate(start, fault)
+        if rate >= minimum:
+            return ""
+        return f"{rate:.0f} acknowledged messages per second before the fault, at least {minimum:.0f} are needed"
+
+    def verdict(self, fault: float | None = None, *, minimum_rate: float = MINIMUM_RATE) -> Verdict:
+        """Judge the run; with the time of its (first) fault also whether there was enough traffic before it."""
+        found: dict[str, list[str]] = {kind: [] for kind in (*FATAL, *NOTED)}
+        where = {"prefix": 0, "middle": 0, "postfix": 0}
+        for view in self.views:
+            self._judge(view, found, where)
+        recovered = [
+            self._name(track, number)
+            for index, track in enumerate(self.tracks)
+            for number, code in enumerate(track.codes, 1)
+            if (code in (UNKNOWN, PENDING)) and any(self._has(view, index, number) for view in self.views)
+        ]
+        found["recovered"] = recovered
+        for channel, last in self.last_values:
+            newest = max((max(view.sequences, default=0) for view in self.views if view.channel == channel), default=0)
+            if last < newest:
+                found["stale"].append(f"{channel}, sequence {last} after {newest}")
+        return Verdict(
+            attempted=sum(len(track.sent) for track in self.tracks),
+            acknowledged=self.count(Outcome.STORED),
+            not_stored=self.count(Outcome.NOT_STORED),
+            refused=self.count(Outcome.REFUSED),
+            unknown=self.count(Outcome.UNKNOWN) + sum(track.pending for track in self.tracks),
+            delivered=max(
+                (sum(view.distinct(index) for index in range(len(self.tracks))) for view in self.views), default=0
+            ),
+            findings={kind: Finding(len(names), tuple(names[:EXAMPLES])) for kind, names in found.items()},
+            lost_where=where,
+            void="" if fault is None else self.too_quiet(fault, minimum_rate),
+        )
+
+    def _name(self, track: Track, number: int) -> str:
+        return f"{track.channel}/{track.publisher}/{number}"
+
+    @staticmethod
+    def _has(view: View, index: int, number: int) -> bool:
+        seen = view.seen.get(index, b"")
+        return number < len(seen) and bool(seen[number])
+
+    def _judge(self, view: View, found: dict[str, list[str]], where: dict[str, int]) -> None:
+        """Add what one subscription saw to the findings."""
+        stored_as: dict[tuple[int, int], int] = {}  # message -> its sequence
+        holds: dict[int, tuple[int, int]] = {}  # sequence -> its message
+        newest: dict[int, int] = {}  # track -> highest number delivered in good order
+        for index, number, sequence, marked in zip(view.tracks, view.numbers, view.sequences, view.marks, strict=True):
+            if index < 0:
+                found["unexpected"].append(f"{view.channel}, sequence {sequence} to {view.name}")
+                continue
+            track, message = self.tracks[index], (index, number)
+            name = f"{self._name(track, number)} to {view.name}"
+            if holds.setdefault(sequence, message) != message:
+                found["conflicting"].append(f"{name} at sequence {sequence}")
+            first = message not in stored_as
+            if stored_as.setdefault(message, sequence) != sequence:
+                found["duplicated"].append(f"{name} at sequences {stored_as[message]} and {sequence}")
+            elif not first:
+                found["redelivered" if marked else "repeated"].append(name)
+            if not first:
+                continue
+            code = track.codes[number - 1]
+            if code in (NOT_STORED, REFUSED):
+                found["contradicted"].append(name)
+            # Only what was acknowledged in time has a place in the order: the rest may have waited in a hung server.
+            if view.ordered and code == STORED and number not in track.late and not marked:
+                if number < newest.get(index, 0):
+                    found["reordered"].append(f"{name} after {newest[index]}")
+                newest[index] = max(newest.get(index, 0), number)
+        if view.complete:
+            for index, track in enumerate(self.tracks):
+                if track.channel == view.channel:
+                    self._find_lost(view, index, found, where)
+
+    def _find_lost(self, view: View, index: int, found: dict[str, list[str]], where: dict[str, int]) -> None:
+        track, seen = self.tracks[index], view.seen.get(index, b"")
+        first, last = seen.find(1), seen.rfind(1)
+        for number, code in enumerate(track.codes, 1):
+            if code == STORED and not self._has(view, index, number):
+                found["lost"].append(f"{self._name(track, number)} to {view.name}")
+                where["prefix" if first < 0 or number < first else "postfix" if number > last else "middle"] += 1
+
+    # --- keeping ----------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole history as JSON-serialisable data (times in seconds, to the microsecond)."""
+        return {
+            "run": self.run,
+            "marks": [[name, round(at, 6)] for name, at in self.marks],
+            "last_values": [list(each) for each in self.last_values],
+            "tracks": [
+                {
+                    "channel": track.channel,
+                    "publisher": track.publisher,
+                    "sent": [round(at, 6) for at in track.sent],
+                    "ended": [None if math.isnan(at) else round(at, 6) for at in track.ended],
+                    "codes": list(track.codes),
+                    "late": sorted(track.late),
+                    "retries": {str(new): old for new, old in track.retries.items()},
+                    "errors": track.errors,
+                }
+                for track in self.tracks
+            ],
+            "views": [
+                {
+                    "name": view.name,
+                    "channel": view.channel,
+                    "complete": view.complete,
+                    "ordered": view.ordered,
+                    "times": [round(at, 6) for at in view.times],
+                    "tracks": list(view.tracks),
+                    "numbers": list(view.numbers),
+                    "sequences": list(view.sequences),
+                    "marks": list(view.marks),
+                }
+                for view in self.views
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Ledger:
+        """The ledger that to_dict() described, so that an old run can be judged again."""
+        ledger = cls(
+            data["run"],
+            marks=[(name, at) for name, at in data["marks"]],
+            last_values=[(channel, sequence) for channel, sequence in data["last_values"]],
+        )
+        for page in data["tracks"]:
+            track = ledger.track(page["channel"], page["publisher"])
+            track.sent.extend(page["sent"])
+            track.ended.extend(math.nan if at is None else at for at in page["ended"])
+            track.codes.extend(page["codes"])
+            track.late.update(page["late"])
+            track.retries.update({int(new): old for new, old in page["retries"].items()})
+            track.errors.update(page["errors"])
+        for page in data["views"]:
+            view = ledger.view(page["name"], page["channel"], complete=page["complete"], ordered=page["ordered"])
+            view.times.extend(page["times"])
+            view.tracks.extend(page["tracks"])
+            view.numbers.extend(page["numbers"])
+            view.sequences.extend(page["sequences"])
+            view.marks.extend(page["marks"])
+            for index, number in zip(view.tracks, view.numbers, strict=True):
+                if index >= 0:
+                    seen = view.seen.setdefault(index, bytearray())
+                    seen.extend(bytes(max(0, number + 1 - len(seen))))
+                    seen[number] = 1
+        return ledger
