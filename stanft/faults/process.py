@@ -58,7 +58,7 @@ def _kill_repeatedly(scene: Scene, injection: Injection, _undo: contextlib.ExitS
 def _taking_over(scene: Scene, gone: str) -> ServerState | None:
     """The server that is active, or that is in recovery: then its mesh answers and its streaming endpoint does not."""
     for server in scene.group.servers():
-        if server.pod != gone and (server.is_active or (server.routes and not server.state)):
+        if server.pod != gone and (server.is_active or ((server.routes or not server.meshed) and not server.state)):
             return server
     return None
 

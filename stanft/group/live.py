@@ -33,6 +33,7 @@ class ServerState:
     restarts: int
     state: str
     routes: int
+    meshed: bool = True  # False when it says that it is in no cluster of NATS servers: with an external NATS, no routes
 
     @property
     def is_active(self) -> bool:
@@ -115,7 +116,8 @@ class Group:
         server = next((status for status in statuses if status.name == "stan"), None)
         name = pod.metadata.name
         serverz = self.monitor(name, "streaming/serverz") or {}
-        routes = (self.monitor(name, "routez") or {}).get("routes") or []
+        routes = {route["remote_id"] for route in (self.monitor(name, "routez") or {}).get("routes") or []}
+        varz = {} if routes else self.monitor(name, "varz") or {}
         return ServerState(
             pod=name,
             node=pod.spec.node_name or "",
@@ -123,7 +125,8 @@ class Group:
             ready=any(condition.type == "Ready" and condition.status == "True" for condition in conditions),
             restarts=server.restart_count if server else 0,
             state=serverz.get("state", ""),
-            routes=len({route["remote_id"] for route in routes}),
+            routes=len(routes),
+            meshed=bool(varz.get("cluster", True)),
         )
 
     def active(self) -> ServerState | None:
@@ -133,7 +136,10 @@ class Group:
         return actives[0] if actives else None
 
     def problem(self) -> str:
-        """Why the group is not whole ("" if it is): one active, all others standing by, all Ready, full mesh."""
+        """Why the group is not whole ("" if it is): one active, all others standing by, all Ready, full mesh.
+
+        A mesh is asked of servers that embed NATS only; those of an external NATS have no routes.
+        """
         wanted = self.replicas()
         servers = self.servers()
         if len(servers) != wanted:
@@ -141,7 +147,7 @@ class Group:
         for server in servers:
             if not server.ready:
                 return f"{server.pod} is not Ready"
-            if server.routes != wanted - 1:
+            if server.meshed and server.routes != wanted - 1:
                 return f"{server.pod} has routes to {server.routes} of {wanted - 1} other servers"
         actives = [server.pod for server in servers if server.is_active]
         standbys = [server.pod for server in servers if server.state == STANDBY]

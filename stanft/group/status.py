@@ -18,7 +18,8 @@ def show(cluster: Cluster, group: Group, *, has_exporter: bool, port: int) -> st
     for server in group.servers():
         state = server.state or "no answer"
         ready = "yes" if server.ready else "no"
-        lines.append(f"{server.pod:<10}{state:<13}{ready:<7}{server.routes:<8}{server.restarts:<10}{server.node}")
+        routes = server.routes if server.meshed else "none"
+        lines.append(f"{server.pod:<10}{state:<13}{ready:<7}{routes:<8}{server.restarts:<10}{server.node}")
     lines += ["", *_claims(group)]
     if not has_exporter:
         lines.append("metrics:    the exporter's image cannot be had without a container registry; the sidecar is off")

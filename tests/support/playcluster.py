@@ -37,6 +37,8 @@ class Pod:
     ready: bool = True
     waiting: str = ""
     routes: int = 2
+    apart: bool = False  # in no cluster of NATS servers: NATS is elsewhere
+    mute: bool = False  # nothing answers on the monitoring port
     restarts: int = 0
     deleted: bool = False
     age: int = 9
@@ -44,13 +46,14 @@ class Pod:
 
     def manifest(self) -> dict[str, Any]:
         """The pod as the API gives it."""
+        running = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
         container = {
             "name": "stan",
             "image": "nats-streaming",
             "imageID": "",
             "ready": self.ready,
             "restartCount": self.restarts,
-            "state": {"waiting": {"reason": self.waiting}} if self.waiting else {"running": {}},
+            "state": {"waiting": {"reason": self.waiting}} if self.waiting else running,
         }
         metadata: dict[str, Any] = {
             "name": self.name,
@@ -223,7 +226,11 @@ class PlayCluster:
     def _monitor(self, path: str) -> tuple[int, Any]:
         name = path.split("/pods/")[1].split(":", maxsplit=1)[0]
         pod = self.pods[name]
-        if pod.deleted or not pod.state:
+        if pod.deleted or pod.mute:
+            return 503, _status(503, "ServiceUnavailable", "no answer")
+        if path.endswith("/varz"):
+            return 200, json.dumps({"cluster": {} if pod.apart else {"cluster_port": 6222}}, indent=2)
+        if not pod.state:
             return 503, _status(503, "ServiceUnavailable", "no answer")
         if path.endswith("/routez"):
             routes = [{"rid": n, "remote_id": f"N{n}"} for n in range(pod.routes)]

@@ -123,6 +123,58 @@ def test_nothing_is_restarted_while_two_servers_say_that_they_are_active(cluster
     assert cluster.deletions == []
 
 
+def test_servers_of_an_external_nats_need_no_routes(cluster: PlayCluster) -> None:
+    def outside(pod: Pod) -> None:
+        pod.routes, pod.apart = 0, True
+
+    for pod in cluster.pods.values():
+        outside(pod)
+    cluster.newborn = outside
+    said: list[str] = []
+    assert restart(cluster, say=said.append).restarted == ("stan-2", "stan-1", "stan-0")
+    assert said[-1].endswith("every server is Ready, in no cluster")
+
+
+def test_an_old_pod_that_runs_but_says_nothing_is_replaced_first(cluster: PlayCluster) -> None:
+    cluster.pods["stan-1"].ready, cluster.pods["stan-1"].mute = False, True
+    cluster.pods["stan-2"].revision = "new"
+    said: list[str] = []
+    assert restart(cluster, say=said.append).restarted == ("stan-1", "stan-0")
+    assert "restarting stan-1 (not Ready, and its monitor port 8222 says nothing)" in said[0] + said[1]
+
+
+def test_a_group_of_which_nobody_says_anything_is_replaced_one_by_one(cluster: PlayCluster) -> None:
+    for pod in cluster.pods.values():
+        pod.ready, pod.mute = False, True
+    assert sorted(restart(cluster).restarted) == ["stan-0", "stan-1", "stan-2"]
+
+
+def test_old_pods_that_their_probes_keep_from_being_ready_are_replaced_the_active_last(cluster: PlayCluster) -> None:
+    for pod in cluster.pods.values():
+        pod.ready = False
+    done = restart(cluster)
+    assert (done.restarted, done.takeovers) == (("stan-2", "stan-1", "stan-0"), 1)
+
+
+def test_an_old_standby_that_is_not_ready_goes_before_the_new_ones_have_all_their_routes(cluster: PlayCluster) -> None:
+    cluster.pods["stan-1"].ready = False
+    cluster.pods["stan-2"].revision, cluster.pods["stan-2"].routes = "new", 1
+
+    def mend(played: PlayCluster) -> None:
+        if played.deletions:
+            played.pods["stan-2"].routes = 2
+
+    cluster.on_look = mend
+    assert restart(cluster).restarted == ("stan-1", "stan-0")
+
+
+def test_an_old_pod_that_recovers_its_store_is_left_alone_even_if_it_is_not_ready(cluster: PlayCluster) -> None:
+    cluster.pods["stan-0"].state, cluster.pods["stan-0"].ready = "", False
+    with pytest.raises(UserError, match="stan-0 does not answer on its monitor port"):
+        restart(cluster, timeout=4)
+    assert cluster.deletions == []
+
+
 def test_an_active_that_moves_by_itself_is_still_restarted_last(cluster: PlayCluster) -> None:
     def move(played: PlayCluster) -> None:
         if played.deletions == ["stan-2"] and played.pods["stan-2"].ready and not played.pods["stan-2"].deleted:

@@ -107,6 +107,16 @@ def test_what_a_group_lacks_is_said_in_words(cluster: PlayCluster, changes: dict
     assert group(cluster).problem() == problem
 
 
+def test_servers_of_an_external_nats_are_whole_without_routes(
+    cluster: PlayCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for pod in cluster.pods.values():
+        pod.routes, pod.apart = 0, True
+    assert group(cluster).problem() == ""
+    assert status.main() == 0
+    assert capsys.readouterr().out.splitlines()[1].split()[3] == "none"
+
+
 def test_a_pod_that_does_not_exist_is_a_problem_with_the_number(cluster: PlayCluster) -> None:
     del cluster.pods["stan-2"]
     assert group(cluster).problem() == "2 of 3 pods exist"

@@ -13,13 +13,15 @@ PAUSE=${PAUSE:-0.2}         # seconds between two looks
 RESTART=${RESTART:-outdated} # "outdated": pods of an older revision; "all": every pod that is there at the start
 VIA=${VIA:-direct}          # "direct": ask the pod's address; "proxy": ask through the API server
 CONTEXT=${CONTEXT:-}        # a context of the kubeconfig; empty for the current one or the pod's own account
-ROUTES=${ROUTES:-}          # routes that each server must have; empty for one to every other server, 0 for no check
+ROUTES=${ROUTES:-}          # routes that each server must have; empty for one to every other server where the servers
+                            # form a cluster (with an external NATS they do not), 0 for no check
 
 FIELDS='{range .items[*]}{.kind}|{.metadata.name}|{.metadata.uid}|{.metadata.deletionTimestamp}|'
 FIELDS=$FIELDS'{.metadata.generation}|{.status.observedGeneration}|{.status.updateRevision}|'
 FIELDS=$FIELDS'{.metadata.labels.controller-revision-hash}|{.status.podIP}|'
 FIELDS=$FIELDS'{.status.conditions[?(@.type=="PodScheduled")].status}|{.status.conditions[?(@.type=="Ready")].status}|'
-FIELDS=$FIELDS'{.status.containerStatuses[?(@.name=="'$CONTAINER'")].state.waiting.reason}{"\n"}{end}'
+FIELDS=$FIELDS'{.status.containerStatuses[?(@.name=="'$CONTAINER'")].state.waiting.reason}|'
+FIELDS=$FIELDS'{.status.containerStatuses[?(@.name=="'$CONTAINER'")].state.running.startedAt}{"\n"}{end}'
 
 now() { date +%s; }
 say() { echo "$(date -u +%H:%M:%S) $*"; }
@@ -50,6 +52,9 @@ state_of() { monitor "$1" "$2" /streaming/serverz | sed -n 's/.*"state": *"\([A-
 # Counts peers, not connections: two servers may hold two routes to each other for a moment.
 routes_of() { monitor "$1" "$2" /routez | grep -o '"remote_id": *"[^"]*"' | sort -u | wc -l | tr -d ' '; }
 
+# apart POD ADDRESS: whether the server says that it is in no cluster of NATS servers, so has no routes to anybody.
+apart() { [ -z "$ROUTES" ] && monitor "$1" "$2" /varz | grep -q '"cluster": *{ *}'; }
+
 # look: asks for everything once and leaves in $verdict "restart POD UID WHY", "wait WHY" or "finished".
 look() {
   # shellcheck disable=SC2086 # the names are a list
@@ -57,8 +62,9 @@ look() {
     verdict="wait the API server refuses: $(echo "$objects" | tail -n 1)"
     return
   fi
-  present=0 revision='' behind='' stuck='' unsettled='' standby='' old_active='' actives='' incomplete='' ready_pods=''
-  while IFS='|' read -r kind name uid deleted generation observed update hash address scheduled ready waiting; do
+  present=0 revision='' behind='' stuck='' unsettled='' standby='' old_active='' actives='' incomplete='' asked=''
+  mute='' unready_standby='' mesh=' with all its routes'
+  while IFS='|' read -r kind name uid deleted generation observed update hash address scheduled ready waiting running; do
     case $kind in
       StatefulSet)
         revision=$update
@@ -83,7 +89,9 @@ look() {
       if [ "$old" = old ]; then stuck="$name $uid $trouble"; else unsettled="$name does not start: $trouble"; fi
       trouble=''
     elif [ "$ready" = True ]; then
-      ready_pods="$ready_pods $name|$uid|$old|$address"
+      asked="$asked $name|$uid|$old|$address|ready"
+    elif [ "$old" = old ] && [ -n "$running" ]; then
+      asked="$asked $name|$uid|$old|$address|unready" # it may never become Ready: its probes may be what the change mends
     else
       unsettled="$name is not Ready"
     fi
@@ -95,18 +103,24 @@ EOF
   decide
 }
 
-# answer POD UID AGE ADDRESS: one line with what a server says of itself and to how many others it has routes.
+# answer POD UID AGE ADDRESS READINESS: one line with what a server says of itself and to how many others it has routes.
 answer() {
   state=$(state_of "$1" "$4")
+  # A server that recovers its store still answers here; one that says nothing at all cannot be waited for.
+  [ "$5" = ready ] || [ -n "$state" ] || [ -n "$(monitor "$1" "$4" /varz)" ] || state=MUTE
   # Only servers that stay are asked for their routes: an old one may lack them for the very reason of this change.
-  if [ "$3" = new ] && [ "$routes" -gt 0 ]; then found=$(routes_of "$1" "$4"); else found=$routes; fi
-  echo "$1|$2|$3|$found|$state"
+  found=$routes
+  if [ "$3" = new ] && [ "$routes" -gt 0 ]; then
+    found=$(routes_of "$1" "$4")
+    if [ "$found" -lt "$routes" ] && apart "$1" "$4"; then found=apart; fi
+  fi
+  echo "$1|$2|$3|$5|$found|$state"
 }
 
 # ask: asks all servers at the same time, and sorts them by what they say.
 ask() {
   answers=$({
-    for pod in $ready_pods; do
+    for pod in $asked; do
       (
         IFS='|'
         # shellcheck disable=SC2086 # the fields are the arguments
@@ -117,17 +131,25 @@ ask() {
     done
     wait
   } | sort)
-  while IFS='|' read -r name uid old found state; do
+  while IFS='|' read -r name uid old readiness found state; do
     case $state in
       FT_ACTIVE)
         actives="$actives $name"
         [ "$old" = new ] || old_active="$name $uid"
         ;;
-      FT_STANDBY) [ "$old" = new ] || standby="$name $uid" ;;
+      FT_STANDBY)
+        [ "$old" = new ] || standby="$name $uid"
+        [ "$readiness" = ready ] || unready_standby="$name $uid"
+        ;;
+      MUTE) mute="$name $uid" ;;
       '') unsettled="$name does not answer on its monitor port (a server that recovers its store does not)" ;;
       *) unsettled="$name is $state" ;;
     esac
-    [ "$found" -ge "$routes" ] || incomplete="$name has a route to $found of $routes other servers"
+    if [ "$found" = apart ]; then
+      mesh=', in no cluster'
+    elif [ "$found" -lt "$routes" ]; then
+      incomplete="$name has a route to $found of $routes other servers"
+    fi
   done <<EOF
 $answers
 EOF
@@ -146,10 +168,14 @@ decide() {
     verdict="wait $present of $replicas pods are there"
   elif [ -n "$unsettled" ]; then
     verdict="wait $unsettled"
-  elif [ -z "$active" ]; then
-    verdict="wait no server is active"
   elif [ "$active" != "${active% *}" ]; then
     verdict="wait more than one server says that it is active: $active"
+  elif [ -n "$mute" ]; then
+    verdict="restart $mute not Ready, and its monitor port $MONITOR_PORT says nothing"
+  elif [ -z "$active" ]; then
+    verdict="wait no server is active"
+  elif [ -n "$unready_standby" ]; then
+    verdict="restart $unready_standby standby, not Ready"
   elif [ -n "$incomplete" ]; then
     verdict="wait $incomplete"
   elif [ -n "$standby" ]; then
@@ -218,4 +244,4 @@ while :; do
     fail "gave up after $TIMEOUT s: $reason. Restarted so far:${restarted:- none}. Nothing else was touched; mend this and run it again."
   sleep "$PAUSE"
 done
-say "done in $(($(now) - began)) s: restarted${restarted:- none}; active is $active; takeovers: $takeovers; every server is Ready with all its routes"
+say "done in $(($(now) - began)) s: restarted${restarted:- none}; active is $active; takeovers: $takeovers; every server is Ready$mesh"
