@@ -69,6 +69,11 @@ MODULES = {
         GoModule("helm-docs", {"helm-docs": "github.com/norwoodj/helm-docs/cmd/helm-docs"}),
         GoModule("actionlint", {"actionlint": "github.com/rhysd/actionlint/cmd/actionlint"}),
         GoModule("stan", {"nats-streaming-server": "github.com/nats-io/nats-streaming-server"}),
+        # The servers that a group may move to: the oldest line that is supported, the one after it, and the newest.
+        *(
+            GoModule(f"nats-server-{line}", {f"nats-server-{line}": "github.com/nats-io/nats-server/v2"})
+            for line in ("2.11", "2.12", "2.15")
+        ),
         GoModule(
             "stan-clients",
             {tool: f"github.com/nats-io/stan.go/examples/{tool}" for tool in ("stan-bench", "stan-pub", "stan-sub")},

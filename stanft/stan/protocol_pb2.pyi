@@ -184,3 +184,63 @@ class CloseResponse(_message.Message):
     ERROR_FIELD_NUMBER: _ClassVar[int]
     error: str
     def __init__(self, error: _Optional[str] = ...) -> None: ...
+
+class ServerRecord(_message.Message):
+    __slots__ = ("cluster_id", "discover_subject", "publish_prefix")
+    CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
+    DISCOVER_SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    PUBLISH_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    cluster_id: str
+    discover_subject: str
+    publish_prefix: str
+    def __init__(self, cluster_id: _Optional[str] = ..., discover_subject: _Optional[str] = ..., publish_prefix: _Optional[str] = ...) -> None: ...
+
+class ClientRecord(_message.Message):
+    __slots__ = ("client_id", "heartbeat_inbox", "connection_id", "protocol", "ping_interval", "ping_max_out")
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_INBOX_FIELD_NUMBER: _ClassVar[int]
+    CONNECTION_ID_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    PING_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    PING_MAX_OUT_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    heartbeat_inbox: str
+    connection_id: bytes
+    protocol: int
+    ping_interval: int
+    ping_max_out: int
+    def __init__(self, client_id: _Optional[str] = ..., heartbeat_inbox: _Optional[str] = ..., connection_id: _Optional[bytes] = ..., protocol: _Optional[int] = ..., ping_interval: _Optional[int] = ..., ping_max_out: _Optional[int] = ...) -> None: ...
+
+class SubscriptionRecord(_message.Message):
+    __slots__ = ("number", "client_id", "queue_group", "inbox", "ack_inbox", "max_in_flight", "ack_wait", "durable_name", "last_sent", "is_durable", "is_closed")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_GROUP_FIELD_NUMBER: _ClassVar[int]
+    INBOX_FIELD_NUMBER: _ClassVar[int]
+    ACK_INBOX_FIELD_NUMBER: _ClassVar[int]
+    MAX_IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
+    ACK_WAIT_FIELD_NUMBER: _ClassVar[int]
+    DURABLE_NAME_FIELD_NUMBER: _ClassVar[int]
+    LAST_SENT_FIELD_NUMBER: _ClassVar[int]
+    IS_DURABLE_FIELD_NUMBER: _ClassVar[int]
+    IS_CLOSED_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    client_id: str
+    queue_group: str
+    inbox: str
+    ack_inbox: str
+    max_in_flight: int
+    ack_wait: int
+    durable_name: str
+    last_sent: int
+    is_durable: bool
+    is_closed: bool
+    def __init__(self, number: _Optional[int] = ..., client_id: _Optional[str] = ..., queue_group: _Optional[str] = ..., inbox: _Optional[str] = ..., ack_inbox: _Optional[str] = ..., max_in_flight: _Optional[int] = ..., ack_wait: _Optional[int] = ..., durable_name: _Optional[str] = ..., last_sent: _Optional[int] = ..., is_durable: _Optional[bool] = ..., is_closed: _Optional[bool] = ...) -> None: ...
+
+class DeliveryRecord(_message.Message):
+    __slots__ = ("number", "sequence")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    sequence: int
+    def __init__(self, number: _Optional[int] = ..., sequence: _Optional[int] = ...) -> None: ...
