@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from harness.charts import render
+from harness.ground import toolchain
+from stanft.ground import programs
 
 SUITES = {
     "unit": "the harness itself: no server and no cluster",
@@ -47,6 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # A shell starts what runs in the background without Ctrl-C, and so would every command that a test interrupts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    programs.provided_by(toolchain.ensure)
     for name, meaning in SUITES.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
 

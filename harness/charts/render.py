@@ -21,22 +21,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import yaml
 
 from harness.charts import environments as environment_values
 from harness.ground import content, toolchain
-from harness.ground.paths import CHARTS, ENVIRONMENTS, REPO
+from harness.ground.paths import CHARTS, REPO
 from harness.ground.paths import cache as cache_directory
 from stanft.ground.errors import UserError
-from stanft.kube import objects
+from stanft.kube.charts import RELEASES, Values, layered  # noqa: F401 (values are layered to be rendered)
 from stanft.kube.objects import Object
 
-Values = Mapping[str, Any]
-
-# The release names under which the charts take the names of the reference recipe.
-RELEASES: Final = {"stan-ft": "stan", "efs-provisioner": "efs-provisioner"}
 _KEPT_CHARTS = 12  # rendered chart versions kept on disk; older ones are removed
 _UNCHANGED = 1.0  # seconds for which the files of the charts here are not looked at again
 
@@ -220,7 +216,7 @@ def chart_directory(chart: str | Path) -> Path:
 
 def chart_values(chart: str | Path) -> dict[str, Any]:
     """The chart's default values, a fresh copy."""
-    return _values_file(chart_directory(chart) / "values.yaml")
+    return environment_values.values_file(chart_directory(chart) / "values.yaml")
 
 
 def chart_schema(chart: str | Path) -> dict[str, Any]:
@@ -237,44 +233,19 @@ def environments() -> list[str]:
 def environment(name: str, chart: str) -> dict[str, Any]:
     """An environment's values for a chart, a fresh copy. Raises UserError for an unknown environment or chart."""
     chart_directory(chart)
-    environment_values.require(name)
-    return _values_file(ENVIRONMENTS / name / f"{chart}.yaml")
+    return environment_values.values(name, chart)
 
 
 def ci_values(chart: str | Path) -> dict[str, dict[str, Any]]:
     """The chart's ci/*-values.yaml by file name without "-values.yaml"."""
     files = sorted((chart_directory(chart) / "ci").glob("*-values.yaml"))
-    return {path.name.removesuffix("-values.yaml"): _values_file(path) for path in files}
+    return {path.name.removesuffix("-values.yaml"): environment_values.values_file(path) for path in files}
 
 
 def shipped(chart: str) -> dict[str, dict[str, Any]]:
     """Every set of values that comes with a chart: "ci/<name>" and "environments/<name>", by that name."""
     found = {f"ci/{name}": values for name, values in ci_values(chart).items()}
     return found | {f"environments/{name}": environment(name, chart) for name in environments()}
-
-
-def layered(*layers: Values) -> dict[str, Any]:
-    """Several values mappings as one, later ones on top, as `helm -f a -f b` merges: lists are replaced, None stays."""
-    total: dict[str, Any] = {}
-    for layer in layers:
-        _lay_over(total, layer)
-    return total
-
-
-def _lay_over(total: dict[str, Any], layer: Values) -> None:
-    for key, value in layer.items():
-        below = total.get(key)
-        if isinstance(below, dict) and isinstance(value, dict):
-            _lay_over(below, value)
-        else:
-            total[key] = _copied(value)
-
-
-def _copied(value: Any) -> Any:
-    """A copy of values; several times as fast as copy.deepcopy, which also looks for cycles."""
-    if isinstance(value, dict):
-        return {key: _copied(each) for key, each in value.items()}
-    return [_copied(each) for each in value] if isinstance(value, list) else value
 
 
 def at(path: str | Iterable[str], value: Any) -> dict[str, Any]:
@@ -284,16 +255,6 @@ def at(path: str | Iterable[str], value: Any) -> dict[str, Any]:
         value = {part: value}
     result: dict[str, Any] = value
     return result
-
-
-def _values_file(path: Path) -> dict[str, Any]:
-    copied: dict[str, Any] = _copied(_read_values(path, path.stat().st_mtime_ns))
-    return copied
-
-
-@lru_cache(maxsize=256)
-def _read_values(path: Path, _changed: int) -> dict[str, Any]:
-    return objects.values(path.read_text())
 
 
 _looked: dict[Path, tuple[float, str]] = {}  # chart -> when its files were looked at, and what was seen

@@ -15,8 +15,7 @@ from xml.etree import ElementTree
 
 from harness.charts import render
 from harness.ground import toolchain
-from harness.ground.paths import REPO
-from stanft.cli import common
+from harness.ground.paths import REPO, bytecode
 from stanft.ground import shell
 from stanft.ground.errors import UserError
 from stanft.ground.progress import say, step
@@ -91,7 +90,7 @@ def _run(title: str, way: str, checks: int, workers: int) -> Run:
             "STAN_FT_BENCH_CHECKS": str(checks),
             "STAN_FT_BENCH_REPORT": str(report),
             "STAN_FT_RENDERS": str(Path(directory) / "renders"),
-            **common.bytecode(),
+            **bytecode(),
         }
         started = time.monotonic()
         done = shell.run(command, cwd=REPO, env=environment, check=False)

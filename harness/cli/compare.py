@@ -11,7 +11,7 @@ from typing import Any
 
 from harness import local
 from harness.ground.paths import REPO
-from harness.local import compare
+from harness.local import compare, furnish
 from stanft import faults, report
 from stanft.cli import common
 from stanft.ground.progress import say, step
@@ -45,6 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="where NAME.json of each and index.html go (default: %(default)s)",
     )
     options = parser.parse_args(arguments)
+    furnish.everything()
     wanted = compare.rounds(options.fault or SHORT, faults.find)
     chosen = [one for one in compare.CONTENDERS if not options.only or one.key in options.only]
     cluster = local.up().cluster

@@ -15,7 +15,7 @@ from harness import local
 from harness.cluster.kind import Cluster
 from harness.dev import linecover
 from harness.ground import system, toolchain
-from harness.ground.paths import REPO
+from harness.ground.paths import REPO, bytecode
 from stanft.cli import common
 from stanft.ground import shell
 from stanft.ground.errors import UserError
@@ -125,7 +125,7 @@ def _run(
         command += ["-n", str(suite.workers), "--dist", "worksteal"]
     if expression:
         command += ["-k", expression]
-    env = {**variables, **common.bytecode()}
+    env = {**variables, **bytecode()}
     if not suite.needs_cluster:
         command += ["-p", "no:helm-charts"]  # its import of the whole API client takes a second per process
     if suite.needs_cluster:

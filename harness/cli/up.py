@@ -7,10 +7,10 @@ import time
 
 from harness import local
 from harness.charts import environments
-from harness.cluster import kind
+from harness.local.status import show
 from stanft.cli import common
 from stanft.ground.progress import say
-from stanft.group.status import show
+from stanft.group import status
 
 
 def main() -> int:
@@ -37,7 +37,7 @@ def main() -> int:
     started = time.monotonic()
     deployment = local.up(arguments.environment, arguments.registry)
     say(f"==> ready after {time.monotonic() - started:.0f} s\n")
-    print(show(deployment.cluster, deployment.group, has_exporter=deployment.has_exporter, port=kind.client_port()))
+    print(show(deployment.cluster, status.look(deployment.group)))
     return 0
 
 

@@ -19,6 +19,7 @@ from harness.cluster.engine import Engine
 from harness.cluster.kind import Cluster
 from harness.ground import content, system
 from harness.ground.paths import CLUSTER, cache
+from stanft import words
 from stanft.ground.errors import UserError
 from stanft.ground.progress import say, step
 from stanft.group.live import Group, ServerState
@@ -31,7 +32,6 @@ from stanft.stan.options import Start
 OFFICIAL_NODE = "kindest/node:v1.34.3@sha256:08497ee19eace7b4b5348db5c6a1591d7752b164530a36f855cb0f2bdcbadd48"
 ENVIRONMENT = "kind"  # the one environment that is a local cluster
 DISK_FOR_BUILD = 12 * 2**30  # bytes: Go's caches, the Debian files, the images
-CLUSTER_ID = "test-cluster"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Deployment:
 
     def urls(self) -> list[str]:
         """The NATS address of each server's pod, reachable from this machine."""
-        return [f"nats://{server.ip}:4222" for server in self.servers() if server.ip]
+        return [words.url(server.ip) for server in self.servers() if server.ip]
 
 
 def wanted_registry() -> str:
@@ -204,7 +204,7 @@ def _ensure_charts(cluster: Cluster, environment: str, has_exporter: bool) -> Gr
     return group
 
 
-async def prove(urls: list[str], cluster_id: str = CLUSTER_ID) -> None:
+async def prove(urls: list[str], cluster_id: str = words.CLUSTER_ID) -> None:
     """Publish a message through each server and receive all of them; raises what the client raises if one is missing.
 
     The channel is deleted by nobody, as the server cannot: it is always the same one and holds one message per run.

@@ -12,16 +12,16 @@ from typing import Any
 import yaml
 
 from harness.charts import environments, releases
-from harness.charts.render import layered
 from harness.cluster.kind import Cluster
 from harness.ground.paths import REPO
 from harness.local import namespaces
-from stanft import drill
+from stanft import drill, words
 from stanft.drill import reach
 from stanft.drill.run import Settings, refresh
 from stanft.faults import Fault, Scene
 from stanft.ground.errors import UserError
 from stanft.group.live import Group
+from stanft.kube.charts import layered
 from stanft.kube.objects import Object, parse
 
 FIXTURES = REPO / "tests" / "fixtures"
@@ -59,8 +59,8 @@ class Contender:
     key: str
     label: str
     manifest: Path | None = None
-    name: str = "stan"
-    cluster_id: str = "test-cluster"
+    name: str = words.NAME
+    cluster_id: str = words.CLUSTER_ID
 
     @property
     def namespace(self) -> str:

@@ -6,24 +6,32 @@ import contextlib
 import signal
 import time
 
-from harness.cluster import kind, network
+from harness.cluster import network
+from harness.cluster.kind import Cluster
 from stanft.faults.model import Fault, Injection, Need
 from stanft.faults.process import CLEAN
 from stanft.faults.scene import Scene
+from stanft.ground import bounds, wait
 
 CUT = 10.0  # seconds that a pause or a cut lasts: long enough for a standby to try the lock several times
-ROUTE_PORT = 6222
 _MANIFEST = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 _ASIDE = "/etc/kubernetes/kube-apiserver.yaml.aside"
 # Within the control plane's node: end the API server and say whether it is back a moment later.
 _END_API = "pkill -KILL -x kube-apiserver; sleep 0.3; pgrep -x kube-apiserver || true"
 
 
+def local(scene: Scene) -> Cluster:
+    """The local cluster of a scene, as these faults need it; raises UserError where the nodes are not ours."""
+    found = scene.nodes
+    assert isinstance(found, Cluster)  # the workshop gives no other
+    return found
+
+
 def _back(scene: Scene, node: str) -> None:
     """Start a node's container again and wait until the cluster and the way to its pods are whole."""
-    scene.nodes.engine.docker("start", node)
-    scene.nodes.wait_ready()
-    network.ensure_routes(scene.nodes)
+    local(scene).engine.docker("start", node)
+    local(scene).wait_ready()
+    network.ensure_routes(local(scene))
 
 
 def _kill(scene: Scene, injection: Injection, undo: contextlib.ExitStack) -> None:
@@ -31,7 +39,7 @@ def _kill(scene: Scene, injection: Injection, undo: contextlib.ExitStack) -> Non
     undo.callback(_back, scene, pod.spec.node_name)
     injection.victims += [pod.spec.node_name, pod.metadata.name]
     injection.at = time.monotonic()
-    scene.nodes.engine.docker("kill", pod.spec.node_name)
+    local(scene).engine.docker("kill", pod.spec.node_name)
 
 
 def _stop(scene: Scene, injection: Injection, undo: contextlib.ExitStack) -> None:
@@ -39,15 +47,15 @@ def _stop(scene: Scene, injection: Injection, undo: contextlib.ExitStack) -> Non
     undo.callback(_back, scene, pod.spec.node_name)
     injection.victims += [pod.spec.node_name, pod.metadata.name]
     injection.at = time.monotonic()
-    scene.nodes.engine.docker("stop", "--time", "10", pod.spec.node_name)
+    local(scene).engine.docker("stop", "--time", "10", pod.spec.node_name)
 
 
 def _pause(scene: Scene, injection: Injection, undo: contextlib.ExitStack) -> None:
     pod = scene.active()
-    undo.callback(scene.nodes.engine.docker, "unpause", pod.spec.node_name, check=False)
+    undo.callback(local(scene).engine.docker, "unpause", pod.spec.node_name, check=False)
     injection.victims += [pod.spec.node_name, pod.metadata.name]
     injection.at = time.monotonic()
-    scene.nodes.engine.docker("pause", pod.spec.node_name)
+    local(scene).engine.docker("pause", pod.spec.node_name)
 
 
 def _drop(scene: Scene, node: str, rules: list[list[str]], undo: contextlib.ExitStack) -> None:
@@ -79,25 +87,26 @@ def _cut_all(scene: Scene, injection: Injection, undo: contextlib.ExitStack) -> 
 
 
 def _stop_api(scene: Scene, undo: contextlib.ExitStack) -> None:
-    cluster = scene.nodes
+    cluster = local(scene)
     undo.callback(_api_back, scene)
     cluster.node_exec(cluster.control_plane, "mv", _MANIFEST, _ASIDE)
     # The kubelet ends it in its own time; what is wanted is that it is gone now.
-    kind.wait_for(
+    wait.until(
         lambda: cluster.node_exec(cluster.control_plane, "sh", "-c", _END_API) == "",
-        30,
-        lambda: "the API server did not stay away after its manifest was moved aside.",
+        bounds.API_AWAY,
+        "the API server did not stay away after its manifest was moved aside.",
+        every=0.5,
     )
 
 
 def _api_back(scene: Scene) -> None:
-    cluster = scene.nodes
+    cluster = local(scene)
     cluster.node_exec(cluster.control_plane, "sh", "-c", f"test ! -e {_ASIDE} || mv {_ASIDE} {_MANIFEST}")
     cluster.wait_ready()
 
 
 def _api_gone(scene: Scene, injection: Injection, undo: contextlib.ExitStack) -> None:
-    injection.victims.append(scene.nodes.control_plane)
+    injection.victims.append(local(scene).control_plane)
     injection.at = time.monotonic()
     _stop_api(scene, undo)
 
@@ -106,7 +115,7 @@ def _kill_without_api(scene: Scene, injection: Injection, undo: contextlib.ExitS
     """Two faults at once: the takeover must not need Kubernetes."""
     pod = scene.active()
     node, pid = pod.spec.node_name, scene.pid(pod)
-    injection.victims += [scene.nodes.control_plane, pod.metadata.name]
+    injection.victims += [local(scene).control_plane, pod.metadata.name]
     _stop_api(scene, undo)
     injection.at = scene.signal_pid(node, pid, signal.SIGKILL)
 

@@ -10,6 +10,7 @@ import contextlib
 import time
 
 from harness.cluster.kind import Cluster
+from harness.local.node_faults import local
 from stanft.faults.model import Fault, Injection, Need
 from stanft.faults.scene import Scene
 from stanft.ground.errors import UserError
@@ -55,7 +56,7 @@ def _remove_image(cluster: Cluster, node: str, image: str) -> None:
 
 def _prepare(scene: Scene, undo: contextlib.ExitStack) -> None:
     """Move the servers onto the small file system; the undoing moves them back to their own store."""
-    cluster, directory = scene.nodes, _directory(scene)
+    cluster, directory = local(scene), _directory(scene)
     image, first = f"{directory.rsplit('/', 1)[0]}/{IMAGE}", cluster.workers()[0]
     undo.callback(_scale, scene, scene.group.replicas())
     replicas = scene.group.replicas()

@@ -16,7 +16,6 @@ import socket
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,11 +23,12 @@ from typing import Any, Self
 
 from harness.ground import toolchain
 from stanft.conf import edit
+from stanft.ground import wait
 from stanft.ground.errors import UserError
+from stanft.words import ACTIVE, STANDBY
 
 HOST = "127.0.0.1"
 POLL = 0.01  # seconds between two looks at a condition that somebody waits for
-ACTIVE, STANDBY = "FT_ACTIVE", "FT_STANDBY"  # nats-streaming-server server/server.go, State.String
 
 MINIMAL = """\
 port: 4222
@@ -355,12 +355,11 @@ class Server:
     # --- waiting ----------------------------------------------------------------------------------------------
 
     def _until(self, condition: Callable[[], bool], timeout: float, what: str) -> None:
-        deadline = time.monotonic() + timeout
-        while not condition():
-            if time.monotonic() > deadline:
-                tail = "\n".join(self.log.splitlines()[-15:])
-                raise ServerError(f"{self.name} did not {what} within {timeout:g} s; its log ends with:\n{tail}")
-            time.sleep(POLL)
+        def why() -> str:
+            tail = "\n".join(self.log.splitlines()[-15:])
+            return f"{self.name} did not {what} within {timeout:g} s; its log ends with:\n{tail}"
+
+        wait.until(condition, timeout, why, every=POLL, error=ServerError)
 
     def wait_healthy(self, timeout: float = 15.0) -> None:
         """Wait until /healthz answers 200. Raises ServerError after timeout seconds or if the process ends."""
@@ -453,30 +452,38 @@ class Group:
 
     def wait_active(self, timeout: float = 15.0, *, other_than: Server | None = None) -> Server:
         """Wait until one server (another one, if so asked) is active. Raises ServerError after timeout seconds."""
-        deadline = time.monotonic() + timeout
-        while True:
-            found = [server for server in self.servers if server is not other_than and server.is_active]
-            if len(found) == 1:
-                return found[0]
-            if not any(server.alive for server in self.servers):
+        found: list[Server] = []
+
+        def one_active() -> bool:
+            found[:] = [server for server in self.servers if server is not other_than and server.is_active]
+            if len(found) != 1 and not any(server.alive for server in self.servers):
                 raise ServerError(f"every server has ended:\n{self.tails()}")
-            if time.monotonic() > deadline:
-                raise ServerError(f"{len(found)} active servers after {timeout:g} s, 1 was expected:\n{self.tails()}")
-            time.sleep(POLL)
+            return len(found) == 1
+
+        wait.until(
+            one_active,
+            timeout,
+            lambda: f"{len(found)} active servers after {timeout:g} s, 1 was expected:\n{self.tails()}",
+            every=POLL,
+            error=ServerError,
+        )
+        return found[0]
 
     def wait_whole(self, timeout: float = 15.0) -> Server:
         """Wait until one server is active, all other running ones stand by and have routes to each other."""
-        deadline = time.monotonic() + timeout
         active = self.wait_active(timeout)
-        running = [server for server in self.servers if server.alive]
-        while True:
-            if len(self.standbys()) == len(running) - 1 and all(
-                server.routes >= len(running) - 1 for server in running
-            ):
-                return active
-            if time.monotonic() > deadline:
-                raise ServerError(f"the group is not whole after {timeout:g} s:\n{self.tails()}")
-            time.sleep(POLL)
+        others = sum(server.alive for server in self.servers) - 1
+        wait.until(
+            lambda: (
+                len(self.standbys()) == others
+                and all(server.routes >= others for server in self.servers if server.alive)
+            ),
+            timeout,
+            lambda: f"the group is not whole after {timeout:g} s:\n{self.tails()}",
+            every=POLL,
+            error=ServerError,
+        )
+        return active
 
     def tails(self) -> str:
         """The end of each server's log, for messages."""

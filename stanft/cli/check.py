@@ -1,25 +1,22 @@
-"""scripts/check: judges manifests, charts or a live namespace by the FT invariants."""
+"""stan-ft check: judges manifests, charts or a live namespace by the FT invariants."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
-from harness.charts import render
-from harness.ground.paths import cache
 from stanft import invariants
+from stanft.cli import where
 from stanft.ground.errors import UserError
 from stanft.invariants import show, sources
-from stanft.kube import kubeschema, objects
+from stanft.kube import charts, kubeschema, objects
 
 EPILOG = """examples:
-  scripts/check charts/stan-ft charts/efs-provisioner --set fileSystem.id=fs-0123456789abcdef0
-  scripts/check my-manifests/ --namespace messaging
-  helm get manifest stan | scripts/check - --format junit --output check.xml
-  scripts/check --context kind-stan-ft --namespace default
+  stan-ft check my-manifests/ --namespace messaging
+  stan-ft check charts/stan-ft charts/efs-provisioner --set fileSystem.id=fs-0123456789abcdef0
+  helm get manifest stan | stan-ft check - --format junit --output check.xml
+  stan-ft check --context prod --namespace messaging
 
 exit codes: 0 the invariants hold, 1 at least one error (with --strict: or warning), 2 the check could not be made."""
 
@@ -27,23 +24,23 @@ exit codes: 0 the invariants hold, 1 at least one error (with --strict: or warni
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(
-        prog="scripts/check",
+        prog="stan-ft check",
         description="Judge Kubernetes objects that run NATS Streaming in fault-tolerant mode by the FT invariants.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument(
-        "paths", nargs="*", metavar="PATH", help="manifest file, directory of manifests, chart directory, or -"
+        "paths",
+        nargs="*",
+        metavar="PATH",
+        help="manifest file, directory of manifests, chart directory (rendered by helm), or - for standard input; "
+        "without any, what is in the live namespace is judged",
     )
-    made.add_argument("--context", help="read a live namespace through this kubeconfig context")
-    made.add_argument(
-        "--kubeconfig", type=Path, help="kubeconfig file (default: $KUBECONFIG, else the local cluster's)"
-    )
-    made.add_argument("--namespace", "-n", help="the live namespace, or where the manifests are going to be installed")
+    where.add_options(made)
     made.add_argument(
         "--values", "-f", action="append", default=[], type=Path, metavar="FILE", help="values for charts"
     )
-    made.add_argument("--environment", "-e", help="values for charts from environments/NAME")
+    made.add_argument("--environment", "-e", help="values for charts from environments/NAME beside them")
     made.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="one value for charts, as helm --set"
     )
@@ -57,16 +54,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the check and return its exit code."""
+    """Run the check; 0 the invariants hold, 1 they do not. Raises UserError if it cannot be made."""
     options = parser().parse_args(arguments)
-    try:
-        return _run(options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-
-
-def _run(options: argparse.Namespace) -> int:
     if options.list:
         for each in invariants.invariants():
             print(f"{each.severity:8}  {each.name:24}  {each.sentence}")
@@ -79,7 +68,7 @@ def _run(options: argparse.Namespace) -> int:
         namespace=options.namespace,
         kube_version=options.kube_version,
         only=options.only,
-        live=options.context is not None,
+        live=not options.paths,
     )
     text = show.FORMATS[options.format](outcomes, len(items), options.strict)
     if options.output:
@@ -93,20 +82,19 @@ def _known(names: list[str] | None) -> None:
     known = [each.name for each in invariants.invariants()]
     for name in names or []:
         if name not in known:
-            raise UserError(f"there is no invariant {name}: scripts/check --list names them all.")
+            raise UserError(f"there is no invariant {name}: stan-ft check --list names them all.")
 
 
 def _items(options: argparse.Namespace) -> list[objects.Object]:
-    if options.context is not None:
-        if options.paths:
-            raise UserError("give either paths or --context, not both.")
-        if not options.namespace:
-            raise UserError("a live check needs --namespace.")
-        own = cache() / "kubeconfig"
-        kubeconfig = options.kubeconfig or (own if "KUBECONFIG" not in os.environ and own.exists() else None)
-        return sources.from_namespace(options.namespace, context=options.context, kubeconfig=kubeconfig)
+    cluster = options.context or options.kubeconfig
+    if options.paths and cluster:
+        raise UserError("give either paths or a cluster (--context, --kubeconfig), not both.")
     if not options.paths:
-        raise UserError("nothing to check: name manifests or charts, or give --context and --namespace. See --help.")
+        if not cluster and not options.namespace:
+            raise UserError("nothing to check: name manifests or charts, or a live namespace with -n. See --help.")
+        found = where.find(options)
+        options.namespace = found.namespace
+        return sources.from_namespace(found.namespace, context=found.context, kubeconfig=found.kubeconfig)
     if not options.environment and not options.values and not options.set:
         return sources.from_paths(options.paths, _chart_options(options, {}))
     return [
@@ -122,12 +110,12 @@ def _values(options: argparse.Namespace, path: str) -> dict[str, Any]:
         chart = Path(path).resolve()
         if not (chart / "Chart.yaml").is_file():
             raise UserError(f"--environment is for charts, and {path} is none: leave the option or the path away.")
-        layers.append(render.environment(options.environment, chart.name))
+        layers.append(charts.environment(options.environment, chart))
     for file in options.values:
         if not file.is_file():
             raise UserError(f"values file {file} does not exist.")
         layers.append(objects.values(file.read_text()))
-    return render.layered(*layers)
+    return charts.layered(*layers)
 
 
 def _chart_options(options: argparse.Namespace, values: dict[str, Any]) -> dict[str, Any]:
@@ -137,7 +125,3 @@ def _chart_options(options: argparse.Namespace, values: dict[str, Any]) -> dict[
         "namespace": options.namespace or "default",
         "kube_version": options.kube_version,
     }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,14 +6,8 @@ import signal
 import sys
 from collections.abc import Callable
 
-from harness.ground.paths import cache
 from stanft.ground import shell
 from stanft.ground.errors import UserError
-
-
-def bytecode() -> dict[str, str]:
-    """The variables with which pytest keeps compiled code in the cache, rewritten asserts too, to halve its start."""
-    return {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(cache() / "bytecode")}
 
 
 def end_like_ctrl_c() -> None:
@@ -26,12 +20,12 @@ def end_like_ctrl_c() -> None:
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Run a command's main function and end the process with its exit code (1 for an error that it explains)."""
+    """Run a command's main function and end the process with its exit code (2 for an error that it explains)."""
     try:
         sys.exit(main() or 0)
     except (UserError, shell.CommandError) as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("\ninterrupted; the same command goes on from here when it is run again", file=sys.stderr)
         sys.exit(130)

@@ -1,4 +1,4 @@
-"""scripts/drill: plays faults on a live group and says how long it was away, and whether anything was lost."""
+"""stan-ft drill: plays faults on a live group and says how long it was away, and whether anything was lost."""
 
 from __future__ import annotations
 
@@ -10,22 +10,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from harness.cluster import engine, kind
 from stanft import drill, faults, report
-from stanft.cli import common
+from stanft.cli import common, where
 from stanft.drill import reach
 from stanft.drill.reach import Place
 from stanft.drill.run import PLAN, Settings
 from stanft.faults import Fault, Need, Scene
 from stanft.ground.errors import UserError
 from stanft.ground.progress import say, step
-from stanft.ground.shell import CommandError
 from stanft.ground.textfile import write
-from stanft.group.live import Group
 from stanft.stan.options import NATS_PY_DEFAULTS, STAN_GO_DEFAULTS, ConnectOptions
 from stanft.traffic import preload
 from stanft.traffic.clients import STAN_GO_PLAN
 from stanft.traffic.ledger import MINIMUM_RATE
+from stanft.words import CLUSTER_ID
 
 SOAK = "soak"
 MOST_SOAK = 86400.0  # seconds
@@ -40,10 +38,10 @@ CLIENTS = {
 }
 MOST_RATE = 20000  # messages per second in all: a drill is no load test
 EPILOG = """examples:
-  scripts/drill --list
-  scripts/drill --fault kill=30 --fault delete=10 --yes --json drill.json --html drill.html
-  scripts/drill --context my-cluster --namespace messaging --name stan --fault delete --dry-run
-  scripts/drill --context my-cluster -n messaging --fault delete --nats nats://10.0.0.5:4222
+  stan-ft drill --list
+  stan-ft drill --fault kill=30 --fault delete=10 --yes --json drill.json --html drill.html
+  stan-ft drill --context prod --namespace messaging --name stan --fault delete --dry-run
+  stan-ft drill --context prod -n messaging --fault delete --nats nats://10.0.0.5:4222
 
 The drill publishes to a channel of its own and stops after the first run that fails. The server deletes the channel
 where the store has a maxInactivity; elsewhere it stays. The subscriptions are deleted. Ctrl-C heals.
@@ -55,25 +53,23 @@ exit codes: 0 every run passed, 1 a run failed or missed --max-outage or --goals
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(
-        prog="scripts/drill",
+        prog="stan-ft drill",
         description="Play faults on a live fault-tolerant group, made by these charts or not, under own traffic.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    where = made.add_argument_group("where")
-    where.add_argument("--context", help="kubeconfig context (default: the local cluster, if there is one)")
-    where.add_argument("--kubeconfig", type=Path, help="kubeconfig file (default: $KUBECONFIG or the user's own)")
-    where.add_argument("--namespace", "-n", default="default", help="namespace of the group (default: %(default)s)")
-    where.add_argument("--name", default="stan", help="name of the StatefulSet (default: %(default)s)")
-    where.add_argument("--cluster-id", default="test-cluster", help="NATS Streaming cluster id (default: %(default)s)")
-    where.add_argument("--nats", action="append", default=[], metavar="URL", help="address of a server (repeatable)")
-    where.add_argument(
+    place = made.add_argument_group("where")
+    where.add_options(place)
+    where.add_name(place)
+    place.add_argument("--cluster-id", default=CLUSTER_ID, help="NATS Streaming cluster id (default: %(default)s)")
+    place.add_argument("--nats", action="append", default=[], metavar="URL", help="address of a server (repeatable)")
+    place.add_argument(
         "--reach",
         choices=("auto", "direct", "forward"),
         default="auto",
         help="pod addresses, kubectl port-forward, or what works (default: %(default)s)",
     )
-    where.add_argument("--user", help="NATS user; its password is read from $NATS_PASSWORD")
+    place.add_argument("--user", help="NATS user; its password is read from $NATS_PASSWORD")
     what = made.add_argument_group("what")
     what.add_argument("--list", action="store_true", help="list the faults and end")
     what.add_argument("--fault", action="append", default=[], metavar="NAME[=RUNS]", help="fault to play (repeatable)")
@@ -127,17 +123,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the drill and return its exit code."""
+    """Run the drill; 0 every run passed, 1 one did not. Raises UserError if it cannot be made."""
     options = parser().parse_args(arguments)
     common.end_like_ctrl_c()
     try:
         return _run(options)
-    except (UserError, CommandError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
-        print("\ninterrupted; the fault is healed", file=sys.stderr)
-        return 130
+        say("\nthe fault is healed")
+        raise
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -157,7 +150,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.dry_run:
         say("dry run: nothing was done")
         return 0
-    _confirm(options)
+    _confirm(options, scene.group.namespace)
     way = reach.choose(scene.group, options.nats, scene.kubeconfig, scene.context, way=options.reach)
     say(f"==> clients reach the servers by {way.description}")
     try:
@@ -206,7 +199,7 @@ def _goal(fault: Fault) -> str:
 
 def _check(options: argparse.Namespace) -> None:
     if not options.fault:
-        raise UserError("no fault chosen: name one with --fault, such as --fault delete; scripts/drill --list has all.")
+        raise UserError("no fault chosen: name one with --fault, such as --fault delete; stan-ft drill --list has all.")
     if options.lasts is not None:
         if SOAK not in [name for name, _ in drill.wanted(options.fault, options.runs)]:
             raise UserError("--lasts is for --fault soak: every other fault knows itself how long it lasts.")
@@ -226,23 +219,9 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _scene(options: argparse.Namespace) -> Scene:
-    """The group, and the nodes if it runs on the local cluster."""
-    found = engine.find()
-    local = kind.Cluster(found) if found is not None else None
-    if local is not None and not local.kubeconfig.exists():
-        local = None
-    kubeconfig = options.kubeconfig
-    if kubeconfig is None and local is not None and options.context in (None, local.context):
-        if options.context is None and "KUBECONFIG" in os.environ:
-            local = None
-        else:
-            kubeconfig = local.kubeconfig
-    elif local is not None and (kubeconfig is None or kubeconfig.resolve() != local.kubeconfig.resolve()):
-        local = None
-    group = Group.connect(
-        kubeconfig=kubeconfig, context=options.context, name=options.name, namespace=options.namespace
-    )
-    return Scene(group, local, kubeconfig, options.context, options.debug_image)
+    """The group, and the nodes if they are ours."""
+    found = where.find(options)
+    return Scene(found.group(options.name), found.nodes, found.kubeconfig, found.context, options.debug_image)
 
 
 def _allowed(scene: Scene, chosen: list[Fault]) -> None:
@@ -276,13 +255,13 @@ def _tell(scene: Scene, chosen: list[tuple[Fault, int]], options: argparse.Names
         say(f"    {runs} x {fault.name}: {fault.sentence}")
 
 
-def _confirm(options: argparse.Namespace) -> None:
+def _confirm(options: argparse.Namespace, namespace: str) -> None:
     if options.yes:
         return
     if not sys.stdin.isatty():
         raise UserError("this breaks a live group on purpose: give --yes where nobody can be asked.")
-    answer = input(f"This breaks a live group on purpose. Type its namespace ({options.namespace}) to go on: ")
-    if answer.strip() != options.namespace:
+    answer = input(f"This breaks a live group on purpose. Type its namespace ({namespace}) to go on: ")
+    if answer.strip() != namespace:
         raise UserError("not confirmed: nothing was done.")
 
 
@@ -295,7 +274,3 @@ def _settings(options: argparse.Namespace) -> Settings:
     if options.user:
         manners = dataclasses.replace(manners, user=options.user, password=os.environ.get("NATS_PASSWORD", ""))
     return Settings(plan, manners, options.cluster_id, options.minimum_rate, fresh_channels=options.fresh_channels)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

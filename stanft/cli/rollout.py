@@ -1,56 +1,75 @@
-"""scripts/rollout: restarts a fault-tolerant group, standbys first and the active last."""
+"""stan-ft rollout: restarts a fault-tolerant group, standbys first and the active last."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
+import dataclasses
+import json
 
-from stanft.ground.errors import UserError
+from stanft.cli import where
+from stanft.ground import bounds
+from stanft.ground.progress import say
 from stanft.group import rollout
+from stanft.words import MONITOR_PORT, server_container
+
+EPILOG = """examples:
+  stan-ft rollout --namespace messaging --context prod
+  stan-ft rollout -n messaging --all                     also pods that are up to date, or of any origin
+
+Needs kubectl, and a user who may get the StatefulSet, get and delete its pods, and get pods/proxy. It can be run again
+at any point.
+
+exit codes: 0 the group is whole again, 2 it is not, or could not be read (what was restarted stays so)."""
 
 
-def main() -> None:
-    """Restart as the arguments say; exit code 0 when the group is whole again, 1 when not, 2 for bad arguments."""
-    options = _parser().parse_args()
-    try:
-        rollout.restart(
-            options.namespace,
-            options.statefulset,
-            everything=options.all,
-            kubeconfig=options.kubeconfig,
-            context=options.context,
-            monitor_port=options.monitor_port,
-            timeout=options.timeout,
-            say=lambda line: print(line, flush=True),
-        )
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("stopped; the pods restarted so far stay so, and another run goes on from here.", file=sys.stderr)
-        sys.exit(130)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/rollout",
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="stan-ft rollout",
         description="Restart the pods of a fault-tolerant NATS Streaming group that are older than their StatefulSet: "
         "standbys first, each Ready and with all its routes before the next, the active last. The active moves once. "
         "For StatefulSets with the update strategy OnDelete, which leaves the restarts to this program "
         "(rollout.strategy: OnDelete in charts/stan-ft); any group of any origin can be restarted with --all.",
-        epilog="Needs a kubeconfig whose user may get the StatefulSet, get and delete its pods, and get pods/proxy. "
-        "It can be run again at any point. Example: scripts/rollout --namespace messaging --context prod",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--namespace", "-n", default="default", help="namespace of the group (default: default)")
-    parser.add_argument("--statefulset", default="stan", help="name of the StatefulSet (default: stan)")
-    parser.add_argument("--all", action="store_true", help="restart every pod, also those that are up to date")
-    parser.add_argument("--kubeconfig", type=Path, help="kubeconfig file (default: as for kubectl)")
-    parser.add_argument("--context", default="", help="context of the kubeconfig (default: its current one)")
-    parser.add_argument("--monitor-port", type=int, default=8222, metavar="PORT", help="default: 8222")
-    parser.add_argument("--timeout", type=int, default=240, metavar="SECONDS", help="default: 240")
-    return parser
+    where.add_options(made)
+    where.add_name(made)
+    made.add_argument("--all", action="store_true", help="restart every pod, also those that are up to date")
+    made.add_argument(
+        "--monitor-port", type=int, default=MONITOR_PORT, metavar="PORT", help="of the servers (default: %(default)s)"
+    )
+    made.add_argument(
+        "--timeout",
+        type=int,
+        default=int(bounds.ROLLED),
+        metavar="SECONDS",
+        help="for all of it (default: %(default)s)",
+    )
+    made.add_argument("--format", choices=("table", "json"), default="table", help="of the outcome (default: table)")
+    return made
 
 
-if __name__ == "__main__":
-    main()
+def main(arguments: list[str] | None = None) -> int:
+    """Restart as the arguments say. Raises UserError when the group is not whole again in time."""
+    options = parser().parse_args(arguments)
+    place = where.find(options)
+    template = place.group(options.name).stateful_set().spec.template
+    try:
+        done = rollout.restart(
+            place.namespace,
+            options.name,
+            everything=options.all,
+            kubeconfig=place.kubeconfig,
+            context=place.context or "",
+            container=server_container(template),
+            monitor_port=options.monitor_port,
+            timeout=options.timeout,
+            say=say if options.format == "json" else lambda line: print(line, flush=True),
+        )
+    except KeyboardInterrupt:
+        say("stopped; the pods restarted so far stay so, and another run goes on from here.")
+        raise
+    if options.format == "json":
+        print(json.dumps(dataclasses.asdict(done)))
+    return 0

@@ -1,29 +1,37 @@
-"""scripts/status: who is active, where, and how to connect."""
+"""stan-ft status: who is active, who stands by, on which claim, and whether the group is whole."""
 
 from __future__ import annotations
 
 import argparse
+import json
 
-from harness.cluster import engine, kind
-from stanft.cli import common
-from stanft.ground.errors import UserError
+from stanft.cli import where
 from stanft.group import status
-from stanft.group.live import Group
+
+EPILOG = """examples:
+  stan-ft status --namespace messaging
+  stan-ft status --context prod -n messaging --name my-stan --format json
+
+exit codes: 0 the group is whole, 1 it is not (the last line says why), 2 it could not be asked."""
 
 
-def main() -> int:
-    """Print the state of the local cluster's group; exit code 1 if it is not whole."""
-    argparse.ArgumentParser(
-        prog="scripts/status", description="Shows the servers of the local cluster, the claim, and how to connect."
-    ).parse_args()
-    found = engine.find()
-    if found is None or not kind.Cluster(found).kubeconfig.exists():
-        raise UserError("there is no local cluster: scripts/up makes one.")
-    cluster = kind.Cluster(found)
-    group = Group.connect(kubeconfig=cluster.kubeconfig)
-    print(status.show(cluster, group, has_exporter=status.has_exporter(group), port=kind.client_port()))
-    return 1 if group.problem() else 0
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="stan-ft status",
+        description="Show the servers of a live group and its claim.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    where.add_options(made)
+    where.add_name(made)
+    made.add_argument("--format", choices=("table", "json"), default="table", help="default: table")
+    return made
 
 
-if __name__ == "__main__":
-    common.run(main)
+def main(arguments: list[str] | None = None) -> int:
+    """Print the state of the group; exit code 1 if it is not whole."""
+    options = parser().parse_args(arguments)
+    seen = status.look(where.find(options).group(options.name))
+    print(json.dumps(seen.to_dict(), indent=2) if options.format == "json" else status.show(seen))
+    return 1 if seen.problem else 0

@@ -1,6 +1,6 @@
 """A failover drill against any cluster: chosen faults, each played so many times, with everything they showed as data.
 
-The data is one dictionary: what stanft.report draws, and what scripts/drill keeps as JSON.
+The data is one dictionary: what stanft.report draws, and what stan-ft drill keeps as JSON.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ from typing import Any
 
 from kubernetes import client
 
-from stanft.faults.scene import Scene, server_container
+from stanft.faults.scene import Scene
+from stanft.words import server_container
 
 
 def describe(scene: Scene) -> dict[str, Any]:

@@ -8,19 +8,17 @@ import json
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.ground import toolchain
-from stanft.faults.scene import CLIENT_PORT
+from stanft.ground import bounds, programs, wait
 from stanft.ground.errors import UserError
-from stanft.group.live import MONITOR_PORT, Group
+from stanft.group.live import Group
+from stanft.words import CLIENT_PORT, MONITOR_PORT, url
 
 ROUTE_CHECK = 1.0  # seconds to find out whether a pod's address can be reached
-FORWARD_START = 15.0  # seconds for a forwarded port to accept connections
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class Direct:
 
     def urls(self, _places: Sequence[Place]) -> list[str]:
         """One address per server."""
-        return [f"nats://{place.ip}:{CLIENT_PORT}" for place in _places if place.ip]
+        return [url(place.ip, CLIENT_PORT) for place in _places if place.ip]
 
     def monitor(self, place: Place, path: str, timeout: float) -> dict[str, Any] | None:
         """Ask the server itself."""
@@ -106,7 +104,7 @@ class Forwarded(Given):
         self.ports = {pod: _free_port() for pod in pods}
         super().__init__(group, [f"nats://127.0.0.1:{port}" for port in self.ports.values()])
         self.description = "kubectl port-forward to each pod; states through the API server"
-        self._command = [str(toolchain.ensure("kubectl")), f"--namespace={group.namespace}"]
+        self._command = [str(programs.find("kubectl")), f"--namespace={group.namespace}"]
         self._command += [f"--kubeconfig={kubeconfig}"] if kubeconfig else []
         self._command += [f"--context={context}"] if context else []
         self._ending = threading.Event()
@@ -114,15 +112,17 @@ class Forwarded(Given):
         self._threads = [threading.Thread(target=self._keep, args=(pod,), daemon=True) for pod in pods]
         for thread in self._threads:
             thread.start()
-        deadline = time.monotonic() + FORWARD_START
-        while not all(_accepts("127.0.0.1", port) for port in self.ports.values()):
-            if time.monotonic() > deadline:
-                self.close()
-                raise UserError(
-                    f"kubectl port-forward to {', '.join(pods)} in namespace {group.namespace} did not come up within "
-                    f"{FORWARD_START:.0f} s: check that you may create pods/portforward there, or give --nats URL."
-                )
-            time.sleep(0.1)
+        try:
+            wait.until(
+                lambda: all(_accepts("127.0.0.1", port) for port in self.ports.values()),
+                bounds.FORWARD_UP,
+                f"kubectl port-forward to {', '.join(pods)} in namespace {group.namespace} did not come up within "
+                f"{bounds.FORWARD_UP:.0f} s: check that you may create pods/portforward there, or give --nats URL.",
+                every=0.1,
+            )
+        except BaseException:
+            self.close()
+            raise
 
     def _keep(self, pod: str) -> None:
         command = [*self._command, "port-forward", f"pod/{pod}", f"{self.ports[pod]}:{CLIENT_PORT}"]

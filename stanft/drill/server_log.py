@@ -11,8 +11,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from stanft.faults.scene import server_container
 from stanft.group.live import Group
+from stanft.words import server_container
 
 GOT_LOCK = "Server is active"
 READY = "Streaming Server is ready"

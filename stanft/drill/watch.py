@@ -15,7 +15,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from stanft.drill.reach import Place, Reach
-from stanft.group.live import ACTIVE, Group
+from stanft.ground import wait
+from stanft.group.live import Group
+from stanft.words import ACTIVE
 
 ANSWER_LIMIT = 1.0  # seconds; an active in recovery does not answer on /streaming until it is done
 PODS_EVERY = 0.5  # seconds between two looks at which pods there are
@@ -139,13 +141,8 @@ class Watch:
 
     def wait_successor(self, number: int, timeout: float) -> Reign | None:
         """The reign after so many others, once there is one; None after timeout seconds."""
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            reigns = self.ordered()
-            if len(reigns) > number:
-                return reigns[number]
-            time.sleep(0.02)
-        return None
+        found = wait.happens(lambda: self.ordered()[number:], timeout, every=0.02)
+        return found[0] if found else None
 
 
 def two_actives(reigns: Sequence[Reign]) -> list[tuple[str, str, float]]:

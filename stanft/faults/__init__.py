@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from harness.local import node_faults, volume_faults
+from collections.abc import Iterable
+
 from stanft.faults import pods, process, soak
 from stanft.faults.model import Fault, Goal, Injection, Need
 from stanft.faults.scene import Scene
 from stanft.ground.errors import UserError
 
-FAULTS: dict[str, Fault] = {
-    fault.name: fault
-    for fault in (*process.FAULTS, *pods.FAULTS, *node_faults.FAULTS, *volume_faults.FAULTS, *soak.FAULTS)
-}
-__all__ = ["FAULTS", "Fault", "Goal", "Injection", "Need", "Scene", "find"]
+__all__ = ["FAULTS", "Fault", "Goal", "Injection", "Need", "Scene", "add", "find"]
+
+FAULTS: dict[str, Fault] = {fault.name: fault for fault in (*process.FAULTS, *pods.FAULTS, *soak.FAULTS)}
+
+
+def add(more: Iterable[Fault]) -> None:
+    """Make more faults known, of whoever has nodes or volumes of its own to break."""
+    FAULTS.update({fault.name: fault for fault in more})
 
 
 def find(name: str) -> Fault:
     """The fault of that name; raises UserError that lists all names."""
     if name not in FAULTS:
-        raise UserError(f"there is no fault {name!r}: choose one of {', '.join(FAULTS)} (scripts/drill --list).")
+        raise UserError(f"there is no fault {name!r}: choose one of {', '.join(FAULTS)} (stan-ft drill --list).")
     return FAULTS[name]

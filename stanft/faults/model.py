@@ -79,7 +79,7 @@ class Fault:
         if self.need is Need.NODES and scene.cluster is None:
             raise UserError(
                 f"the fault {self.name} needs {self.need.value}, and this cluster's nodes are not reachable from here: "
-                "choose one that needs the Kubernetes API only (scripts/drill --list)."
+                "choose one that needs the Kubernetes API only (stan-ft drill --list)."
             )
 
     @contextlib.contextmanager

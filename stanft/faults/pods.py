@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import datetime
 import time
-from typing import Any
 
 from stanft.faults.model import Fault, Goal, Injection, Need
 from stanft.faults.process import CLEAN
 from stanft.faults.scene import Scene
+from stanft.ground import bounds, wait
 from stanft.ground.errors import UserError
 from stanft.group import rollout
 
 ROLLED = Goal(worst=1.5)
 ROLLED_BY = "stan-ft.drill/rolled-at"
-ROLLOUT_TIMEOUT = 240
 
 
 def _delete(scene: Scene, injection: Injection, _undo: contextlib.ExitStack) -> None:
@@ -90,7 +89,7 @@ def _roll(scene: Scene, injection: Injection, _undo: contextlib.ExitStack) -> No
             scene.group.name,
             kubeconfig=scene.kubeconfig,
             context=scene.context or "",
-            timeout=ROLLOUT_TIMEOUT,
+            timeout=int(bounds.ROLLED),
         )
         injection.notes.append(f"restarted {', '.join(done.restarted)} in {time.monotonic() - injection.at:.1f} s")
         return
@@ -99,18 +98,21 @@ def _roll(scene: Scene, injection: Injection, _undo: contextlib.ExitStack) -> No
 
 
 def _wait_rolled(scene: Scene) -> None:
-    deadline = time.monotonic() + ROLLOUT_TIMEOUT
-    while time.monotonic() < deadline:
-        found: Any = scene.group.stateful_set()
+    def rolled() -> bool:
+        found = scene.group.stateful_set()
         status = found.status
-        if (
+        return bool(
             (status.observed_generation or 0) >= found.metadata.generation
             and (status.updated_replicas or 0) >= found.spec.replicas
             and (status.ready_replicas or 0) >= found.spec.replicas
-        ):
-            return
-        time.sleep(0.3)
-    raise UserError(f"the rolling update of {scene.group.name} was not done within {ROLLOUT_TIMEOUT} s.")
+        )
+
+    wait.until(
+        rolled,
+        bounds.ROLLED,
+        f"the rolling update of {scene.group.name} was not done within {bounds.ROLLED:.0f} s.",
+        every=0.3,
+    )
 
 
 FAULTS = (

@@ -9,14 +9,15 @@ import time
 from typing import Any
 
 from stanft.faults.model import Fault, Goal, Injection, Need
-from stanft.faults.scene import Scene, server_container
+from stanft.faults.scene import Scene
+from stanft.ground import bounds, wait
 from stanft.ground.errors import UserError
 from stanft.group.live import ServerState
+from stanft.words import EXPORTER, server_container
 
 CLEAN = Goal(median=0.9, p99=1.5)  # detection alone takes up to 1.4 s: nats-streaming-server server/ft.go
 HUNG = Goal(worst=8.0)
 KILLS_IN_A_ROW = 3
-EXPORTER = "metrics"
 
 
 def _hit(scene: Scene, injection: Injection, pod: Any, number: signal.Signals) -> None:
@@ -43,16 +44,23 @@ def _stop(scene: Scene, injection: Injection, undo: contextlib.ExitStack) -> Non
 
 def _kill_repeatedly(scene: Scene, injection: Injection, _undo: contextlib.ExitStack) -> None:
     _hit(scene, injection, scene.active(), signal.SIGKILL)
-    deadline = time.monotonic() + 60
-    while len(injection.victims) < KILLS_IN_A_ROW:
-        if time.monotonic() > deadline:
-            raise UserError("no standby took over within 60 s of a kill, so it could not be killed in turn.")
+
+    def killed_another() -> bool:
         successor = _taking_over(scene, injection.victims[-1])
-        if successor is not None:
-            # It may be a server that only starts again: then there is no such process yet, and the next look decides.
-            with contextlib.suppress(UserError):
-                scene.signal(scene.pods()[successor.pod], signal.SIGKILL)
-                injection.victims.append(successor.pod)
+        if successor is None:
+            return False
+        # It may be a server that only starts again: then there is no such process yet, and the next look decides.
+        with contextlib.suppress(UserError):
+            scene.signal(scene.pods()[successor.pod], signal.SIGKILL)
+            injection.victims.append(successor.pod)
+        return len(injection.victims) == KILLS_IN_A_ROW
+
+    wait.until(
+        killed_another,
+        bounds.TAKEN_OVER,
+        f"no standby took over within {bounds.TAKEN_OVER:.0f} s of a kill, so it could not be killed in turn.",
+        every=0,
+    )
 
 
 def _taking_over(scene: Scene, gone: str) -> ServerState | None:
@@ -115,17 +123,22 @@ def _abort(scene: Scene, injection: Injection, undo: contextlib.ExitStack) -> No
     restarts = _restarts(scene, pod, target)
     injection.at = time.monotonic()
     scene.group.core.patch_namespaced_pod_ephemeralcontainers(pod.metadata.name, scene.group.namespace, body)
-    deadline = time.monotonic() + 60
-    while _restarts(scene, pod, target) == restarts:
-        if time.monotonic() > deadline:
-            raise UserError(
-                f"the server of {pod.metadata.name} was not ended within 60 s by an ephemeral container of "
-                f"{scene.debug_image}: look at kubectl -n {scene.group.namespace} describe pod {pod.metadata.name} "
-                "(is the image there? name another one with --debug-image)."
-            )
-        before = time.monotonic()
-        time.sleep(0.05)
-        injection.at = before
+
+    def ended() -> bool:
+        asked = time.monotonic()
+        if _restarts(scene, pod, target) != restarts:
+            return True
+        injection.at = asked  # it still ran then
+        return False
+
+    wait.until(
+        ended,
+        bounds.TAKEN_OVER,
+        f"the server of {pod.metadata.name} was not ended within {bounds.TAKEN_OVER:.0f} s by an ephemeral container "
+        f"of {scene.debug_image}: look at kubectl -n {scene.group.namespace} describe pod {pod.metadata.name} "
+        "(is the image there? name another one with --debug-image).",
+        every=0.05,
+    )
 
 
 def _restarts(scene: Scene, pod: Any, container: str) -> str:

@@ -5,17 +5,33 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from kubernetes import client
 
-from harness.cluster import processes
-from harness.cluster.kind import Cluster
+from stanft.ground import bounds, wait
 from stanft.ground.errors import UserError
 from stanft.group.live import Group
+from stanft.words import server_container
 
-CLIENT_PORT = 4222
-CALL_TIMEOUT = 15.0  # seconds for one call of the Kubernetes API
+
+class Nodes(Protocol):
+    """The nodes of a cluster of one's own, in which programs can be run: what faults beside the API need."""
+
+    @property
+    def name(self) -> str:
+        """The cluster's name."""
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The kubeconfig that leads to it."""
+
+    @property
+    def context(self) -> str:
+        """The context of that kubeconfig."""
+
+    def node_exec(self, node: str, *command: str, check: bool = True) -> str:
+        """What a command prints inside a node; raises shell.CommandError if it fails and check is True."""
 
 
 @dataclass(frozen=True)
@@ -23,13 +39,13 @@ class Scene:
     """The group under test and the ways to it; cluster is None where the nodes are not ours."""
 
     group: Group
-    cluster: Cluster | None = None
+    cluster: Nodes | None = None
     kubeconfig: Path | None = None
     context: str | None = None
     debug_image: str = "busybox:1.35.0"
 
     @property
-    def nodes(self) -> Cluster:
+    def nodes(self) -> Nodes:
         """The local cluster; raises UserError where the nodes are not ours."""
         if self.cluster is None:
             raise UserError("this needs the nodes of the local cluster.")
@@ -60,7 +76,7 @@ class Scene:
 
     def pid(self, pod: Any, container: str = "") -> int:
         """The server's process id as its node sees it; raises UserError if it does not run."""
-        return processes.server_pid(self.nodes, pod, container or server_container(pod))
+        return container_pid(self.nodes, pod, container or server_container(pod))
 
     def signal_pid(self, node: str, pid: int, number: int) -> float:
         """Send a signal to a process of a node; gives the monotonic time of it, taken beside the kill itself."""
@@ -78,24 +94,26 @@ class Scene:
             options["gracePeriodSeconds"] = grace
         at = time.monotonic()
         self.group.core.delete_namespaced_pod(
-            pod.metadata.name, self.group.namespace, body=options, _request_timeout=CALL_TIMEOUT
+            pod.metadata.name, self.group.namespace, body=options, _request_timeout=bounds.API_CALL
         )
         return at
 
-    def wait_gone(self, pod: Any, timeout: float = 60.0) -> None:
+    def wait_gone(self, pod: Any, timeout: float = bounds.POD_GONE) -> None:
         """Wait until this very pod is gone or replaced; raises UserError after timeout seconds."""
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            try:
-                found = self.group.core.read_namespaced_pod(pod.metadata.name, self.group.namespace)
-            except client.ApiException as error:
-                if error.status == 404:
-                    return
-                raise
-            if found.metadata.uid != pod.metadata.uid:
-                return
-            time.sleep(0.2)
-        raise UserError(f"the pod {pod.metadata.name} was still there {timeout:.0f} s after its deletion.")
+        wait.until(
+            lambda: self._gone(pod),
+            timeout,
+            f"the pod {pod.metadata.name} was still there {timeout:.0f} s after its deletion.",
+        )
+
+    def _gone(self, pod: Any) -> bool:
+        try:
+            found = self.group.core.read_namespaced_pod(pod.metadata.name, self.group.namespace)
+        except client.ApiException as error:
+            if error.status == 404:
+                return True
+            raise
+        return bool(found.metadata.uid != pod.metadata.uid)
 
     def allowed(self, verb: str, resource: str, group: str = "", subresource: str = "") -> bool:
         """Whether this user may do so in the group's namespace."""
@@ -114,9 +132,17 @@ class Scene:
         return bool(api.create_self_subject_access_review(review).status.allowed)
 
 
-def server_container(pod: Any) -> str:
-    """The name of a pod's container that runs the server: the one with the client port, else the first."""
-    for container in pod.spec.containers:
-        if any(port.container_port == CLIENT_PORT for port in container.ports or []):
-            return str(container.name)
-    return str(pod.spec.containers[0].name)
+def container_pid(nodes: Nodes, pod: Any, container: str) -> int:
+    """The process id of a pod's container as its node sees it; raises UserError if it does not run.
+
+    The server's image has no shell, so nothing can be run inside it; a node sees the processes of its pods.
+    """
+    statuses = pod.status.container_statuses or []
+    identity = next((status.container_id for status in statuses if status.name == container), None)
+    if identity:
+        task = identity.removeprefix("containerd://")
+        for line in nodes.node_exec(pod.spec.node_name, "ctr", "-n", "k8s.io", "tasks", "ls").splitlines():
+            words = line.split()
+            if words[0] == task and words[2] == "RUNNING":
+                return int(words[1])
+    raise UserError(f"the container {container} of pod {pod.metadata.name} does not run.")

@@ -6,19 +6,18 @@ The monitoring port is read through the API server's pod proxy, so nothing but a
 from __future__ import annotations
 
 import json
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from kubernetes import client, config
+from kubernetes import client
 
+from stanft.ground import bounds, wait
 from stanft.ground.errors import UserError
+from stanft.kube import api
+from stanft.words import ACTIVE, MONITOR_PORT, NAME, STANDBY, server_container
 
-ACTIVE = "FT_ACTIVE"  # nats-streaming-server server/server.go
-STANDBY = "FT_STANDBY"
-MONITOR_PORT = 8222
 ENDPOINT_TIMEOUT = 2.0  # seconds; an active that recovers its store does not answer on /streaming until it is done
 
 
@@ -44,12 +43,12 @@ class ServerState:
 class Group:
     """The servers of one StatefulSet."""
 
-    def __init__(self, api: client.ApiClient, *, name: str = "stan", namespace: str = "default") -> None:
+    def __init__(self, access: client.ApiClient, *, name: str = NAME, namespace: str = "default") -> None:
         self.name = name
         self.namespace = namespace
         # The generated classes call every field optional; their own words for a missing one are clear enough.
-        self.core: Any = client.CoreV1Api(api)
-        self.apps: Any = client.AppsV1Api(api)
+        self.core: Any = client.CoreV1Api(access)
+        self.apps: Any = client.AppsV1Api(access)
 
     @classmethod
     def connect(
@@ -57,18 +56,11 @@ class Group:
         *,
         kubeconfig: Path | None = None,
         context: str | None = None,
-        name: str = "stan",
+        name: str = NAME,
         namespace: str = "default",
     ) -> Self:
         """Open the group through a kubeconfig (default: the user's own); raises UserError if there is none."""
-        try:
-            load: Any = config.new_client_from_config
-            api = load(str(kubeconfig) if kubeconfig else None, context)
-        except config.ConfigException as error:
-            raise UserError(
-                f"no usable kubeconfig: {error}. Name one with --kubeconfig, or a context with --context."
-            ) from error
-        return cls(api, name=name, namespace=namespace)
+        return cls(api.connect(kubeconfig, context), name=name, namespace=namespace)
 
     def replicas(self) -> int:
         """How many servers the StatefulSet asks for; raises UserError if there is no such StatefulSet."""
@@ -113,7 +105,8 @@ class Group:
     def _state(self, pod: Any) -> ServerState:
         statuses = pod.status.container_statuses or []
         conditions = pod.status.conditions or []
-        server = next((status for status in statuses if status.name == "stan"), None)
+        container = server_container(pod)
+        server = next((status for status in statuses if status.name == container), None)
         name = pod.metadata.name
         serverz = self.monitor(name, "streaming/serverz") or {}
         routes = {route["remote_id"] for route in (self.monitor(name, "routez") or {}).get("routes") or []}
@@ -155,16 +148,24 @@ class Group:
             return f"active: {', '.join(actives) or 'none'}; standing by: {', '.join(standbys) or 'none'}"
         return ""
 
-    def wait_whole(self, timeout: float = 120.0) -> list[ServerState]:
+    def wait_whole(self, timeout: float = bounds.WHOLE) -> list[ServerState]:
         """Wait until problem() finds none; timeout in seconds. Raises UserError that says what is still missing."""
-        deadline = time.monotonic() + timeout
-        while problem := self._problem_or_error():
-            if time.monotonic() > deadline:
-                raise UserError(
-                    f"the group {self.namespace}/{self.name} was not whole within {timeout:.0f} s: {problem}.\n"
-                    f"Look at: kubectl -n {self.namespace} get pods,pvc,events"
-                )
-            time.sleep(0.3)
+        problem = ""
+
+        def whole() -> bool:
+            nonlocal problem
+            problem = self._problem_or_error()
+            return not problem
+
+        wait.until(
+            whole,
+            timeout,
+            lambda: (
+                f"the group {self.namespace}/{self.name} was not whole within {timeout:.0f} s: {problem}.\n"
+                f"Look at: kubectl -n {self.namespace} get pods,pvc,events"
+            ),
+            every=0.3,
+        )
         return self.servers()
 
     def _problem_or_error(self) -> str:

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.ground import toolchain
-from harness.ground.paths import CHARTS
+from stanft.ground import programs
 from stanft.ground.errors import UserError
+from stanft.words import MONITOR_PORT, NAME
 
-SCRIPT = CHARTS / "stan-ft/files/rollout.sh"
+SCRIPT = Path(__file__).with_name("rollout.sh")  # a link to the chart's file; a wheel carries what it leads to
 _DONE = re.compile(r"done in (\d+) s: restarted(.*); active is (\S+); takeovers: (\d+);")
 
 
@@ -33,28 +33,30 @@ class Rollout:
 
 def restart(
     namespace: str,
-    statefulset: str = "stan",
+    statefulset: str = NAME,
     *,
     everything: bool = False,
     kubeconfig: Path | None = None,
     context: str = "",
-    monitor_port: int = 8222,
+    container: str = NAME,
+    monitor_port: int = MONITOR_PORT,
     timeout: int = 240,
     say: Callable[[str], None] | None = None,
 ) -> Rollout:
     """Restart the pods that are older than their StatefulSet (all pods with everything), the active last.
 
     timeout is in seconds; say gets each line of progress (an error is raised instead). Pods that are up to date are
-    left alone (unless everything). monitor_port is the servers' HTTP monitoring port.
+    left alone (unless everything). container is the servers', monitor_port their HTTP monitoring port.
     Raises UserError when the StatefulSet cannot be read or the group is not whole in time; what was restarted until
     then stays so, and the next call goes on from there.
     """
-    kubectl = toolchain.ensure("kubectl")
+    kubectl = programs.find("kubectl")
     env = {
         **os.environ,
         "PATH": f"{kubectl.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "NAMESPACE": namespace,
         "STATEFULSET": statefulset,
+        "CONTAINER": container,
         "MONITOR_PORT": str(monitor_port),
         "TIMEOUT": str(timeout),
         "RESTART": "all" if everything else "outdated",

@@ -1,49 +1,77 @@
-"""The state of the local cluster as text: servers, volume, how to connect, what to try next."""
+"""The state of a live group as data and as text: its servers, its claims, and what is missing for it to be whole."""
 
 from __future__ import annotations
 
-from harness.cluster.kind import Cluster
-from stanft.group.live import Group
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from stanft.group.live import Group, ServerState
+from stanft.words import EXPORTER
 
 
-def has_exporter(group: Group) -> bool:
-    """Whether the servers' pods carry the metrics sidecar."""
-    containers = group.stateful_set().spec.template.spec.containers
-    return any(container.name == "metrics" for container in containers)
+@dataclass(frozen=True)
+class Claim:
+    """A claim that the servers mount, as the API gives it."""
+
+    name: str
+    phase: str
+    access_modes: tuple[str, ...]
+    storage_class: str
 
 
-def show(cluster: Cluster, group: Group, *, has_exporter: bool, port: int) -> str:
-    """A page of text for a person at a terminal."""
-    lines = [f"{'SERVER':<10}{'STATE':<13}{'READY':<7}{'ROUTES':<8}{'RESTARTS':<10}NODE"]
-    for server in group.servers():
+@dataclass(frozen=True)
+class Status:
+    """A group as it was when asked; problem is "" if it is whole."""
+
+    name: str
+    namespace: str
+    servers: tuple[ServerState, ...]
+    claims: tuple[Claim, ...]
+    has_exporter: bool
+    problem: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-serialisable data."""
+        return {**asdict(self), "whole": not self.problem}
+
+
+def look(group: Group) -> Status:
+    """Ask a group; raises UserError if there is none of that name."""
+    pod = group.stateful_set().spec.template.spec
+    return Status(
+        group.name,
+        group.namespace,
+        tuple(group.servers()),
+        tuple(
+            _claim(group, volume.persistent_volume_claim.claim_name)
+            for volume in pod.volumes or []
+            if volume.persistent_volume_claim
+        ),
+        any(container.name == EXPORTER for container in pod.containers),
+        group.problem(),
+    )
+
+
+def _claim(group: Group, name: str) -> Claim:
+    found = group.core.read_namespaced_persistent_volume_claim(name, group.namespace)
+    return Claim(name, found.status.phase, tuple(found.status.access_modes or ()), found.spec.storage_class_name or "")
+
+
+def show(seen: Status) -> str:
+    """A table of the servers, a line for each claim, and one that says whether the group is whole."""
+    width = max([8, *(len(server.pod) for server in seen.servers)]) + 2
+    lines = [f"{'SERVER':<{width}}{'STATE':<13}{'READY':<7}{'ROUTES':<8}{'RESTARTS':<10}NODE"]
+    for server in seen.servers:
         state = server.state or "no answer"
         ready = "yes" if server.ready else "no"
         routes = server.routes if server.meshed else "none"
-        lines.append(f"{server.pod:<10}{state:<13}{ready:<7}{routes:<8}{server.restarts:<10}{server.node}")
-    lines += ["", *_claims(group)]
-    if not has_exporter:
-        lines.append("metrics:    the exporter's image cannot be had without a container registry; the sidecar is off")
+        lines.append(f"{server.pod:<{width}}{state:<13}{ready:<7}{routes:<8}{server.restarts:<10}{server.node}")
+    lines.append("")
     lines += [
-        "",
-        f"connect:    nats://127.0.0.1:{port} from this machine, nats://stan-client:4222 in the cluster;"
-        " cluster id test-cluster",
-        f"publish:    scripts/tool stan-pub -s nats://127.0.0.1:{port} -c test-cluster -id me orders hello",
-        f"receive:    scripts/tool stan-sub -s nats://127.0.0.1:{port} -c test-cluster -id you -all orders",
-        f"kubectl:    scripts/tool kubectl --kubeconfig {cluster.kubeconfig} get pods",
-        "next:       scripts/status again, scripts/test to prove it, scripts/down to take it away",
+        f"claim:      {claim.name}, {claim.phase}, {', '.join(claim.access_modes)}, StorageClass {claim.storage_class}"
+        for claim in seen.claims
     ]
+    lines.append(
+        f"group:      {seen.namespace}/{seen.name} is {'not whole: ' + seen.problem if seen.problem else 'whole'}"
+    )
     return "\n".join(lines)
-
-
-def _claims(group: Group) -> list[str]:
-    volumes = group.stateful_set().spec.template.spec.volumes or []
-    lines = []
-    for volume in volumes:
-        if volume.persistent_volume_claim:
-            name = volume.persistent_volume_claim.claim_name
-            claim = group.core.read_namespaced_persistent_volume_claim(name, group.namespace)
-            modes = ", ".join(claim.status.access_modes or [])
-            lines.append(
-                f"claim:      {name}, {claim.status.phase}, {modes}, StorageClass {claim.spec.storage_class_name}"
-            )
-    return lines

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,27 +9,41 @@ from typing import Any
 
 import yaml
 
-from harness.charts import render
-from harness.ground import toolchain
-from stanft.ground import shell
 from stanft.ground.errors import UserError
-from stanft.kube import objects
+from stanft.kube import api, charts, objects
 from stanft.kube.objects import Object, dig
 
 _SUFFIXES = (".yaml", ".yml", ".json")
-_NAMESPACED = (
-    "configmaps,daemonsets.apps,deployments.apps,networkpolicies.networking.k8s.io,persistentvolumeclaims,pods,"
-    "poddisruptionbudgets.policy,rolebindings.rbac.authorization.k8s.io,roles.rbac.authorization.k8s.io,"
-    "serviceaccounts,services,statefulsets.apps"
-)
-_CLUSTER_WIDE = "persistentvolumes,storageclasses.storage.k8s.io"
-_MONITORING = "podmonitors.monitoring.coreos.com,servicemonitors.monitoring.coreos.com"
+# What is read of a live namespace: where the API has it, and its kind.
+_NAMESPACED = {
+    "/api/v1/namespaces/{}/configmaps": "ConfigMap",
+    "/api/v1/namespaces/{}/persistentvolumeclaims": "PersistentVolumeClaim",
+    "/api/v1/namespaces/{}/pods": "Pod",
+    "/api/v1/namespaces/{}/serviceaccounts": "ServiceAccount",
+    "/api/v1/namespaces/{}/services": "Service",
+    "/apis/apps/v1/namespaces/{}/daemonsets": "DaemonSet",
+    "/apis/apps/v1/namespaces/{}/deployments": "Deployment",
+    "/apis/apps/v1/namespaces/{}/statefulsets": "StatefulSet",
+    "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies": "NetworkPolicy",
+    "/apis/policy/v1/namespaces/{}/poddisruptionbudgets": "PodDisruptionBudget",
+    "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings": "RoleBinding",
+    "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles": "Role",
+    # These only where the Prometheus operator is installed.
+    "/apis/monitoring.coreos.com/v1/namespaces/{}/podmonitors": "PodMonitor",
+    "/apis/monitoring.coreos.com/v1/namespaces/{}/servicemonitors": "ServiceMonitor",
+}
+_CLUSTER_WIDE = {
+    "/api/v1/persistentvolumes": "PersistentVolume",
+    "/apis/storage.k8s.io/v1/storageclasses": "StorageClass",
+}
+_BINDINGS = {"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings": "ClusterRoleBinding"}
+_ROLES = {"/apis/rbac.authorization.k8s.io/v1/clusterroles": "ClusterRole"}
 
 
 def from_paths(paths: Iterable[str], chart_options: Mapping[str, Any] | None = None) -> list[Object]:
     """The objects of files, directories (searched for YAML and JSON), charts (rendered), and "-" (standard input).
 
-    chart_options goes to render(). Raises UserError for what is missing, empty, or no manifest.
+    chart_options goes to charts.render(). Raises UserError for what is missing, empty, or no manifest.
     """
     found: list[Object] = []
     for path in paths:
@@ -47,13 +60,13 @@ def _from_path(path: str, chart_options: Mapping[str, Any]) -> list[Object]:
         return _parse(sys.stdin.read(), "standard input")
     here = Path(path)
     if (here / "Chart.yaml").is_file():
-        return render.render(here.resolve(), **chart_options)
+        return charts.render(here.resolve(), **chart_options)
     if here.is_dir():
         files = sorted(each for each in here.rglob("*") if each.suffix in _SUFFIXES and each.is_file())
         inside = {each.parent for each in here.rglob("Chart.yaml")}
-        charts = [item for chart in sorted(inside) for item in render.render(chart.resolve(), **chart_options)]
+        rendered = [item for chart in sorted(inside) for item in charts.render(chart.resolve(), **chart_options)]
         loose = [each for each in files if not any(chart in each.parents for chart in inside)]
-        return [*charts, *(item for each in loose for item in _parse(each.read_text(), str(each)))]
+        return [*rendered, *(item for each in loose for item in _parse(each.read_text(), str(each)))]
     if here.is_file():
         return _parse(here.read_text(), path)
     raise UserError(f"{path} does not exist: name a file or directory of manifests, a chart, or - for standard input.")
@@ -69,30 +82,27 @@ def _parse(text: str, origin: str) -> list[Object]:
 def from_namespace(namespace: str, *, context: str | None = None, kubeconfig: Path | None = None) -> list[Object]:
     """The objects of a live namespace, with the volumes, classes and cluster roles that belong to them.
 
-    Raises UserError when the cluster does not answer or the namespace does not exist.
+    Raises UserError when the cluster does not answer, the namespace does not exist, or this user may not read it.
     """
+    access = api.connect(kubeconfig, context)
 
-    def get(*words: str, must: bool = True) -> list[Object]:
-        command: list[str | Path] = [toolchain.ensure("kubectl"), "get", "-o", "json", "--request-timeout=30s", *words]
-        command += ["--context", context] if context else []
-        command += ["--kubeconfig", kubeconfig] if kubeconfig else []
-        done = shell.run(command, check=False)
-        if done.returncode != 0:
-            if not must and "doesn't have a resource type" in done.stderr:
-                return []
-            last = (done.stderr.strip().splitlines() or ["kubectl said nothing"])[-1]
-            raise UserError(f"namespace {namespace} could not be read: {last}")
-        found: Object = json.loads(done.stdout)
-        return list(found["items"]) if found["kind"] == "List" else [found]
+    def listed(paths: Mapping[str, str]) -> list[Object]:
+        return [item for path, kind in paths.items() for item in _listed(access, path.format(namespace), kind)]
 
-    get("namespace", namespace)
-    here = get(_NAMESPACED, "--namespace", namespace)
-    own = [item for item in here if not dig(item, "metadata.ownerReferences")]
-    monitors = get(_MONITORING, "--namespace", namespace, must=False)
-    bound = _bound(own, get("clusterrolebindings.rbac.authorization.k8s.io"), namespace)
+    if api.read(access, f"/api/v1/namespaces/{namespace}") is None:
+        raise UserError(f"there is no namespace {namespace}: name another one with --namespace.")
+    own = [item for item in listed(_NAMESPACED) if not dig(item, "metadata.ownerReferences")]
+    bound = _bound(own, listed(_BINDINGS), namespace)
     roles = {dig(each, "roleRef.name") for each in bound}
-    allowed = [each for each in get("clusterroles.rbac.authorization.k8s.io") if objects.name(each) in roles]
-    return [*own, *monitors, *bound, *allowed, *_storage(own, get(_CLUSTER_WIDE), namespace)]
+    allowed = [each for each in listed(_ROLES) if objects.name(each) in roles]
+    return [*own, *bound, *allowed, *_storage(own, listed(_CLUSTER_WIDE), namespace)]
+
+
+def _listed(access: Any, path: str, kind: str) -> list[Object]:
+    """The objects of a listing, with the kind and version that the API writes once for all of them."""
+    found = api.read(access, path) or {"items": []}
+    version = found.get("apiVersion")
+    return [{"apiVersion": version, "kind": kind, **item} for item in found["items"]]
 
 
 def _bound(own: Sequence[Object], bindings: Sequence[Object], namespace: str) -> list[Object]:

@@ -17,11 +17,11 @@ import jsonschema
 import referencing
 from referencing.jsonschema import DRAFT202012
 
-from harness.ground import toolchain
 from stanft.ground.errors import UserError
 from stanft.kube.objects import Object, label
 
 OLDEST: Final = "1.28"  # the oldest Kubernetes that the charts are for
+USUAL: Final = "1.34"  # what is judged for when nobody says: the one that the local cluster has
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _DNS_LABEL = rf"^{_LABEL}$"
 _DNS_NAME = rf"^(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*$"
@@ -156,11 +156,11 @@ def versions() -> list[str]:
 
 
 def supported(version: str | None) -> str:
-    """major.minor of a version such as v1.34.4 (None means the pinned cluster's), if its schemas are here.
+    """major.minor of a version such as v1.34.4 (None means USUAL), if its schemas are here.
 
     Raises UserError that lists the known versions.
     """
-    match = re.match(r"v?(\d+\.\d+)", version or toolchain.KUBERNETES_VERSION)
+    match = re.match(r"v?(\d+\.\d+)", version or USUAL)
     if match is None or match.group(1) not in versions():
         raise UserError(f"Kubernetes {version} is not known here: use one of {', '.join(versions())}.")
     return match.group(1)

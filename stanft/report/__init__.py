@@ -59,7 +59,7 @@ class Row:
 def known(data: dict[str, Any], where: str) -> dict[str, Any]:
     """The data if it is a drill's; raises UserError otherwise."""
     if not isinstance(data, dict) or data.get("format") != FORMAT or "series" not in data:
-        raise UserError(f"{where} is not a drill's JSON of format {FORMAT}: make one with scripts/drill --json FILE.")
+        raise UserError(f"{where} is not a drill's JSON of format {FORMAT}: make one with stan-ft drill --json FILE.")
     return data
 
 

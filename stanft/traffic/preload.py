@@ -6,16 +6,12 @@ import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
-from harness.ground import toolchain
-from stanft.ground import shell
 from stanft.ground.errors import UserError
 from stanft.stan.client import Client
 
 CHANNEL = "stan-ft-drill-store"
-PUBLISHERS = 4
 WINDOW = 512  # messages that wait for their acknowledgement
 TIMEOUT = 600.0  # seconds
 MOST = 4 * 2**30  # bytes of one fill
@@ -43,21 +39,16 @@ class Amount:
 
 
 def fill(urls: Sequence[str], cluster_id: str, amount: Amount) -> None:
-    """Publish the amount to CHANNEL, or to CHANNEL.1 and so on; raises shell.CommandError or what the client raises."""
-    if amount.channels > 1:
-        asyncio.run(asyncio.wait_for(_spread(urls, cluster_id, amount), TIMEOUT))
-        return
-    command: list[str | Path] = [toolchain.ensure("stan-bench"), "-s", ",".join(urls), "-c", cluster_id]
-    command += ["-id", "stan-ft-drill-fill", "-np", str(PUBLISHERS)]
-    command += ["-n", str(amount.messages), "-ms", str(amount.size), CHANNEL]
-    shell.run(command, timeout=TIMEOUT)
+    """Publish the amount to CHANNEL, or to CHANNEL.1 and so on; raises what the client raises."""
+    asyncio.run(asyncio.wait_for(_fill(urls, cluster_id, amount), TIMEOUT))
 
 
-async def _spread(urls: Sequence[str], cluster_id: str, amount: Amount) -> None:
+async def _fill(urls: Sequence[str], cluster_id: str, amount: Amount) -> None:
     payload = bytes(amount.size)
     async with await Client.connect(urls, client_id="stan-ft-drill-fill", cluster_id=cluster_id) as client:
         for number in range(amount.messages):
-            await client.publish_async(f"{CHANNEL}.{number % amount.channels + 1}", payload)
+            channel = CHANNEL if amount.channels == 1 else f"{CHANNEL}.{number % amount.channels + 1}"
+            await client.publish_async(channel, payload)
             while client.in_flight >= WINDOW:
                 await asyncio.sleep(0.001)
         while client.in_flight:

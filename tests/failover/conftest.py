@@ -10,10 +10,13 @@ import pytest
 
 from harness import local
 from harness.cluster.kind import Cluster
+from harness.local import furnish
 from stanft.drill.run import refresh
 from stanft.faults import Scene
 from stanft.group.live import Group
 from stanft.traffic.clients import Plan, Traffic
+
+furnish.everything()  # tests play faults on the local cluster
 
 SHOWN = 60  # lines of each part of the cluster's state
 STATE = {

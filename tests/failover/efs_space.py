@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from harness.charts import releases
 from harness.charts.render import layered
-from harness.cluster.kind import Cluster, wait_for
+from harness.cluster.kind import Cluster
 from harness.ground.paths import CLUSTER
+from stanft import words
+from stanft.ground import wait
 from stanft.ground.shell import CommandError
 
 # The image that the cluster has for small jobs, and the provisioner that it runs: written once, in the cluster's files.
@@ -67,7 +68,7 @@ class Space:
 
     def wait_until(self, condition: Callable[[], bool], timeout: float = 120) -> None:
         """Wait for a condition; timeout in seconds. Raises UserError with this namespace's pods, claims and events."""
-        wait_for(
+        wait.until(
             condition,
             timeout,
             lambda: f"not within {timeout:.0f} s:\n{self.kubectl('get', 'pods,pvc,events', check=False)}",
@@ -90,7 +91,7 @@ class Space:
         probe = {"httpGet": {"path": "/streaming/serverz", "port": 8222}, "periodSeconds": 1}
         self._run(name, claim, {"image": "nats-streaming:0.25.6", "args": arguments, "readinessProbe": probe})
         self._wait_ready(name)
-        return f"nats://{self.get('pod', name)['status']['podIP']}:4222"
+        return words.url(self.get("pod", name)["status"]["podIP"])
 
     def _wait_ready(self, name: str) -> None:
         self.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=120s")
@@ -151,11 +152,13 @@ def open_space(cluster: Cluster, labels: Mapping[str, str] | None = None) -> Spa
     cluster.kubectl(
         "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
     )
-    deadline = time.monotonic() + 30  # a pod cannot start before the namespace has its default account
-    while time.monotonic() < deadline:
+
+    def has_account() -> bool:
+        """A pod cannot start before the namespace has its default account."""
         try:
-            space.get("serviceaccount", "default")
-            return space
+            return bool(space.get("serviceaccount", "default"))
         except CommandError:
-            time.sleep(0.2)
-    raise TimeoutError(f"namespace {space.name} has no default ServiceAccount after 30 s")
+            return False
+
+    wait.until(has_account, 30, f"namespace {space.name} has no default ServiceAccount after 30 s")
+    return space

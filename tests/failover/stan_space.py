@@ -17,6 +17,7 @@ from harness.ground import toolchain
 from harness.ground.paths import CHARTS
 from harness.local import namespaces
 from harness.local.compare import SECOND_GROUP
+from stanft import words
 from stanft.ground import shell
 from stanft.group.live import Group
 from stanft.traffic.clients import Plan, Traffic
@@ -66,9 +67,7 @@ class Space:
         """Where the servers that are not about to end take clients, also while there is no StatefulSet."""
         pods = self.group.core.list_namespaced_pod(self.name, label_selector="app=stan").items
         return [
-            f"nats://{pod.status.pod_ip}:4222"
-            for pod in pods
-            if pod.status.pod_ip and not pod.metadata.deletion_timestamp
+            words.url(pod.status.pod_ip) for pod in pods if pod.status.pod_ip and not pod.metadata.deletion_timestamp
         ]
 
     @contextmanager

@@ -25,6 +25,7 @@ from stanft.drill import reach
 from stanft.drill.run import PLAN, Settings, play
 from stanft.drill.watch import Watch, two_actives
 from stanft.faults import Injection, Scene
+from stanft.ground import wait
 
 # Two tries for the lock (nats-streaming-server server/ft.go: 1.25 s + 10 % each) and as much for a busy machine.
 TAKEOVER_LIMIT = 2 * 2 * 1.375
@@ -84,17 +85,19 @@ def test_ctrl_c_in_the_middle_of_a_fault_heals_it_and_leaves_no_subscription(sce
 
 def wait_for_rules(cluster: Cluster, *, present: bool) -> list[str]:
     """The packet filter rules of the nodes that cut them off, once there are some (or none)."""
-    deadline = time.monotonic() + HANG_PATIENCE
-    while True:
-        found = [
+    found: list[str] = []
+
+    def as_wanted() -> bool:
+        found[:] = [
             line
             for node in cluster.workers()
             for line in cluster.node_exec(node, "iptables", "-S", "INPUT").splitlines()
             if line == "-A INPUT -i eth0 -j DROP"
         ]
-        if bool(found) == present or time.monotonic() > deadline:
-            return found
-        time.sleep(0.2)
+        return bool(found) == present
+
+    wait.happens(as_wanted, HANG_PATIENCE)
+    return found
 
 
 def test_a_rolling_upgrade_of_all_servers_moves_the_active_once(scene: Scene) -> None:

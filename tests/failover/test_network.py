@@ -12,6 +12,7 @@ import pytest
 from harness import local
 from harness.cluster import network
 from harness.cluster.kind import Cluster
+from stanft import words
 from stanft.group.live import Group
 
 PROBE = "dns-test"
@@ -62,11 +63,11 @@ def test_pods_and_routes_come_back_when_a_stopped_node_starts_again(
     node = next(server.node for server in group.servers() if server.pod != active.pod)
     cluster.engine.docker("stop", "--time", "20", node)
     try:
-        asyncio.run(local.prove([f"nats://{server.ip}:4222" for server in group.servers() if server.node != node]))
+        asyncio.run(local.prove([words.url(server.ip) for server in group.servers() if server.node != node]))
     finally:
         cluster.engine.docker("start", node)
     cluster.wait_ready()
     network.ensure_routes(cluster)
     servers = group.wait_whole(180)
     assert node in {server.node for server in servers}
-    asyncio.run(local.prove([f"nats://{server.ip}:4222" for server in servers]))
+    asyncio.run(local.prove([words.url(server.ip) for server in servers]))

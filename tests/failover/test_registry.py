@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from harness.cluster import images
 from harness.cluster.kind import Cluster
 from harness.ground import system
+from stanft.ground import wait
 from stanft.ground.errors import UserError
 
 IMAGE = "nats-streaming:0.25.6"
@@ -39,10 +39,9 @@ def registry(cluster: Cluster, tmp_path: Path) -> Iterator[images.Registry]:
     mirror = f"127.0.0.1:{port}"
     docker = cluster.engine.docker
     try:
-        deadline = time.monotonic() + 30
-        while socket.socket().connect_ex(("127.0.0.1", port)) != 0:
-            assert time.monotonic() < deadline, "the registry did not start"
-            time.sleep(0.1)
+        wait.until(
+            lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, 30, "the registry did not start", every=0.1
+        )
         docker("load", "-i", images.build([IMAGE]))
         docker("tag", IMAGE, f"{mirror}/{IMAGE}")
         docker("push", "--quiet", f"{mirror}/{IMAGE}")

@@ -14,8 +14,9 @@ from stan_space import Space
 
 from harness import local
 from harness.charts import render
-from harness.cluster.kind import Cluster, wait_for
-from harness.cluster.processes import signal_server
+from harness.cluster.kind import Cluster
+from stanft.faults import Scene
+from stanft.ground import wait
 from stanft.kube import objects
 
 REMEDIES: dict[str, Any] = {"guard": {"enabled": True}, "fence": {"enabled": True, "intervalSeconds": 0.5}}
@@ -40,7 +41,7 @@ def space(cluster: Cluster) -> Iterator[Space]:
 
 def until(condition: Callable[[], bool], what: str) -> None:
     """Wait for something that a container does at its next look."""
-    wait_for(condition, PATIENCE, lambda: f"not within {PATIENCE:.0f} s: {what}")
+    wait.until(condition, PATIENCE, f"not within {PATIENCE:.0f} s: {what}")
 
 
 def active(space: Space) -> Any:
@@ -76,7 +77,7 @@ def test_a_killed_active_is_replaced_and_nothing_is_lost_beside_the_guard_and_th
     gone = active(space)
     with space.traffic() as traffic:
         at = traffic.mark("fault")
-        signal_server(space.cluster, gone, signal.SIGKILL)
+        Scene(space.group, space.cluster).signal(gone, signal.SIGKILL)
         traffic.wait_recovered(at, timeout=60.0)
     verdict = traffic.ledger.verdict(at)
     assert verdict.passed, verdict.sentence()

@@ -20,7 +20,8 @@ from certificates import Authority
 from harness.charts import releases
 from harness.charts.render import environment, layered
 from harness.cluster.kind import Cluster
-from harness.cluster.processes import signal_server
+from stanft import words
+from stanft.faults import Scene
 from stanft.group.live import Group
 from stanft.stan.client import Client
 from stanft.stan.errors import ConnectError
@@ -56,7 +57,7 @@ class Secured:
 
     def urls(self) -> list[str]:
         """The address of each server's pod."""
-        return [f"nats://{server.ip}:4222" for server in self.group.servers() if server.ip]
+        return [words.url(server.ip) for server in self.group.servers() if server.ip]
 
     def options(self, password: str = "1234") -> ConnectOptions:
         """How the application's user connects."""
@@ -129,7 +130,7 @@ def test_a_hung_active_is_replaced_in_time_by_the_probe_alone(secured: Secured, 
         async with await Client.connect(others, client_id="steady", options=secured.options()) as client:
             await client.publish("orders", b"before")
             began = time.monotonic()
-            signal_server(cluster, pod, signal.SIGSTOP)
+            Scene(secured.group, cluster).signal(pod, signal.SIGSTOP)
             while True:
                 try:
                     await client.publish("orders", b"after", timeout=0.3)
@@ -143,7 +144,7 @@ def test_a_hung_active_is_replaced_in_time_by_the_probe_alone(secured: Secured, 
         active = secured.group.active()
         assert active is not None
         pod = next(pod for pod in secured.group.pods() if pod.metadata.name == active.pod)
-        others = [f"nats://{server.ip}:4222" for server in secured.group.servers() if server.pod != active.pod]
+        others = [words.url(server.ip) for server in secured.group.servers() if server.pod != active.pod]
         seconds = asyncio.run(from_stop_to_stored(pod, others))
         secured.group.wait_whole(60)
         now = secured.group.active()

@@ -12,6 +12,8 @@ from bounds import assert_one_of_a_few_within
 from harness import local
 from harness.charts import releases
 from harness.cluster.kind import Cluster
+from stanft import words
+from stanft.ground import wait
 from stanft.group.live import Group, ServerState
 
 NAMESPACE = "first-start"
@@ -77,12 +79,13 @@ def test_the_active_stays_active_when_a_standby_is_deleted(cluster: Cluster, gro
 
 def wait_replaced(group: Group, uids: set[str], timeout: float = 90.0) -> None:
     """Wait until no pod with one of these uids is left; timeout in seconds."""
-    deadline = time.monotonic() + timeout
-    while uids & {pod.metadata.uid for pod in group.pods()}:
-        assert time.monotonic() < deadline, f"the old pods are still there after {timeout:.0f} s"
-        time.sleep(0.2)
+    wait.until(
+        lambda: not uids & {pod.metadata.uid for pod in group.pods()},
+        timeout,
+        f"the old pods are still there after {timeout:.0f} s",
+    )
 
 
 def prove(servers: list[ServerState]) -> None:
     """A client of any of the servers publishes and receives."""
-    asyncio.run(local.prove([f"nats://{server.ip}:4222" for server in servers]))
+    asyncio.run(local.prove([words.url(server.ip) for server in servers]))

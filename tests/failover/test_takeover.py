@@ -9,7 +9,7 @@ from collections.abc import Callable
 from bounds import assert_one_of_a_few_within
 
 from harness.cluster.kind import Cluster
-from harness.cluster.processes import signal_server
+from stanft.faults import Scene
 from stanft.ground.errors import UserError
 from stanft.ground.shell import CommandError
 from stanft.group.live import Group
@@ -56,7 +56,7 @@ def test_a_standby_takes_over_when_the_active_is_killed_and_no_acknowledged_mess
     cluster: Cluster, group: Group, new_traffic: Callable[[], Traffic]
 ) -> None:
     def kill(pod: str) -> None:
-        signal_server(cluster, pod_of(group, pod), signal.SIGKILL)
+        Scene(group, cluster).signal(pod_of(group, pod), signal.SIGKILL)
 
     assert_one_of_a_few_within(TAKEOVER_LIMIT, lambda: takeover(group, new_traffic(), kill))
 
@@ -78,7 +78,7 @@ def test_a_hung_active_is_replaced_in_seconds_and_no_acknowledged_message_is_los
 
         def hang(pod: str) -> None:
             stopped.append(pod_of(group, pod))
-            signal_server(cluster, stopped[0], signal.SIGSTOP)
+            Scene(group, cluster).signal(stopped[0], signal.SIGSTOP)
 
         try:
             return takeover(group, new_traffic(), hang)
@@ -86,6 +86,6 @@ def test_a_hung_active_is_replaced_in_seconds_and_no_acknowledged_message_is_los
             for pod in stopped:
                 # A process that was replaced is gone; one that was not must not stay stopped.
                 with contextlib.suppress(UserError, CommandError):
-                    signal_server(cluster, pod, signal.SIGCONT)
+                    Scene(group, cluster).signal(pod, signal.SIGCONT)
 
     assert_one_of_a_few_within(HUNG_LIMIT, once)

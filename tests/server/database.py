@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import pytest
 
 from harness.ground import toolchain
 from harness.loopback.server import HOST, free_ports
-from stanft.ground import shell
+from stanft.ground import shell, wait
 
 NOBODY = 65534  # the uid to run as where this user is root, which PostgreSQL refuses
 PACKAGES = Path("/usr/lib/postgresql")  # where Debian keeps the programs, by version
@@ -106,11 +105,13 @@ def postgres() -> Iterator[Database]:
         with log.open("wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output, cwd="/", **options)
         try:
-            deadline = time.monotonic() + 20
-            while "ready to accept connections" not in log.read_text():
-                assert process.poll() is None, log.read_text()
-                assert time.monotonic() < deadline, log.read_text()
-                time.sleep(0.05)
+            wait.until(
+                lambda: "ready to accept connections" in log.read_text() or process.poll() is not None,
+                20,
+                log.read_text,
+                every=0.05,
+            )
+            assert process.poll() is None, log.read_text()
             yield Database(programs, port, log)
         finally:
             process.send_signal(signal.SIGQUIT)  # at once, without writing anything back

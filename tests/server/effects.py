@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import pytest
 
 from harness.charts.render import render
 from harness.loopback.server import Group, Server
+from stanft.ground import wait
 from stanft.kube import objects
 
 Values = Mapping[str, Any]
@@ -86,10 +86,7 @@ def fleet(directory: Path, variants: Mapping[str, Values]) -> Iterator[dict[str,
 
 def eventually(condition: Callable[[], bool], what: str, timeout: float = WAIT) -> None:
     """Wait until a condition holds; fails with what was waited for."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout:g} s: {what}"
-        time.sleep(0.02)
+    wait.until(condition, timeout, f"not within {timeout:g} s: {what}", every=0.02)
 
 
 @contextmanager

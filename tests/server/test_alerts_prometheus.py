@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 import subprocess
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from harness.charts.render import render
 from harness.ground import toolchain
 from harness.ground.paths import CHARTS
 from harness.loopback.server import Group, free_ports
+from stanft.ground import wait
 from stanft.stan.client import Client
 from stanft.stan.options import Start
 
@@ -103,15 +103,14 @@ RULES = {"metrics": {"prometheusRule": {"enabled": True, "durableLag": 5}}}
 
 def until(condition: Callable[[], Any], what: str) -> None:
     """Wait until a condition holds; the test fails with what was waited for."""
-    deadline = time.monotonic() + SETTLE
-    while True:
+
+    def holds() -> bool:
         try:
-            if condition():
-                return
+            return bool(condition())
         except OSError:
-            pass  # Prometheus is not up yet
-        assert time.monotonic() < deadline, f"not within {SETTLE:g} s: {what}"
-        time.sleep(0.2)
+            return False  # Prometheus is not up yet
+
+    wait.until(holds, SETTLE, f"not within {SETTLE:g} s: {what}")
 
 
 async def traffic(group: Group) -> None:

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 from loopback import run
 
-from harness.cluster.kind import wait_for
 from harness.ground import system
 from harness.ground.paths import CHARTS
 from harness.loopback.server import ACTIVE, Group, Server
+from stanft.ground import wait
 from stanft.stan.client import Client
 
 GUARD = CHARTS / "stan-ft" / "files" / "guard.pl"
@@ -58,7 +58,7 @@ def locked(server: Server) -> set[str]:
 
 def until(condition: Callable[[], bool], what: str) -> None:
     """Wait for something that the guard does at its next look."""
-    wait_for(condition, PATIENCE, lambda: f"not within {PATIENCE:.0f} s: {what}", every=0.02)
+    wait.until(condition, PATIENCE, f"not within {PATIENCE:.0f} s: {what}", every=0.02)
 
 
 @contextmanager

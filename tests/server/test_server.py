@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 
 from harness.ground.paths import REPO
 from harness.loopback.server import ACTIVE, Group, ServerError, free_ports
+from stanft.ground import wait
 
 # A program that starts a group, says the process ids, and dies as the argument says.
 DIES = """
@@ -46,10 +46,12 @@ def test_no_server_outlives_the_program_that_started_it(tmp_path: Path, end: str
     )
     pids = [int(word) for word in program.stdout.split()]
     assert len(pids) == 2, program.stderr
-    deadline = time.monotonic() + 10
-    while not all(gone(pid) for pid in pids):
-        assert time.monotonic() < deadline, f"still there: {[pid for pid in pids if not gone(pid)]}"
-        time.sleep(0.02)
+    wait.until(
+        lambda: all(gone(pid) for pid in pids),
+        10,
+        lambda: f"still there: {[pid for pid in pids if not gone(pid)]}",
+        every=0.02,
+    )
 
 
 def test_a_group_in_no_given_folder_removes_its_own(make_group: Callable[..., Group]) -> None:

@@ -17,7 +17,7 @@ from loopback import run
 
 from harness.ground import toolchain
 from harness.loopback.server import ACTIVE, STANDBY, Group, Server
-from stanft.ground import shell
+from stanft.ground import shell, wait
 from stanft.stan.client import Client
 from stanft.stan.errors import StanError
 from stanft.stan.options import Start
@@ -302,11 +302,12 @@ def test_a_compacted_file_is_its_writers_alone_so_a_server_of_another_user_canno
     try:
         first.start()
         first.wait_state(ACTIVE)
-        deadline = time.monotonic() + 15
-        while (store / "clients.dat").stat().st_mode & 0o777 != 0o600:
-            assert time.monotonic() < deadline, "the file of clients was not compacted"
+
+        def compacted() -> bool:
             publish(groups[0], 1)
-            time.sleep(0.2)
+            return (store / "clients.dat").stat().st_mode & 0o777 == 0o600
+
+        wait.until(compacted, 15, "the file of clients was not compacted")
         first.stop()
         second.start()
         assert second.wait_exit(timeout=15) == 1

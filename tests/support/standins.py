@@ -15,7 +15,7 @@ import pytest
 
 from harness.charts import render
 from harness.ground import toolchain
-from stanft.group.live import ACTIVE, STANDBY
+from stanft.words import ACTIVE, STANDBY
 
 
 class Programs:

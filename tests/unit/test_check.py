@@ -1,18 +1,18 @@
-"""scripts/check: where objects come from, how findings are told, and the exit codes."""
+"""stan-ft check: where objects come from, how findings are told, and the exit codes."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from commands import exit_code
+from playapi import PlayApi
 
 from stanft import invariants
 from stanft.cli import check
-from stanft.ground import shell
 from stanft.ground.errors import UserError
 from stanft.invariants import show, sources
 
@@ -23,8 +23,8 @@ CLASS = "{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: c}
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of scripts/check."""
-    code = check.main(list(arguments))
+    """Exit code, standard output and standard error of stan-ft check."""
+    code = exit_code(check.main, *arguments)
     told = capsys.readouterr()
     return code, told.out, told.err
 
@@ -148,14 +148,14 @@ def test_standard_input_is_read(
         (["{tmp}/empty"], "no Kubernetes objects in"),
         (["{tmp}/bad.yaml"], "bad.yaml cannot be read as Kubernetes objects"),
         (["{tmp}/plain.yaml"], "no Kubernetes object (it needs apiVersion and kind)"),
-        ([RECIPE, "--only", "no-such-rule"], "there is no invariant no-such-rule: scripts/check --list"),
+        ([RECIPE, "--only", "no-such-rule"], "there is no invariant no-such-rule: stan-ft check --list"),
         ([RECIPE, "--kube-version", "1.12"], "Kubernetes 1.12 is not known here"),
         (["charts/stan-ft", "--values", "{tmp}/none.yaml"], "none.yaml does not exist"),
         (["charts/stan-ft", "-e", "mars"], "there is no environment 'mars'"),
         ([RECIPE, "-e", "kind"], "--environment is for charts"),
         (["charts/stan-ft", "--set", "replicas=0"], "replicas"),
-        (["--context", "c"], "a live check needs --namespace"),
-        ([RECIPE, "--context", "c", "-n", "x"], "give either paths or --context"),
+        (["--context", "no-such-context"], "no usable kubeconfig"),
+        ([RECIPE, "--context", "c", "-n", "x"], "give either paths or a cluster"),
     ],
 )
 def test_what_cannot_be_checked_is_told_in_one_line_with_exit_code_2(
@@ -180,66 +180,40 @@ def test_help_explains_every_option(capsys: pytest.CaptureFixture[str]) -> None:
         assert all(option in told for option in action.option_strings)
 
 
-class Cluster:
-    """Answers kubectl get as an API server would, from a set of objects; remembers what was asked."""
-
-    def __init__(self, items: list[dict[str, Any]], namespace: str) -> None:
-        self.items = items
-        self.namespace = namespace
-        self.asked: list[list[str]] = []
-
-    def run(self, command: Sequence[Any], **_: Any) -> Any:
-        """What kubectl get prints for these words."""
-        words = [str(word) for word in command]
-        self.asked.append(words)
-        kinds = words[words.index("--request-timeout=30s") + 1]
-        if kinds == "namespace":
-            name = words[words.index("namespace") + 1]
-            if name != self.namespace:
-                return Done(1, "", f'Error from server (NotFound): namespaces "{name}" not found')
-            return Done(0, json.dumps({"kind": "Namespace", "metadata": {"name": name}}), "")
-        if "monitoring.coreos.com" in kinds:
-            return Done(1, "", 'error: the server doesn\'t have a resource type "podmonitors"')
-        wanted = {part.partition(".")[0].rstrip("s") for part in kinds.split(",")}
-        found = [each for each in self.items if _singular(each["kind"]) in wanted]
-        return Done(0, json.dumps({"kind": "List", "items": found}), "")
-
-
-class Done:
-    """A finished kubectl."""
-
-    def __init__(self, returncode: int, stdout: str, stderr: str) -> None:
-        self.returncode, self.stdout, self.stderr = returncode, stdout, stderr
-
-
-def _singular(kind: str) -> str:
-    return {"NetworkPolicy": "networkpolicie", "StorageClass": "storageclasse"}.get(kind, kind.lower())
-
-
 @pytest.fixture
-def live(monkeypatch: pytest.MonkeyPatch) -> Cluster:
+def live(tmp_path: Path) -> Iterator[PlayApi]:
     """A namespace that runs the recipe."""
     items = sources.from_paths([str(FIXTURES / "recipe" / "runnable")])
     for each in items:
-        each["metadata"]["namespace"] = "default"
+        each["metadata"]["namespace"] = "messaging"
+        for subject in each.get("subjects", []):
+            subject["namespace"] = "messaging"
     items.append(
         {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "stan-0", "ownerReferences": [{"kind": "x"}]}}
     )
     items.append({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "other"}})
-    cluster = Cluster(items, "default")
-    monkeypatch.setattr(shell, "run", cluster.run)
-    return cluster
+    with PlayApi(tmp_path, items, "messaging") as cluster:
+        yield cluster
 
 
-def test_a_live_namespace_is_judged_like_its_manifests(live: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, "--context", "kind-x", "--namespace", "default")
+def test_a_live_namespace_is_judged_like_its_manifests(live: PlayApi, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "--kubeconfig", str(live.kubeconfig), "--context", "play", "--format", "json")
     assert code == 1
-    assert "standbys-resolvable" in out
-    assert all(words[words.index("--context") + 1] == "kind-x" for words in live.asked)
+    states = {each["name"]: each["state"] for each in json.loads(out)["invariants"]}
+    assert states["standbys-resolvable"] == "violated"
+    assert states["ft-group"] == "holds"
 
 
-def test_pods_of_workloads_and_classes_of_others_are_left_out(live: Cluster) -> None:
-    found = {(each["kind"], each["metadata"]["name"]) for each in sources.from_namespace("default")}
+def test_the_namespace_of_the_context_is_the_default_as_it_is_for_kubectl(
+    live: PlayApi, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(capsys, "--kubeconfig", str(live.kubeconfig))
+    assert "/apis/apps/v1/namespaces/messaging/statefulsets" in live.asked
+
+
+def test_pods_of_workloads_and_classes_of_others_are_left_out(live: PlayApi) -> None:
+    items = sources.from_namespace("messaging", kubeconfig=live.kubeconfig)
+    found = {(each["kind"], each["metadata"]["name"]) for each in items}
     assert ("Pod", "stan-0") not in found
     assert ("StorageClass", "other") not in found
     assert {
@@ -249,9 +223,15 @@ def test_pods_of_workloads_and_classes_of_others_are_left_out(live: Cluster) -> 
     } <= found
 
 
-def test_a_missing_namespace_is_told(live: Cluster) -> None:
-    with pytest.raises(UserError, match=r'namespace other could not be read: .*"other" not found'):
-        sources.from_namespace("other")
+def test_a_missing_namespace_is_told(live: PlayApi) -> None:
+    with pytest.raises(UserError, match="there is no namespace other: name another one"):
+        sources.from_namespace("other", kubeconfig=live.kubeconfig)
+
+
+def test_a_right_that_this_user_lacks_is_named(live: PlayApi) -> None:
+    live.forbidden = "roles"
+    with pytest.raises(UserError, match="may not read .*/messaging/roles: roles is forbidden"):
+        sources.from_namespace("messaging", kubeconfig=live.kubeconfig)
 
 
 def test_findings_keep_their_order_in_every_format() -> None:

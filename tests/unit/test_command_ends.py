@@ -58,4 +58,4 @@ def test_a_command_that_is_terminated_heals_what_it_broke_also_where_ctrl_c_is_s
 def test_a_program_that_fails_under_a_command_is_told_without_a_traceback() -> None:
     program = "from stanft.ground import shell; from stanft.cli import common; common.run(lambda: shell.run(['false']))"
     done = subprocess.run([sys.executable, "-c", program], cwd=REPO, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr.strip()) == (1, "error: false ended with exit code 1")
+    assert (done.returncode, done.stderr.strip()) == (2, "error: false ended with exit code 1")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from harness.local import furnish
 from harness.local.compare import CONTENDERS, OFFICIAL, RECIPE, Contender, manifests, rounds, with_short_lived_channels
 from stanft import faults
 from stanft.conf.parse import Quoted
 from stanft.conf.parse import parse as parse_conf
 from stanft.ground.errors import UserError
 from stanft.kube.objects import find
+
+furnish.add_faults()
 
 
 def test_a_round_is_played_as_often_on_the_others_as_on_the_chart_unless_told() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import exit_code
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,7 +21,7 @@ from stanft.drill.statistics import figures, missed, outages, percentile
 from stanft.drill.watch import Reign, Watch, two_actives, without_active
 from stanft.ground.errors import UserError
 from stanft.ground.textfile import write
-from stanft.group.live import ACTIVE, STANDBY
+from stanft.words import ACTIVE, STANDBY
 
 NOWHERE: Any = None
 
@@ -244,7 +245,7 @@ def test_a_number_of_runs_that_makes_no_sense_is_refused_with_an_example(word: s
 def test_the_command_explains_what_is_wrong_in_one_line(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(arguments) == 2
+    assert exit_code(cli.main, *arguments) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert words in error

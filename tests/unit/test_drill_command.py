@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commands import exit_code
 from playcluster import PlayCluster
 from standins import Programs
 
@@ -23,7 +24,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PlayClu
 
 
 def play(cluster: PlayCluster, *arguments: str) -> int:
-    return drill.main(["--kubeconfig", str(cluster.kubeconfig), *arguments])
+    return exit_code(drill.main, "--kubeconfig", str(cluster.kubeconfig), *arguments)
 
 
 def test_a_dry_run_tells_group_traffic_and_faults_and_does_nothing(

@@ -12,10 +12,13 @@ import pytest
 from kubernetes.client import ApiException
 from standins import played_group
 
+from harness.local import furnish
 from stanft import faults
 from stanft.faults import Fault, Injection, Need, Scene
 from stanft.faults.model import uninterrupted
 from stanft.ground.errors import UserError
+
+furnish.add_faults()
 
 
 class Api:

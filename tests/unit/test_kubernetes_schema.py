@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from harness.ground import toolchain
 from stanft.ground.errors import UserError
 from stanft.kube import kubeschema
 
@@ -33,6 +34,10 @@ def changed(item: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         target = target[int(part)] if part.isdigit() else target.setdefault(part, {})
     target[last] = value
     return result
+
+
+def test_what_is_judged_for_by_default_is_what_the_local_cluster_has() -> None:
+    assert toolchain.KUBERNETES_VERSION.startswith(f"v{kubeschema.USUAL}.")
 
 
 def test_versions_run_from_the_oldest_supported_to_the_newest_known() -> None:

@@ -13,9 +13,12 @@ from standins import Programs, played_group
 
 from harness.cluster.engine import Engine
 from harness.cluster.kind import Cluster
+from harness.local import furnish
 from stanft import faults
 from stanft.faults import Scene
 from stanft.ground.errors import UserError
+
+furnish.add_faults()
 
 PODS = ("stan-0", "stan-1", "stan-2")  # on worker, worker2 and worker3; stan-1 is active
 NODE = "stan-ft-worker2"

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from standins import Programs
 
-from harness.cluster.kind import wait_for
 from stanft.drill import reach
 from stanft.drill.reach import Place
+from stanft.ground import bounds, wait
 from stanft.ground.errors import UserError
 
 # A forward that takes connections on its port until it is told to end.
@@ -70,6 +70,10 @@ def test_addresses_that_answer_are_used_directly(listening: None) -> None:
     way.close()
 
 
+def test_servers_of_an_ipv6_cluster_have_addresses_in_brackets() -> None:
+    assert reach.Direct().urls([Place("stan-0", "fd00:10:244::5")]) == ["nats://[fd00:10:244::5]:4222"]
+
+
 def test_one_address_that_does_not_answer_is_enough_to_forward_all(listening: None, programs: Programs) -> None:
     way = reach.choose(group("127.0.0.1", "127.0.0.2"), [], Path("/k"), "there")
     try:
@@ -92,8 +96,8 @@ def test_a_forward_that_ends_with_its_server_is_started_again_on_the_same_port(p
         way._running["stan-0"].kill()
         way._running["stan-0"].wait()
         [port] = way.ports.values()
-        wait_for(lambda: len(programs.asked("kubectl")) == 2, 60, lambda: "it is not started again")
-        wait_for(lambda: reach._accepts("127.0.0.1", port), 60, lambda: "it takes no connections")
+        wait.until(lambda: len(programs.asked("kubectl")) == 2, 60, "it is not started again")
+        wait.until(lambda: reach._accepts("127.0.0.1", port), 60, "it takes no connections")
         first, second = programs.asked("kubectl")
         assert first == second
     finally:
@@ -109,7 +113,7 @@ def test_forwards_that_do_not_come_up_name_the_right_that_they_need(
     programs: Programs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     programs.tools(kubectl="exit 1")
-    monkeypatch.setattr(reach, "FORWARD_START", 0.3)
+    monkeypatch.setattr(bounds, "FORWARD_UP", 0.3)
     with pytest.raises(UserError, match="to stan-0 in namespace messaging did not come up.*pods/portforward"):
         reach.Forwarded(group(), ["stan-0"], None, None)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import exit_code
 
 from stanft import report
 from stanft.cli import report as cli
@@ -261,12 +262,12 @@ def test_a_file_that_is_no_drills_is_refused_by_name(
 ) -> None:
     file = tmp_path / "other.json"
     file.write_text(text)
-    assert cli.main([str(file)]) == 2
+    assert exit_code(cli.main, str(file)) == 2
     assert str(file) in capsys.readouterr().err
 
 
 def test_an_unknown_format_is_refused() -> None:
-    with pytest.raises(UserError, match="scripts/drill --json"):
+    with pytest.raises(UserError, match="stan-ft drill --json"):
         report.known({"format": 2, "series": []}, "x")
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commands import exit_code
 from playcluster import PlayCluster, Pod
 
 from stanft.cli import rollout as cli
@@ -219,21 +219,15 @@ def test_the_command_prints_each_step_and_ends_with_0(cluster: PlayCluster, caps
     assert said.err == ""
 
 
-def test_the_command_says_once_what_is_wrong_and_ends_with_1(
+def test_the_command_says_once_what_is_wrong_and_ends_with_2(
     cluster: PlayCluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command("--kubeconfig", str(cluster.kubeconfig), "--statefulset", "other") == 1
+    assert command("--kubeconfig", str(cluster.kubeconfig), "--statefulset", "other") == 2
     said = capsys.readouterr()
-    assert said.err.startswith("error: StatefulSet other in namespace default cannot be read")
+    assert said.err.startswith("error: there is no StatefulSet 'other' in namespace 'default'")
     assert "error" not in said.out
 
 
 def command(*arguments: str) -> int:
-    """The exit code of scripts/rollout with these arguments."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["scripts/rollout", *arguments])
-        try:
-            cli.main()
-        except SystemExit as end:
-            return int(end.code or 0)
-    return 0
+    """The exit code of stan-ft rollout with these arguments."""
+    return exit_code(cli.main, *arguments)

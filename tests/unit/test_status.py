@@ -13,10 +13,9 @@ from playcluster import PlayCluster
 from standins import Programs
 
 from harness import local
-from harness.cli import down
+from harness.cli import down, status
 from harness.cluster import engine, kind
 from harness.ground.paths import REPO
-from stanft.cli import status
 from stanft.ground.errors import UserError
 from stanft.group.live import Group
 
@@ -48,9 +47,9 @@ def group(played: PlayCluster) -> Group:
 
 def test_without_a_cluster_status_says_what_makes_one(programs: Programs) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "stanft.cli.status"], cwd=REPO, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "harness.cli.status"], cwd=REPO, capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stderr) == (1, "error: there is no local cluster: scripts/up makes one.\n")
+    assert (done.returncode, done.stderr) == (2, "error: there is no local cluster: scripts/up makes one.\n")
 
 
 def test_a_whole_group_is_shown_server_by_server_and_the_exit_code_is_0(

@@ -54,7 +54,7 @@ def test_an_unknown_suite_is_answered_with_the_known_ones() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "harness.cli.test", "failures"], cwd=REPO, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "no suite failures: choose from lint, unit, render, server, nfs, failover" in done.stderr
 
 

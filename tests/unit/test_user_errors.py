@@ -100,7 +100,7 @@ def test_scripts_up_ends_with_one_message_and_no_traceback() -> None:
         text=True,
         check=False,
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith("error: there is no environment 'prod'")
     assert "Traceback" not in done.stderr
 

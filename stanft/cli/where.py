@@ -1,0 +1,69 @@
+"""The options that say which cluster and group are meant, as kubectl has them, and what they lead to."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from stanft.faults.scene import Nodes
+from stanft.group.live import Group
+from stanft.kube import api
+from stanft.words import NAME
+
+_own: list[Callable[[], Nodes | None]] = []
+
+
+def own_cluster(find: Callable[[], Nodes | None]) -> None:
+    """Say what finds a cluster of one's own, whose nodes can be reached; it is the default where it exists."""
+    _own[:] = [find]
+
+
+@dataclass(frozen=True)
+class Where:
+    """The cluster that is meant: how it is asked, the namespace, and its nodes if they are ours."""
+
+    kubeconfig: Path | None
+    context: str | None
+    namespace: str
+    nodes: Nodes | None
+
+    def group(self, name: str) -> Group:
+        """The group of that StatefulSet; raises UserError if there is no usable kubeconfig."""
+        return Group.connect(kubeconfig=self.kubeconfig, context=self.context, name=name, namespace=self.namespace)
+
+
+def add_options(parser: argparse._ActionsContainer) -> None:
+    """Add --context, --kubeconfig and --namespace."""
+    parser.add_argument("--context", help="kubeconfig context (default: the current one)")
+    parser.add_argument("--kubeconfig", type=Path, metavar="FILE", help="kubeconfig file (default: as for kubectl)")
+    parser.add_argument("--namespace", "-n", help="namespace (default: the context's)")
+
+
+def add_name(parser: argparse._ActionsContainer) -> None:
+    """Add --name, the StatefulSet of the group."""
+    parser.add_argument(
+        "--name", "--statefulset", dest="name", default=NAME, help="name of the StatefulSet (default: %(default)s)"
+    )
+
+
+def find(options: argparse.Namespace) -> Where:
+    """What the options of add_options lead to."""
+    kubeconfig, context = options.kubeconfig, options.context
+    own = next((find() for find in _own), None)
+    if own is not None and kubeconfig is None and (context == own.context or (context is None and not _chosen())):
+        kubeconfig = own.kubeconfig
+    is_own = (
+        own is not None
+        and kubeconfig is not None
+        and kubeconfig.resolve() == own.kubeconfig.resolve()
+        and context in (None, own.context)
+    )
+    namespace = options.namespace or api.namespace(kubeconfig, context)
+    return Where(kubeconfig, context, namespace, own if is_own else None)
+
+
+def _chosen() -> bool:
+    return "KUBECONFIG" in os.environ

@@ -1,0 +1,1 @@
+../../charts/stan-ft/files/rollout.sh

@@ -1,0 +1,68 @@
+"""The Kubernetes API through a kubeconfig, as kubectl finds it, and its answers as plain data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import urllib3
+from kubernetes import client, config
+
+from stanft.ground import bounds
+from stanft.ground.errors import UserError
+
+
+def connect(kubeconfig: Path | None = None, context: str | None = None) -> client.ApiClient:
+    """A client for a context of a kubeconfig (default: the user's own, and its current context).
+
+    Raises UserError if there is no usable one.
+    """
+    try:
+        load: Any = config.new_client_from_config
+        found: client.ApiClient = load(str(kubeconfig) if kubeconfig else None, context)
+    except config.ConfigException as error:
+        raise UserError(
+            f"no usable kubeconfig: {error}. Name one with --kubeconfig, or a context with --context."
+        ) from error
+    return found
+
+
+def namespace(kubeconfig: Path | None = None, context: str | None = None) -> str:
+    """The namespace that kubectl would take: the context's, else "default"."""
+    try:
+        listed: Any = config.list_kube_config_contexts
+        contexts, current = listed(str(kubeconfig) if kubeconfig else None)
+    except config.ConfigException:
+        return "default"
+    found = next((each for each in contexts if each["name"] == context), current if context is None else {})
+    return str((found or {}).get("context", {}).get("namespace") or "default")
+
+
+def read(api: client.ApiClient, path: str) -> Any:
+    """The JSON that the API gives for a path such as /api/v1/namespaces/default/pods; None if there is none (404).
+
+    Raises UserError that says what may not be read, or that the cluster does not answer.
+    """
+    raw: Any = api
+    try:
+        request = raw.param_serialize(method="GET", resource_path=path, auth_settings=["BearerToken"])
+        answer = raw.call_api(*request, _request_timeout=bounds.API_READ)
+        answer.read()
+    except (client.ApiException, urllib3.exceptions.HTTPError, OSError) as error:
+        raise UserError(f"the cluster at {raw.configuration.host} does not answer: {error}") from error
+    if answer.status == 404:
+        return None
+    text = (answer.data or b"").decode(errors="replace")
+    if answer.status in (401, 403):
+        raise UserError(f"this user may not read {path}: {_message(text)}. Ask for that right.")
+    if answer.status != 200:
+        raise UserError(f"{path} cannot be read: {answer.status} {_message(text)}")
+    return json.loads(text)
+
+
+def _message(text: str) -> str:
+    try:
+        return str(json.loads(text).get("message", text))
+    except (ValueError, AttributeError):
+        return text[:300]

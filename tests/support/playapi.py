@@ -1,0 +1,84 @@
+"""An API server that gives objects as a real one lists them: by group, namespace and kind, each kind's name once."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+PLURALS = {"NetworkPolicy": "networkpolicies", "StorageClass": "storageclasses"}
+
+
+class PlayApi:
+    """Serves objects of one namespace and of the cluster over HTTP; remembers what was asked."""
+
+    def __init__(self, directory: Path, items: Sequence[dict[str, Any]], namespace: str) -> None:
+        self.items, self.namespace = items, namespace
+        self.forbidden = ""  # a plural that this user may not list
+        self.asked: list[str] = []
+        cluster = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                path = self.path.partition("?")[0]
+                cluster.asked.append(path)
+                code, body = cluster.answer(path)
+                data = json.dumps(body).encode()
+                self.send_response(code)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_: Any) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        self.kubeconfig = directory / "kubeconfig"
+        server = f"http://127.0.0.1:{self._server.server_port}"
+        self.kubeconfig.write_text(
+            yaml.safe_dump(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Config",
+                    "current-context": "play",
+                    "contexts": [
+                        {"name": "play", "context": {"cluster": "play", "user": "play", "namespace": namespace}}
+                    ],
+                    "clusters": [{"name": "play", "cluster": {"server": server}}],
+                    "users": [{"name": "play", "user": {}}],
+                }
+            )
+        )
+
+    def answer(self, path: str) -> tuple[int, dict[str, Any]]:
+        """Status code and body for a path."""
+        if path == f"/api/v1/namespaces/{self.namespace}":
+            return 200, {"kind": "Namespace", "metadata": {"name": self.namespace}}
+        parts = path.strip("/").split("/")
+        version, plural = "/".join(parts[1:2] if parts[0] == "api" else parts[1:3]), parts[-1]
+        if "namespaces" in parts and parts[parts.index("namespaces") + 1] != self.namespace:
+            return 404, {"kind": "Status", "message": "not found"}
+        if "monitoring.coreos.com" in path:
+            return 404, {"kind": "Status", "message": "the server could not find the requested resource"}
+        if plural == self.forbidden:
+            return 403, {"kind": "Status", "message": f"{plural} is forbidden"}
+        found = [
+            {key: value for key, value in each.items() if key not in ("apiVersion", "kind")}
+            for each in self.items
+            if each["apiVersion"] == version and PLURALS.get(each["kind"], f"{each['kind'].lower()}s") == plural
+        ]
+        return 200, {"kind": "List", "apiVersion": version, "items": found}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
