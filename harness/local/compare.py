@@ -17,6 +17,7 @@ from harness.ground.paths import REPO
 from harness.local import namespaces
 from stanft import drill, words
 from stanft.drill import reach
+from stanft.drill.judge import RESTART
 from stanft.drill.run import Settings, refresh
 from stanft.faults import Fault, Scene
 from stanft.ground.errors import UserError
@@ -46,10 +47,10 @@ CLAIM: Object = {
     },
 }
 # Each run has a channel of its own, and the server deletes it soon after: a takeover reads the whole store.
-INACTIVITY = "5s"
+INACTIVITY = "60s"  # the channel is read again after a restart of all servers
 CHANNELS = 1000
 WHOLE_WITHIN = 180.0  # seconds
-SETTINGS = Settings(fresh_channels=True)
+SETTINGS = Settings(fresh_channels=True, last_read=RESTART)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any
 from stanft import drill, faults, report
 from stanft.cli import common, where
 from stanft.drill import reach
+from stanft.drill.judge import LIVE, RESTART
 from stanft.drill.reach import Place
 from stanft.drill.run import PLAN, Settings
 from stanft.faults import Fault, Need, Scene
@@ -33,7 +34,13 @@ CLIENTS = {
     "nats-py": (NATS_PY_DEFAULTS, PLAN),
     "stan.go": (
         STAN_GO_DEFAULTS,
-        dataclasses.replace(STAN_GO_PLAN, subscribers=PLAN.subscribers, from_first=PLAN.from_first),
+        dataclasses.replace(
+            STAN_GO_PLAN,
+            subscribers=PLAN.subscribers,
+            queue_members=PLAN.queue_members,
+            sleepers=PLAN.sleepers,
+            from_first=PLAN.from_first,
+        ),
     ),
 }
 MOST_RATE = 20000  # messages per second in all: a drill is no load test
@@ -112,6 +119,16 @@ def parser() -> argparse.ArgumentParser:
         "channels below it (they stay in it)",
     )
     judge = made.add_argument_group("verdict")
+    judge.add_argument(
+        "--last-read",
+        choices=(RESTART, LIVE),
+        help="how the channel is read again after each run, from the run's first message on and by a new client: after "
+        "one more restart of all servers, or live. Live does not prove that what was acknowledged survives a restart "
+        "(default: restart on the local cluster, live elsewhere)",
+    )
+    judge.add_argument(
+        "--keep", type=Path, metavar="DIR", help="folder for the ledgers of runs that fail (default: beside --json)"
+    )
     judge.add_argument("--max-outage", type=float, metavar="SECONDS", help="a longer outage fails the run")
     judge.add_argument("--goals", action="store_true", help="the charts' own goals fail the drill too")
     judge.add_argument("--keep-going", action="store_true", help="go on after a run that failed")
@@ -143,7 +160,7 @@ def _run(options: argparse.Namespace) -> int:
     scene = _scene(options)
     for fault, _ in chosen:
         fault.check(scene)
-    _allowed(scene, [fault for fault, _ in chosen])
+    _allowed(scene, [fault for fault, _ in chosen], restart=_last_read(options, scene) == RESTART)
     _tell(scene, chosen, options)
     if problem := scene.group.problem():
         raise UserError(f"the group is not whole before the drill: {problem}. Mend that first.")
@@ -162,7 +179,7 @@ def _run(options: argparse.Namespace) -> int:
             chosen,
             scene,
             way,
-            _settings(options),
+            _settings(options, scene),
             label=options.label,
             keep_going=options.keep_going,
             keep=lambda data: _keep(options.json, data),
@@ -224,10 +241,11 @@ def _scene(options: argparse.Namespace) -> Scene:
     return Scene(found.group(options.name), found.nodes, found.kubeconfig, found.context, options.debug_image)
 
 
-def _allowed(scene: Scene, chosen: list[Fault]) -> None:
+def _allowed(scene: Scene, chosen: list[Fault], *, restart: bool) -> None:
     """Raise UserError if this user's rights do not suffice."""
     needed = {("list", "pods", "", ""), ("get", "statefulsets", "apps", "")}
     needed |= {("delete", "pods", "", "") for fault in chosen if fault.name.startswith("delete")}
+    needed |= {("delete", "pods", "", "")} if restart else set()
     needed |= {("create", "pods", "", "eviction") for fault in chosen if fault.name == "drain"}
     needed |= {("patch", "pods", "", "ephemeralcontainers") for fault in chosen if fault.need is Need.DEBUG}
     needed |= {("patch", "statefulsets", "apps", "") for fault in chosen if fault.name == "roll"}
@@ -253,6 +271,10 @@ def _tell(scene: Scene, chosen: list[tuple[Fault, int]], options: argparse.Names
     say(f"    traffic: {total:g} messages/s of {options.size} bytes to {options.channel}")
     for fault, runs in chosen:
         say(f"    {runs} x {fault.name}: {fault.sentence}")
+    if _last_read(options, scene) == RESTART:
+        say("    after each run all servers are restarted once more, and the channel is read again")
+    else:
+        say("    after each run the channel is read again; that it survives a restart of all is not proven")
 
 
 def _confirm(options: argparse.Namespace, namespace: str) -> None:
@@ -265,7 +287,11 @@ def _confirm(options: argparse.Namespace, namespace: str) -> None:
         raise UserError("not confirmed: nothing was done.")
 
 
-def _settings(options: argparse.Namespace) -> Settings:
+def _last_read(options: argparse.Namespace, scene: Scene) -> str:
+    return str(options.last_read or (RESTART if scene.cluster is not None else LIVE))
+
+
+def _settings(options: argparse.Namespace, scene: Scene) -> Settings:
     manners, usual = CLIENTS[options.client]
     publishers = max(options.publishers, usual.publishers) if options.client == "stan.go" else options.publishers
     plan = dataclasses.replace(
@@ -273,4 +299,13 @@ def _settings(options: argparse.Namespace) -> Settings:
     )
     if options.user:
         manners = dataclasses.replace(manners, user=options.user, password=os.environ.get("NATS_PASSWORD", ""))
-    return Settings(plan, manners, options.cluster_id, options.minimum_rate, fresh_channels=options.fresh_channels)
+    beside = options.json.parent / f"{options.json.stem}-ledgers" if options.json else None
+    return Settings(
+        plan,
+        manners,
+        options.cluster_id,
+        options.minimum_rate,
+        fresh_channels=options.fresh_channels,
+        last_read=_last_read(options, scene),
+        keep=options.keep or beside,
+    )

@@ -17,7 +17,8 @@ from stanft.words import server_container
 GOT_LOCK = "Server is active"
 READY = "Streaming Server is ready"
 TWO_ACTIVES = "claims to be active"
-_STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?Z ")
+# The kubelet writes its node's own offset from UTC: kubernetes pkg/kubelet/kuberuntime/logs.
+_STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d) ")
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Takeover:
     ready: float | None
 
 
-def read(group: Group, pod: Any, since: float, *, previous: bool = False) -> list[tuple[float, str]]:
-    """The log of a pod's server since a monotonic time, as (monotonic time, line); empty if it cannot be read."""
+def read(group: Group, pod: Any, since: float, *, previous: bool = False) -> list[tuple[float, str]] | None:
+    """The log of a pod's server since a monotonic time, as (monotonic time, line); None if it cannot be read."""
     seconds = max(1, int(time.monotonic() - since) + 2)
     try:
         text = group.core.read_namespaced_pod_log(
@@ -42,8 +43,9 @@ def read(group: Group, pod: Any, since: float, *, previous: bool = False) -> lis
             _request_timeout=10,
         )
     except Exception:  # a pod that is gone has no log, and a container that never restarted no previous one
-        return []
-    return [line for line in parse(str(text), time.time() - time.monotonic()) if line[0] >= since]
+        return None
+    lines = parse(str(text), time.time() - time.monotonic())
+    return None if str(text).strip() and not lines else [line for line in lines if line[0] >= since]
 
 
 def parse(text: str, offset: float) -> list[tuple[float, str]]:
@@ -52,7 +54,7 @@ def parse(text: str, offset: float) -> list[tuple[float, str]]:
     for line in text.splitlines():
         stamp = _STAMP.match(line)
         if stamp:
-            whole = datetime.datetime.fromisoformat(stamp[1] + "+00:00").timestamp()
+            whole = datetime.datetime.fromisoformat(stamp[1] + stamp[3].replace("Z", "+00:00")).timestamp()
             found.append((whole + float(stamp[2] or 0) - offset, line[stamp.end() :]))
     return found
 

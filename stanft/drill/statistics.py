@@ -49,15 +49,21 @@ def outages(series: dict[str, Any]) -> list[float]:
 def between_reigns(run: dict[str, Any]) -> float:
     """The sum of the gaps without acknowledgement that lie across a change of the active, in seconds.
 
+    It is that of the publisher with most of them; runs kept by an earlier version know all publishers together only.
     A long run on a busy machine has other short gaps, which are nobody's takeover.
     """
     changes = [(one["last"], other["first"]) for one, other in itertools.pairwise(run["reigns"])]
-    lengths = [
-        float(length)
-        for start, length in run["gaps"]
-        if any(start < after and start + length > before for before, after in changes)
-    ]
-    return sum(lengths)
+    each = [one["gaps"] for one in run.get("publishers", {}).values()] or [run["gaps"]]
+    return max(
+        float(
+            sum(
+                length
+                for start, length in gaps
+                if any(start < after and start + length > before for before, after in changes)
+            )
+        )
+        for gaps in each
+    )
 
 
 def missed(series: dict[str, Any]) -> list[str]:

@@ -92,13 +92,14 @@ class Fault:
             yield
 
     @contextlib.contextmanager
-    def on(self, scene: Scene) -> Iterator[Injection]:
+    def on(self, scene: Scene, injection: Injection | None = None) -> Iterator[Injection]:
         """The fault holds while the block runs and is healed after it, also after an error or Ctrl-C.
 
-        Raises UserError if it cannot be played, and what the tools raise that it uses.
+        injection is where to note what happened, so that it is known after an error too. Raises UserError if it cannot
+        be played, and what the tools raise that it uses.
         """
         self.check(scene)
-        injection = Injection(self.name)
+        injection = injection or Injection(self.name)
         try:
             with _undoing() as undo:
                 self.act(scene, injection, undo)

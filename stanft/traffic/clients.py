@@ -41,7 +41,8 @@ class Plan:
 
     window is how many messages may wait for their acknowledgement. While nothing is acknowledged for stall seconds, or
     nobody answers, a publisher sends one new message every probe seconds. resend: what was not acknowledged is sent
-    again, as a new attempt. subscribers are durable ones that each see everything, queue_members share one queue;
+    again, as a new attempt. subscribers are durable ones that each see everything, queue_members share one queue,
+    sleepers are durable ones that are away while rest() to wake() lasts, and go on where they were;
     from_first: they begin with the channel's first message, so the channel must be the run's own.
     """
 
@@ -56,6 +57,7 @@ class Plan:
     ack_timeout: float = 2.0
     subscribers: int = 1
     queue_members: int = 0
+    sleepers: int = 0
     from_first: bool = True
     ack_wait: int = 2
     max_in_flight: int = 2048
@@ -201,8 +203,10 @@ class Subscriber(_Member):
         self.view = view
         self.queue = queue
         self.subscription: Subscription | None = None
+        self.last: float | None = None  # when a message came last
 
     def _take(self, message: Message) -> None:
+        self.last = message.received
         self.traffic.ledger.deliver(self.view, message.data, message.sequence, message.redelivered, message.received)
 
     async def open(self) -> None:
@@ -237,6 +241,16 @@ class Subscriber(_Member):
 
     async def restart(self, *, crash: bool = False) -> None:
         """End the client, as a crash does or politely (the durable position stays), and start it again."""
+        await self.rest(crash=crash)
+        await self.wake()
+
+    async def wake(self) -> None:
+        """Go on after rest()."""
+        self._closing = False
+        await self._renew()
+
+    async def rest(self, *, crash: bool = False) -> None:
+        """End the client, as a crash does or politely; its durable position stays at the server."""
         self._closing = True
         assert self.client is not None
         if crash:
@@ -244,8 +258,6 @@ class Subscriber(_Member):
         else:
             with contextlib.suppress(StanError):
                 await self.client.close()
-        self._closing = False
-        await self._renew()
 
     async def leave(self) -> None:
         """Delete the durable position, so that nothing of the run stays behind."""
@@ -276,19 +288,23 @@ class Traffic:
         self.options = options or ConnectOptions()
         self.ledger = Ledger(run or f"run-{secrets.token_hex(4)}")
         self.publishers = [Publisher(self, f"pub-{n}") for n in range(self.plan.publishers)]
-        self.subscribers = [
-            Subscriber(self, f"sub-{n}", self.ledger.view(f"sub-{n}", self.plan.channel))
-            for n in range(self.plan.subscribers)
-        ]
+        self.subscribers = [self._alone(f"sub-{n}") for n in range(self.plan.subscribers)]
         if self.plan.queue_members:
-            shared = self.ledger.view("workers", self.plan.channel, ordered=False)
+            window = self.plan.max_in_flight * self.plan.queue_members
+            shared = self.ledger.view("workers", self.plan.channel, ordered=False, window=window)
             self.subscribers += [
                 Subscriber(self, f"worker-{n}", shared, queue="group") for n in range(self.plan.queue_members)
             ]
+        self.sleepers = [self._alone(f"sleeper-{n}") for n in range(self.plan.sleepers)]
+        self.subscribers += self.sleepers
         self.failures: list[BaseException] = []  # of background work; raised by finish()
         self._work: set[asyncio.Task[None]] = set()
         self._runs: list[asyncio.Task[None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    def _alone(self, name: str) -> Subscriber:
+        view = self.ledger.view(name, self.plan.channel, window=self.plan.max_in_flight)
+        return Subscriber(self, name, view)
 
     # --- within a loop ----------------------------------------------------------------------------------------
 
@@ -324,6 +340,7 @@ class Traffic:
         try:
             await self._drain()
             await self._ask_last_value()
+            self._note_unfinished()
         finally:
             await self._close()
         if self.failures:
@@ -342,6 +359,15 @@ class Traffic:
             message = await subscription.next(LAST_VALUE_WAIT)
             self.ledger.last_value(channel, message.sequence)
             await subscription.close()
+
+    def _note_unfinished(self) -> None:
+        """What a subscription misses is lost only if it got as far as the channel's last message."""
+        last = max((sequence for _, sequence in self.ledger.last_values), default=None)
+        for view in self.ledger.views:
+            newest = max(view.sequences, default=0)
+            if self.ledger.missing(view) and (last is None or newest < last):
+                told = "nobody told the last one" if last is None else f"the last one is {last}"
+                view.unfinished = f"it got no further than sequence {newest}, and {told}"
 
     async def _close(self) -> None:
         # First, for a publisher that finds its client closed would make a new session.
@@ -419,6 +445,16 @@ class Traffic:
         """From ordinary code: end a subscriber's client and start it again (see Subscriber.restart)."""
         self.call(self.subscribers[number].restart(crash=crash))
 
+    def rest(self) -> None:
+        """From ordinary code: end the sleepers' clients; their durable positions stay."""
+        for sleeper in self.sleepers:
+            self.call(sleeper.rest())
+
+    def wake(self) -> None:
+        """From ordinary code: start the sleepers' clients again. Raises ConnectError if nobody serves them."""
+        for sleeper in self.sleepers:
+            self.call(sleeper.wake())
+
     def mark(self, name: str) -> float:
         """Record an event of the run, such as "fault", as happening now; gives the time."""
         now = time.monotonic()
@@ -452,16 +488,18 @@ class Traffic:
                 raise TimeoutError(f"only {rate:.0f} acknowledged messages per second, {minimum:.0f} are needed")
 
     def wait_recovered(self, since: float, *, acks: int = 500, timeout: float = 120.0) -> float:
-        """Wait until so many messages that were sent after since (monotonic seconds) are acknowledged.
+        """Wait until so many messages that were sent after since (monotonic seconds) are acknowledged, some to each.
 
-        Gives how many seconds after since that was; raises TimeoutError after timeout seconds.
+        Gives how many seconds after since that was; raises TimeoutError after timeout seconds, which names who waits.
         """
         deadline = time.monotonic() + timeout
         while True:
-            if self._stored_after(since) >= acks:
+            stored = {track.publisher: _stored_after(track, since) for track in self.ledger.tracks}
+            if sum(stored.values()) >= acks and all(stored.values()):
                 return time.monotonic() - since
             if time.monotonic() > deadline:
-                raise TimeoutError(f"publishing did not go on within {timeout:g} s")
+                waiting = ", ".join(name for name, count in stored.items() if not count) or "too few messages"
+                raise TimeoutError(f"publishing did not go on within {timeout:g} s: {waiting}")
             time.sleep(0.02)
 
     def _acks_since(self, since: float) -> int:
@@ -474,11 +512,12 @@ class Traffic:
                 count += track.codes[index] == STORED and track.ended[index] >= since
         return count
 
-    def _stored_after(self, since: float) -> int:
-        count = 0
-        for track in self.ledger.tracks:
-            for index in range(len(track.codes) - 1, -1, -1):
-                if track.sent[index] <= since:
-                    break
-                count += track.codes[index] == STORED
-        return count
+
+def _stored_after(track: Track, since: float) -> int:
+    """How many of a publisher's messages that were sent after since are acknowledged."""
+    count = 0
+    for index in range(len(track.codes) - 1, -1, -1):
+        if track.sent[index] <= since:
+            break
+        count += track.codes[index] == STORED
+    return count

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from stanft.stan.outcome import Outcome
+from stanft.traffic.verdict import Judgement, Word
 
 MINIMUM_RATE = 500.0  # acknowledged messages per second before the fault, below which a run is void
 RATE_WINDOW = 5.0  # seconds before the fault over which that rate is taken
@@ -36,12 +37,15 @@ FATAL = {
     "conflicting": "two messages under one sequence number",
     "contradicted": "delivered, although the server had refused it or was not there",
     "stale": "the channel's last value is older than what was delivered",
+    "skipped": "acknowledged and in the store, but never delivered to this subscription",
+    "rewound": "came again although it cannot have been unacknowledged: the durable position went back",
 }
 # Findings that an at-least-once service may show.
 NOTED = {
     "recovered": "delivered, although no acknowledgement had come",
     "redelivered": "came again, marked as such",
     "repeated": "came again without the mark (the server's record of sending was lost with it)",
+    "dropped": "delivered, and no more in the store, which may drop the oldest (its limits)",
 }
 
 
@@ -107,14 +111,30 @@ class View:
     """What one subscription saw of a channel; the members of a queue group share one view.
 
     complete = it must see everything that is acknowledged (so that what it misses is lost); ordered = its deliveries
-    have an order (those of several members have none between them).
+    have an order (those of several members have none between them); window = how many messages can be unacknowledged
+    at once in a durable subscription, 0 where it does not matter; last = it read what the store holds after the run;
+    unfinished = why it ended before it had seen everything that there was: what it misses then is unknown, not lost;
+    first = the lowest sequence that the channel may still have, if its limits drop the oldest.
     """
 
-    def __init__(self, name: str, channel: str, *, complete: bool = True, ordered: bool = True) -> None:
+    def __init__(
+        self,
+        name: str,
+        channel: str,
+        *,
+        complete: bool = True,
+        ordered: bool = True,
+        window: int = 0,
+        last: bool = False,
+    ) -> None:
         self.name = name
         self.channel = channel
         self.complete = complete
         self.ordered = ordered
+        self.window = window
+        self.last = last
+        self.unfinished = ""
+        self.first = 0
         self.times = array("d")
         self.tracks = array("i")  # index into the ledger's tracks, -1 = not one of ours
         self.numbers = array("q")
@@ -137,7 +157,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a run showed. valid = none of FATAL; void = why it proves nothing (empty if it does)."""
+    """What the messages of a run showed.
+
+    valid = none of FATAL; doubts = what could not be found out; void = why the run proves nothing (empty if it does).
+    """
 
     attempted: int
     acknowledged: int
@@ -148,28 +171,37 @@ class Verdict:
     findings: dict[str, Finding]
     lost_where: dict[str, int]  # prefix, middle or postfix of a publisher's messages
     void: str = ""
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def harm(self) -> tuple[str, ...]:
+        """What must not happen and did, one sentence for each class."""
+        return tuple(
+            f"{finding.count} {kind} ({FATAL[kind]}), such as {', '.join(finding.examples)}"
+            for kind, finding in self.findings.items()
+            if kind in FATAL and finding.count
+        )
+
+    @property
+    def judgement(self) -> Judgement:
+        """The verdict by the rule that all runs are judged by."""
+        return Judgement(lost=self.harm, unknown=self.doubts, void=self.void)
 
     @property
     def valid(self) -> bool:
         """Nothing happened that must not happen."""
-        return not any(self.findings[kind].count for kind in FATAL)
+        return not self.harm
 
     @property
     def passed(self) -> bool:
-        """Valid, and with enough traffic to mean something."""
-        return self.valid and not self.void
+        """Valid, everything known, and with enough traffic to mean something."""
+        return self.judgement.word is Word.OK
 
     def sentence(self) -> str:
-        """The verdict in one line."""
-        if self.void:
-            return f"void: {self.void}"
-        found = [
-            f"{finding.count} {kind} ({FATAL[kind]}), such as {', '.join(finding.examples)}"
-            for kind, finding in self.findings.items()
-            if kind in FATAL and finding.count
-        ]
+        """The verdict in one line; harm and doubt are told of a void run too."""
+        problems = self.judgement.problems
         return f"{self.acknowledged} acknowledged of {self.attempted} sent, {self.delivered} delivered: " + (
-            "; ".join(found) if found else "nothing lost, duplicated or out of order"
+            "; ".join(problems) if problems else "nothing lost, duplicated or out of order"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -180,6 +212,8 @@ class Verdict:
 @dataclass(frozen=True)
 class Outage:
     """The longest time without an acknowledgement around a fault (seconds; times of the run's clock).
+
+    A message sent before the fault ends no outage, however late it is acknowledged: a woken server may do that.
 
     recovered = acknowledgements came again; if not, seconds counts to the end of the run. gaps are all notable ones
     as (start, seconds), total their sum.
@@ -220,9 +254,18 @@ class Ledger:
         self.tracks.append(track)
         return track
 
-    def view(self, name: str, channel: str, *, complete: bool = True, ordered: bool = True) -> View:
+    def view(
+        self,
+        name: str,
+        channel: str,
+        *,
+        complete: bool = True,
+        ordered: bool = True,
+        window: int = 0,
+        last: bool = False,
+    ) -> View:
         """A new subscription's page (see View)."""
-        view = View(name, channel, complete=complete, ordered=ordered)
+        view = View(name, channel, complete=complete, ordered=ordered, window=window, last=last)
         self.views.append(view)
         return view
 
@@ -326,7 +369,12 @@ class Ledger:
         tracks limits it to some publishers; threshold is the shortest gap to list, in seconds.
         """
         chosen = list(self.tracks if tracks is None else tracks)
-        acks = self.acks(chosen)
+        acks = sorted(
+            ended
+            for track in chosen
+            for sent, ended, code in zip(track.sent, track.ended, track.codes, strict=True)
+            if code == STORED and (sent > fault or ended <= fault)
+        )
         after = bisect_right(acks, fault)
         # The first acknowledgement past until ends a gap that began before it.
         points = [acks[after - 1] if after else fault, *acks[after : bisect_right(acks, until) + 1]]
@@ -347,6 +395,10 @@ class Ledger:
             gaps=tuple((a, b - a) for a, b in pairs if b - a >= threshold),
         )
 
+    def outages(self, fault: float) -> dict[str, Outage]:
+        """The outage of each publisher by itself, by channel and publisher: one that is served hides no other."""
+        return {f"{track.channel}/{track.publisher}": self.outage(fault, tracks=[track]) for track in self.tracks}
+
     def too_quiet(self, fault: float, minimum: float = MINIMUM_RATE, window: float = RATE_WINDOW) -> str:
         """Why the traffic before the fault was too little to prove anything; empty if it was enough."""
         acks = self.acks()
@@ -362,8 +414,12 @@ class Ledger:
         """Judge the run; with the time of its (first) fault also whether there was enough traffic before it."""
         found: dict[str, list[str]] = {kind: [] for kind in (*FATAL, *NOTED)}
         where = {"prefix": 0, "middle": 0, "postfix": 0}
+        holds: dict[str, dict[int, tuple[int, int]]] = {}  # channel -> sequence -> its message, in whatever view
         for view in self.views:
-            self._judge(view, found, where)
+            self._judge(view, holds.setdefault(view.channel, {}), found)
+        doubts = [
+            doubt for view in self.views if view.complete and (doubt := self._find_missing(view, holds, found, where))
+        ]
         recovered = [
             self._name(track, number)
             for index, track in enumerate(self.tracks)
@@ -387,6 +443,7 @@ class Ledger:
             findings={kind: Finding(len(names), tuple(names[:EXAMPLES])) for kind, names in found.items()},
             lost_where=where,
             void="" if fault is None else self.too_quiet(fault, minimum_rate),
+            doubts=tuple(doubts),
         )
 
     def _name(self, track: Track, number: int) -> str:
@@ -397,11 +454,11 @@ class Ledger:
         seen = view.seen.get(index, b"")
         return number < len(seen) and bool(seen[number])
 
-    def _judge(self, view: View, found: dict[str, list[str]], where: dict[str, int]) -> None:
-        """Add what one subscription saw to the findings."""
+    def _judge(self, view: View, holds: dict[int, tuple[int, int]], found: dict[str, list[str]]) -> None:
+        """Add to the findings what one subscription got; holds is what the channel's sequences were seen to hold."""
         stored_as: dict[tuple[int, int], int] = {}  # message -> its sequence
-        holds: dict[int, tuple[int, int]] = {}  # sequence -> its message
         newest: dict[int, int] = {}  # track -> highest number delivered in good order
+        highest = 0  # sequence delivered so far
         for index, number, sequence, marked in zip(view.tracks, view.numbers, view.sequences, view.marks, strict=True):
             if index < 0:
                 found["unexpected"].append(f"{view.channel}, sequence {sequence} to {view.name}")
@@ -414,7 +471,9 @@ class Ledger:
             if stored_as.setdefault(message, sequence) != sequence:
                 found["duplicated"].append(f"{name} at sequences {stored_as[message]} and {sequence}")
             elif not first:
-                found["redelivered" if marked else "repeated"].append(name)
+                back = view.window and not marked and sequence + view.window < highest
+                found["rewound" if back else "redelivered" if marked else "repeated"].append(name)
+            highest = max(highest, sequence)
             if not first:
                 continue
             code = track.codes[number - 1]
@@ -425,18 +484,40 @@ class Ledger:
                 if number < newest.get(index, 0):
                     found["reordered"].append(f"{name} after {newest[index]}")
                 newest[index] = max(newest.get(index, 0), number)
-        if view.complete:
-            for index, track in enumerate(self.tracks):
-                if track.channel == view.channel:
-                    self._find_lost(view, index, found, where)
 
-    def _find_lost(self, view: View, index: int, found: dict[str, list[str]], where: dict[str, int]) -> None:
-        track, seen = self.tracks[index], view.seen.get(index, b"")
-        first, last = seen.find(1), seen.rfind(1)
-        for number, code in enumerate(track.codes, 1):
-            if code == STORED and not self._has(view, index, number):
-                found["lost"].append(f"{self._name(track, number)} to {view.name}")
-                where["prefix" if first < 0 or number < first else "postfix" if number > last else "middle"] += 1
+    def _find_missing(
+        self,
+        view: View,
+        holds: dict[str, dict[int, tuple[int, int]]],
+        found: dict[str, list[str]],
+        where: dict[str, int],
+    ) -> str:
+        """Sort what a subscription should have seen and did not into the findings; gives the doubt, "" for none."""
+        missed = 0
+        sequence_of = {message: sequence for sequence, message in holds[view.channel].items()} if view.first else {}
+        stores = [each for each in self.views if each.last and not each.unfinished and each.channel == view.channel]
+        for index, track in enumerate(self.tracks):
+            if track.channel != view.channel:
+                continue
+            seen = view.seen.get(index, b"")
+            first, last = seen.find(1), seen.rfind(1)
+            for number, code in enumerate(track.codes, 1):
+                if code != STORED or self._has(view, index, number):
+                    continue
+                name = f"{self._name(track, number)} to {view.name}"
+                if 0 < sequence_of.get((index, number), 0) < view.first:
+                    found["dropped"].append(name)
+                elif view.unfinished:
+                    missed += 1
+                elif any(self._has(store, index, number) for store in stores):
+                    found["skipped"].append(name)
+                else:
+                    found["lost"].append(name)
+                    where["prefix" if first < 0 or number < first else "postfix" if number > last else "middle"] += 1
+        # A reader that did not end is a doubt even where it misses nothing: it may have missed a double.
+        if not view.unfinished or not (missed or view.last):
+            return ""
+        return f"{view.name} misses {missed} acknowledged messages, and its reading did not end: {view.unfinished}"
 
     # --- keeping ----------------------------------------------------------------------------------------------
 
@@ -465,6 +546,10 @@ class Ledger:
                     "channel": view.channel,
                     "complete": view.complete,
                     "ordered": view.ordered,
+                    "window": view.window,
+                    "last": view.last,
+                    "unfinished": view.unfinished,
+                    "first": view.first,
                     "times": [round(at, 6) for at in view.times],
                     "tracks": list(view.tracks),
                     "numbers": list(view.numbers),
@@ -492,7 +577,9 @@ class Ledger:
             track.retries.update({int(new): old for new, old in page["retries"].items()})
             track.errors.update(page["errors"])
         for page in data["views"]:
-            view = ledger.view(page["name"], page["channel"], complete=page["complete"], ordered=page["ordered"])
+            kept = {key: page[key] for key in ("complete", "ordered", "window", "last")}
+            view = ledger.view(page["name"], page["channel"], **kept)
+            view.unfinished, view.first = page["unfinished"], page["first"]
             view.times.extend(page["times"])
             view.tracks.extend(page["tracks"])
             view.numbers.extend(page["numbers"])

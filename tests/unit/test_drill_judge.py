@@ -1,0 +1,295 @@
+"""The judge of a drill: a run with nothing wrong passes, and each thing that can be wrong with it convicts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from stanft.drill.judge import LIVE, RESTART, Seen, judge
+from stanft.drill.run import describe, lowest
+from stanft.drill.watch import Reign
+from stanft.faults import Fault, Injection, find
+from stanft.stan.outcome import Outcome
+from stanft.traffic.ledger import Ledger, Track, View, encode
+from stanft.traffic.verdict import Word
+
+AT = 110.0  # the fault
+EVERY = 0.01  # seconds between two messages of a publisher
+OUT = (110.0, 111.0)  # when nobody is served
+
+
+class Story:
+    """A run from 100 s to 120 s: two publishers, a durable subscriber, a last read; what a test changes goes wrong."""
+
+    def __init__(self, *, out: dict[str, tuple[float, float]] | None = None) -> None:
+        self.ledger = Ledger("run")
+        self.tracks: dict[str, Track] = {name: self.ledger.track("channel", name) for name in ("pub-0", "pub-1")}
+        self.live: View = self.ledger.view("sub-0", "channel", window=50)
+        self.stored: list[tuple[str, int]] = []  # in the order of their sequences
+        for step in range(2000):
+            for name, track in self.tracks.items():
+                at = 100 + step * EVERY
+                start, end = (out or {}).get(name, OUT)
+                number = track.send(at)
+                if start <= at < end:
+                    track.end(number, Outcome.NOT_STORED, at)
+                else:
+                    track.end(number, Outcome.STORED, at + 0.001)
+                    self.stored.append((name, number))
+        for sequence, (name, number) in enumerate(self.stored, 1):
+            self.deliver(self.live, name, number, sequence)
+
+    def deliver(self, view: View, name: str, number: int, sequence: int, *, marked: bool = False) -> None:
+        """Deliver a message."""
+        self.ledger.deliver(
+            view, encode("run", name, number), sequence, marked, self.tracks[name].sent[number - 1] + 0.002
+        )
+
+    def last_read(self, stored: list[tuple[str, int]] | None = None) -> View:
+        """Read the store again: all that was stored, or what a test says that it holds."""
+        view = self.ledger.view("last read", "channel", last=True)
+        for sequence, (name, number) in enumerate(self.stored if stored is None else stored, 1):
+            self.deliver(view, name, number, sequence)
+        return view
+
+    def seen(self, **changes: Any) -> Seen:
+        """Everything about it, with changes."""
+        if not any(view.last for view in self.ledger.views) and not changes.pop("unread", False):
+            self.last_read()
+        injection = Injection("kill", victims=["stan-0"], at=AT, healed_at=AT)
+        plain: dict[str, Any] = {
+            "reigns": (Reign("A", "stan-0", 99, 109.9, 98.9), Reign("B", "stan-1", 110.9, 120, 110.8)),
+            "logs": {"stan-0": [(100.0, "[INF] fine")], "stan-1": [(110.8, "[INF] STREAM: Server is active")]},
+            "restarts_before": {"stan-0": 0, "stan-1": 2},
+            "restarts_after": {"stan-0": 1, "stan-1": 2},
+            "served": {"sub-0": 119.99},
+            "last_read": RESTART,
+        }
+        return Seen(find("kill"), 1, injection, self.ledger, 150.0, **{**plain, **changes})
+
+
+def convicted(seen: Seen) -> tuple[Word, list[str]]:
+    """The word and the problems."""
+    judgement = judge(seen)
+    return judgement.word, judgement.problems
+
+
+def test_a_run_with_nothing_wrong_is_ok() -> None:
+    assert convicted(Story().seen()) == (Word.OK, [])
+
+
+def test_900_of_1000_messages_that_vanish_from_the_store_after_their_delivery_are_lost() -> None:
+    story = Story()
+    story.last_read(story.stored[:100])
+    word, [problem] = convicted(story.seen())
+    assert word is Word.LOST
+    assert problem.startswith(f"{len(story.stored) - 100} lost (acknowledged, never delivered), such as channel/pub-0/")
+
+
+def test_a_message_that_the_store_holds_twice_is_found_by_the_last_read() -> None:
+    story = Story()
+    story.last_read([*story.stored, story.stored[10]])
+    word, [problem] = convicted(story.seen())
+    assert (word, "1 duplicated" in problem) == (Word.LOST, True)
+
+
+def test_two_messages_that_changed_places_in_the_store_are_found_by_the_last_read() -> None:
+    story = Story()
+    changed = list(story.stored)
+    changed[100], changed[102] = changed[102], changed[100]
+    story.last_read(changed)
+    word, problems = convicted(story.seen())
+    assert word is Word.LOST
+    assert [problem.split(" (")[0] for problem in problems] == ["1 reordered", "2 conflicting"]
+
+
+def test_a_sequence_that_holds_another_message_than_was_delivered_under_it_conflicts() -> None:
+    story = Story()
+    story.last_read(story.stored[1:])
+    _, problems = convicted(story.seen())
+    assert any("conflicting" in problem for problem in problems)
+
+
+def test_a_message_that_only_the_subscriber_misses_was_skipped() -> None:
+    story = Story()
+    story.live.seen[0][7] = 0
+    word, problems = convicted(story.seen())
+    assert word is Word.LOST
+    assert problems == [
+        "1 skipped (acknowledged and in the store, but never delivered to this subscription), such as "
+        "channel/pub-0/7 to sub-0"
+    ]
+
+
+def test_a_durable_position_that_went_back_is_found() -> None:
+    story = Story()
+    story.deliver(story.live, *story.stored[0], 1)
+    word, [problem] = convicted(story.seen())
+    assert (word, "1 rewound" in problem) == (Word.LOST, True)
+
+
+def test_what_may_have_been_unacknowledged_may_come_again() -> None:
+    story = Story()
+    sequence = len(story.stored) - 50
+    story.deliver(story.live, *story.stored[sequence - 1], sequence)
+    assert convicted(story.seen())[0] is Word.OK
+
+
+def test_a_reading_that_did_not_end_is_unknown_even_where_it_misses_nothing() -> None:
+    story = Story()
+    story.last_read().unfinished = "nothing came for 25 s"
+    word, [problem] = convicted(story.seen())
+    assert word is Word.UNKNOWN
+    assert "its reading did not end: nothing came for 25 s" in problem
+
+
+def test_without_a_last_read_nobody_knows_what_the_store_holds() -> None:
+    word, [problem] = convicted(Story().seen(unread=True))
+    assert (word, "not read again" in problem) == (Word.UNKNOWN, True)
+
+
+def test_what_the_limits_dropped_is_not_lost() -> None:
+    story = Story()
+    view = story.ledger.view("last read", "channel", last=True)
+    for sequence, (name, number) in enumerate(story.stored, 1):
+        if sequence >= 40:
+            story.deliver(view, name, number, sequence)
+    view.first = 40
+    seen = story.seen()
+    assert convicted(seen)[0] is Word.OK
+    assert seen.ledger.verdict().findings["dropped"].count == 39
+    view.first = 39
+    assert convicted(seen)[0] is Word.LOST, "sequence 39 is missing for no reason"
+
+
+def test_one_publisher_that_is_out_for_long_is_not_hidden_by_the_other() -> None:
+    seen = Story(out={"pub-1": (110.0, 117.0)}).seen()
+    told = describe(seen, judge(seen))
+    assert told["outage"] == pytest.approx(7.0, abs=0.05)
+    assert told["merged"] == pytest.approx(1.0, abs=0.05)
+    assert {name.rpartition("/")[2]: round(one["outage"]) for name, one in told["publishers"].items()} == {
+        "pub-0": 1,
+        "pub-1": 7,
+    }
+
+
+def test_a_publisher_that_never_comes_back_fails_the_run() -> None:
+    word, [problem] = convicted(Story(out={"pub-1": (110.0, 999.0)}).seen())
+    assert word is Word.FAILED
+    assert problem == "publishing did not go on after the fault: channel/pub-1 never came back"
+
+
+@pytest.mark.parametrize("last", [None, 111.0])
+def test_a_subscriber_that_never_comes_back_fails_the_run(last: float | None) -> None:
+    seen = Story().seen(served={"sub-0": 119.99, "worker-1": last})
+    assert convicted(seen) == (Word.FAILED, ["the subscriber worker-1 never came back"])
+
+
+def test_two_servers_that_were_active_at_once_fail_the_run() -> None:
+    reigns = (Reign("A", "stan-0", 99, 112, 98.9), Reign("B", "stan-1", 110.9, 120, 110.8))
+    word, [problem] = convicted(Story().seen(reigns=reigns))
+    assert (word, problem) == (Word.FAILED, "two actives at once: stan-0 and stan-1 for at least 1.10 s")
+
+
+@pytest.mark.parametrize(("servers", "takeovers"), [("A", 0), ("ABC", 2)])
+def test_a_wrong_number_of_takeovers_fails_the_run(servers: str, takeovers: int) -> None:
+    reigns = tuple(Reign(name, f"stan-{name}", 99 + 9 * n, 107 + 9 * n, 99 + 9 * n) for n, name in enumerate(servers))
+    word, [problem] = convicted(Story().seen(reigns=reigns))
+    assert (word, problem) == (Word.FAILED, f"{takeovers} takeovers, where 1 would be right")
+
+
+def test_a_range_of_takeovers_is_told_as_one() -> None:
+    fault = replace(find("kill"), takeovers=(2, 3))
+    assert convicted(replace(Story().seen(), fault=fault))[1] == ["1 takeovers, where 2 to 3 would be right"]
+
+
+def test_a_server_that_says_that_another_is_active_fails_the_run_also_in_its_previous_log() -> None:
+    line = '[FTL] STREAM: ft: serverID "x" claims to be active, aborting'
+    seen = Story().seen(logs={"stan-0": [(111.0, line)], "stan-1": []})
+    word, [problem] = convicted(seen)
+    assert (word, problem) == (Word.FAILED, f"a server ended itself on a heartbeat of another active: {line}")
+
+
+BYSTANDERS: Fault = replace(find("kill"), spares_bystanders=True)
+
+
+@pytest.mark.parametrize(
+    ("after", "why"),
+    [(3, "once more"), (1, "its pod was replaced, and its container restarted once")],
+    ids=["once more", "replaced"],
+)
+def test_a_bystander_that_restarts_fails_the_run(after: int, why: str) -> None:
+    seen = Story().seen(restarts_after={"stan-0": 1, "stan-1": after})
+    assert convicted(seen)[0] is Word.OK, "not every fault spares bystanders"
+    assert convicted(replace(seen, fault=BYSTANDERS)) == (
+        Word.FAILED,
+        ["stan-1 restarted although nothing was done to it"],
+    ), why
+
+
+def test_a_victim_may_restart_and_a_bystander_may_have_restarted_before() -> None:
+    assert convicted(replace(Story().seen(), fault=BYSTANDERS))[0] is Word.OK
+
+
+def test_what_did_not_come_back_fails_the_run() -> None:
+    assert convicted(Story().seen(problem="no server took over within 120 s"))[0] is Word.FAILED
+
+
+def test_what_could_not_be_found_out_makes_the_run_unknown() -> None:
+    word, problems = convicted(Story().seen(unasked=["the log of stan-1 could not be read"]))
+    assert (word, problems) == (Word.UNKNOWN, ["unknown: the log of stan-1 could not be read"])
+
+
+def test_a_void_run_tells_its_losses_first() -> None:
+    story = Story()
+    story.last_read(story.stored[:-1])
+    word, problems = convicted(replace(story.seen(), minimum_rate=500.0))
+    assert word is Word.LOST
+    assert [problem[:6] for problem in problems] == ["1 lost", "void: "]
+    assert convicted(replace(Story().seen(), minimum_rate=500.0))[0] is Word.VOID
+
+
+def test_a_late_acknowledgement_of_a_message_sent_before_the_fault_ends_no_outage() -> None:
+    story = Story(out={"pub-0": (109.0, 117.0), "pub-1": (109.0, 117.0)})
+    track = story.tracks["pub-0"]
+    track.end(901, Outcome.STORED, 113.0)  # sent at 109.0, by a server that was woken
+    assert story.ledger.outage(AT).seconds == pytest.approx(8.0, abs=0.05)
+
+
+def test_the_record_of_a_run_is_told_in_times_since_the_fault() -> None:
+    seen = Story().seen(last_read=LIVE)
+    told = describe(seen, judge(seen))
+    assert told["timeline"]["fault"] == 0
+    assert told["timeline"]["last_ack"] == pytest.approx(-0.01, abs=0.02)
+    assert told["timeline"]["lock"] == pytest.approx(0.8)
+    assert told["timeline"]["first_ack"] == pytest.approx(1.0, abs=0.02)
+    assert told["timeline"]["delivery"] == pytest.approx(1.0, abs=0.03)
+    assert (told["judgement"]["word"], told["problems"], told["last_read"]) == ("ok", [], "live")
+    assert (told["takeovers"], told["restarts"]) == (1, {"stan-0": 1, "stan-1": 0})
+
+
+CHANNEL = {"name": "channel", "msgs": 100, "bytes": 10_000, "first_seq": 40, "last_seq": 139}
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ({}, 0),
+        ({"max_msgs": 0, "max_bytes": 0, "max_age": 0}, 0),
+        ({"max_msgs": 101}, 0),
+        ({"max_msgs": 100}, 40),
+        ({"max_bytes": 20_000}, 0),
+        ({"max_bytes": 10_100}, 40),
+        ({"max_age": 31 * 10**9}, 0),
+        ({"max_age": 30 * 10**9}, 40),
+    ],
+)
+def test_only_a_limit_that_is_reached_excuses_messages_that_are_gone(limits: dict[str, int], expected: int) -> None:
+    assert lowest(CHANNEL, limits, 1, lasted=30.0) == expected
+
+
+def test_a_channel_that_still_has_the_runs_first_message_has_to_have_all() -> None:
+    assert lowest({**CHANNEL, "first_seq": 12}, {"max_msgs": 100}, 12, lasted=30.0) == 0
+    assert lowest({}, {"max_msgs": 100}, 1, lasted=30.0) == 0
