@@ -17,17 +17,17 @@ from harness.nfs_lab.lab import Lab
 from harness.nfs_lab.machine import Machine
 from stanft.stan.client import Client
 from stanft.stan.errors import NoActiveError, StanError
-from stanft.stan.options import ConnectOptions, Start
+from stanft.stan.options import ConnectOptions
 from stanft.stan.outcome import Outcome, PublishResult
-from stanft.stan.subscription import Message
-from stanft.traffic.ledger import STORED, Ledger, Track, View, encode
+from stanft.traffic.ledger import STORED, Ledger, Track, encode
+from stanft.traffic.reading import Reader
 
 CHANNEL = "lab"
+BESIDE = "beside-"  # the publisher beside a node
 RATE = 20.0  # messages per second and publisher: enough to see a gap of 0.1 s, little enough for emulated machines
 IN_FLIGHT = 20  # unanswered messages per publisher; then it waits, as a careful client does
 ACK_TIMEOUT = 5.0  # seconds until a publication counts as unknown; a later acknowledgement still counts as one
 SIZE = 256  # bytes per message
-QUIET = 25.0  # seconds without a new message after which what is missing is lost; a takeover may lie between
 
 T = TypeVar("T")
 
@@ -48,16 +48,17 @@ class Clients:
 
     def start(self) -> None:
         """Begin to publish through every node."""
-        tracks = [(node, self.ledger.track(CHANNEL, f"beside-{node.name}")) for node in self.lab.nodes]
+        tracks = [(node, self.ledger.track(CHANNEL, f"{BESIDE}{node.name}")) for node in self.lab.nodes]
 
         async def begin() -> None:
             self._tasks = [asyncio.create_task(self._publish(node, track)) for node, track in tracks]
 
         self._wait(begin(), 10)
 
-    def track_of(self, node: Machine) -> Track:
-        """The page of the publisher beside a node."""
-        return next(track for track in self.ledger.tracks if track.publisher == f"beside-{node.name}")
+    @property
+    def publishers(self) -> dict[str, int]:
+        """The number of the ledger's track of each publisher, by the node that it is beside."""
+        return {track.publisher.removeprefix(BESIDE): number for number, track in enumerate(self.ledger.tracks)}
 
     def flowing(self, since: float, *, every: bool = True) -> bool:
         """Whether every publisher (or any) had a message acknowledged that it sent after since (monotonic seconds)."""
@@ -79,15 +80,14 @@ class Clients:
 
         self._wait(end(), ACK_TIMEOUT + 10)
 
-    def read_all(self, timeout: float) -> View:
-        """Read the whole channel from its first message on, through any node; gives the view that must be complete.
+    def read_all(self, timeout: float) -> None:
+        """Read every channel from its first message on, through any node, within timeout seconds each.
 
-        It ends when every acknowledged message has come, or nothing came for QUIET seconds, or after timeout seconds.
-        Raises StanError if no active server answers in that time.
+        What a reading did not reach is told by its view.
         """
-        view = self.ledger.view(f"reader-{next(self._names)}", CHANNEL)
-        self._wait(self._read(view, timeout), timeout + 15)
-        return view
+        urls = [self.lab.client_url(node) for node in self.lab.nodes if node.running]
+        for channel in sorted({track.channel for track in self.ledger.tracks}):
+            self._wait(Reader(urls, limit=timeout).read(self.ledger, channel), timeout + 60)
 
     def close(self) -> None:
         """End everything, also what an interrupted run left under way."""
@@ -151,26 +151,3 @@ class Clients:
             track.end(number, Outcome.UNKNOWN, time.monotonic(), str(error))
         else:
             self.guids[guid] = (track, number)
-
-    async def _read(self, view: View, timeout: float) -> None:
-        deadline = time.monotonic() + timeout
-        last = time.monotonic()
-
-        def handle(message: Message) -> None:
-            nonlocal last
-            last = time.monotonic()
-            self.ledger.deliver(view, message.data, message.sequence, message.redelivered, last)
-
-        name = f"reader-{next(self._names)}"
-        urls = [self.lab.client_url(node) for node in self.lab.nodes if node.running]
-        client = await Client.connect(urls, client_id=name, wait=timeout)
-        try:
-            last = time.monotonic()
-            await client.subscribe(CHANNEL, handle, start=Start.first(), max_in_flight=512, wait=timeout)
-            while time.monotonic() < deadline and time.monotonic() - last < QUIET:
-                await asyncio.sleep(0.2)
-                if not self.ledger.missing(view):
-                    break
-        finally:
-            with contextlib.suppress(Exception):
-                await client.close()

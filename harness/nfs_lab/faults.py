@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.nfs_lab import network
+from harness.nfs_lab.judge import FROZEN, POWERED_OFF, THAWED
 from harness.nfs_lab.lab import Lab
 from harness.nfs_lab.machine import Machine
 
@@ -42,7 +43,7 @@ def _kill(lab: Lab, active: Machine) -> None:
 
 def _power_off(lab: Lab, active: Machine) -> None:
     active.power_off()
-    lab.note(active.name, "powered off")
+    lab.note(active.name, POWERED_OFF)
 
 
 def _power_on(lab: Lab, active: Machine) -> None:
@@ -54,11 +55,11 @@ def _power_on(lab: Lab, active: Machine) -> None:
 
 def _freeze(lab: Lab, active: Machine) -> None:
     active.freeze()
-    lab.note(active.name, "frozen")
+    lab.note(active.name, FROZEN)
 
 
 def _thaw(lab: Lab, active: Machine) -> None:
-    lab.note(active.name, "thawed")
+    lab.note(active.name, THAWED)
     active.thaw()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 import shutil
@@ -17,16 +18,15 @@ from pathlib import Path
 
 from harness.nfs_lab import network
 from harness.nfs_lab.image import Image
+from harness.nfs_lab.judge import ACTIVE_LINE, ENDED_LINE, FROZEN, POWERED_OFF, THAWED
 from harness.nfs_lab.machine import Line, Machine, MachineError
 from harness.nfs_lab.pod import SERVER, Pod
 from stanft.ground import shell
 from stanft.ground.progress import say
 
 DISK = 512 * 2**20  # bytes, sparse
-ACTIVE_LINE = "STREAM: Server is active"
-ENDED_LINE = "lab: server ended"
 BEAT = "lab: beat"
-PAUSES = ("frozen", "thawed", "powered off", "reset", "lab: ready")  # events that explain a machine's silence
+PAUSES = (FROZEN, THAWED, POWERED_OFF, "reset", "lab: ready")  # events that explain a machine's silence
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,8 @@ class Lab:
         """Where clients reach the node's server."""
         return f"nats://{node.address}:4222"
 
-    def stall(self, since: float) -> tuple[str, float]:
-        """The machine that gave no sign of life for longest since then, and for how long (seconds).
+    def stall(self, since: float, until: float = math.inf) -> tuple[str, float]:
+        """The machine that gave no sign of life for longest between two times, and for how long (seconds).
 
         Silence that the lab itself ordered does not count.
         """
@@ -102,7 +102,9 @@ class Lab:
         with self._lock:
             for name, beats in self.beats.items():
                 paused = [when for when, machine, text in self.events if machine == name and text in PAUSES]
-                for one, two in pairwise(sorted(beats)):
+                # A machine that is silent at the end of the time is silent until then at least.
+                ends = [] if math.isinf(until) else [until]
+                for one, two in pairwise([*sorted(beat for beat in beats if beat < until), *ends]):
                     explained = any(one - 2 <= when <= two for when in paused)
                     if two > since and two - one > longest[1] and not explained:
                         longest = (name, two - one)
@@ -151,6 +153,15 @@ class Lab:
         node.write("/etc/stan-guard/guard.pl", self.pod.guard)
         alone = "/usr/bin/setpriv --no-new-privs --bounding-set -all,+sys_ptrace --inh-caps -all"
         node.run(f". /run/guard.env; {alone} /usr/bin/perl /etc/stan-guard/guard.pl </dev/null >&3 2>&3 &")
+
+    def take_disk(self) -> Path:
+        """The NFS server's disk as it stands when all that it has is written; the server is off from then on."""
+        with suppress(MachineError):
+            self.nfs.thaw()
+            self.nfs.run("sync")
+        self.nfs.power_off()
+        assert self.nfs.disk is not None
+        return self.nfs.disk
 
     # ---- inside ----
 

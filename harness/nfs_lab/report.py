@@ -17,12 +17,14 @@ COLUMNS = (
     "remedies",
     "runs",
     "takeover",
-    "outage",
+    "outage of the worst client",
+    "of all clients",
     "active ended",
     "two actives",
     "acknowledged by the loser",
     "acknowledged, then lost",
     "harmed",
+    "unknown",
 )
 
 
@@ -40,7 +42,11 @@ def save(path: Path, results: list[dict[str, Any]]) -> None:
 
 
 def table(results: Iterable[dict[str, Any]]) -> str:
-    """One row per fault and setting: median (least to most) in seconds; void runs are counted in brackets only."""
+    """One row per fault and setting: median (least to most) in seconds.
+
+    Harm, doubts and losses are those of every run. A void one, of which nothing else is known, is counted in brackets;
+    runs kept before the last read was judged may be void and have harm too, which is told.
+    """
     rows = [f"| {' | '.join(COLUMNS)} |", f"|{' --- |' * len(COLUMNS)}"]
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for result in results:
@@ -61,10 +67,15 @@ def table(results: Iterable[dict[str, Any]]) -> str:
             f"{lease} s",
             ", ".join(text for text in (list(REMEDIES)[remedies], options) if text),
             f"{len(good)}" + (f" ({void} void)" if void else ""),
-            *(_spread([each[name] for each in good]) for name in ("takeover", "outage", "ended", "two_actives")),
-            _counts([each["acks_by_loser"] for each in good]),
-            _counts([each["lost"] for each in good]),
-            f"{sum(bool(each['harm']) for each in good)} of {len(good)}",
+            _spread([each["takeover"] for each in good]),
+            # Before each client was judged only the time without any acknowledgement was kept.
+            _spread([each["outage"] for each in good if "outage_merged" in each]),
+            _spread([each.get("outage_merged", each["outage"]) for each in good]),
+            *(_spread([each[name] for each in good]) for name in ("ended", "two_actives")),
+            _counts([each.get("acks_by_loser", 0) for each in group]),
+            _counts([each.get("lost", 0) for each in group]),
+            f"{sum(bool(each['harm']) for each in group)} of {len(group)}",
+            f"{sum(bool(each.get('doubts')) for each in group)} of {len(group)}",
         ]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"

@@ -43,9 +43,14 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
             pytest.fail(f"the lab was not done after {PATIENCE:.0f} s:\n{log.decode()[-4000:]}")
     print(log.decode()[-8000:])
     assert output.exists(), f"the lab gave no results:\n{log.decode()[-4000:]}"
-    # A void run was repeated, so the last of a fault counts.
-    found = {each["fault"]: each for each in json.loads(output.read_text())}
-    void = [f"{fault}: {each['void']}" for fault, each in found.items() if each["void"]]
+    attempts = json.loads(output.read_text())
+    bad = [each for each in attempts if each["harm"] or each["doubts"]]
+    assert not bad, (
+        f"no attempt is washed off by another: {[(each['fault'], each['harm'], each['doubts']) for each in bad]}"
+    )
+    # A void run, of which that was known before its fault, was repeated.
+    found = {each["fault"]: each for each in attempts}
+    void = [f"{fault}: {each['void']}" for fault, each in found.items() if each["word"] == "void"]
     if void:
         pytest.skip(f"void twice, so nothing is known: {'; '.join(void)}")
     return found

@@ -14,12 +14,13 @@ import pytest
 from harness.cli import nfs_lab
 from harness.ground.paths import CHARTS
 from harness.nfs_lab import image, report
-from harness.nfs_lab import run as lab_run
 from harness.nfs_lab.faults import FAULTS
 from harness.nfs_lab.lab import Lab, Settings
 from harness.nfs_lab.machine import Machine
 from harness.nfs_lab.pod import REMEDIES, Pod, rendered, values
+from harness.nfs_lab.run import Result
 from stanft.ground.errors import UserError
+from stanft.traffic.verdict import Judgement
 
 FENCE = CHARTS / "stan-ft" / "files" / "fence.sh"
 
@@ -94,10 +95,27 @@ def test_the_table_has_one_row_per_fault_and_setting() -> None:
     assert "12.0 (11.0 to 13.0)" in rows[1]
 
 
-def test_void_runs_are_counted_apart_and_prove_nothing() -> None:
-    row = report.table([result(), result(void="no traffic", lost=7)]).splitlines()[2]
+def test_the_losses_and_the_harm_of_a_void_run_are_told() -> None:
+    row = report.table([result(), result(void="too slow", lost=7, harm=["7 lost"], outage=99.0)]).splitlines()[2]
     assert "1 (1 void)" in row
-    assert row.endswith("| 0 | 0 of 1 |")
+    assert row.endswith("| 0 | 0 to 7 | 1 of 2 | 0 of 2 |")
+    assert "99" not in row, "its times prove nothing"
+
+
+def test_a_run_that_was_void_before_its_fault_has_no_figures_and_a_place_in_the_table() -> None:
+    settings = result()["settings"]
+    void = Result("cut-both", settings, Judgement(void="no traffic")).to_dict()
+    assert "1 (1 void)" in report.table([result(), void]).splitlines()[2]
+
+
+def test_doubts_have_a_column_of_their_own() -> None:
+    row = report.table([result(), result(doubts=["the reading did not end"])]).splitlines()[2]
+    assert row.endswith("| 0 of 2 | 1 of 2 |")
+
+
+def test_the_worst_client_has_a_column_beside_all_of_them() -> None:
+    row = report.table([result(outage=40.0, outage_merged=0.6), result()]).splitlines()[2]
+    assert "| 40.0 | 7.3 (0.6 to 14.0) |" in row
 
 
 def test_a_takeover_that_never_came_is_told() -> None:
@@ -130,11 +148,8 @@ def test_silence_that_the_lab_ordered_is_no_stall() -> None:
     assert lab_with([1.0, 2.0, 40.0, 41.0], [(2.5, "stan-0", "frozen")]).stall(0.0) == ("stan-0", 1.0)
 
 
-@pytest.mark.parametrize(("when", "outdated"), [(2.0, False), (6.0, True), (10.0, False)])
-def test_an_acknowledgement_is_the_losers_while_another_became_active_last(when: float, outdated: bool) -> None:
-    became = [(1.0, "stan-0"), (5.0, "stan-1"), (9.0, "stan-0")]
-    lab = lab_with([], [(at, name, "[INF] STREAM: Server is active") for at, name in became])
-    assert lab_run._outdated(lab, "stan-0", when) is outdated
+def test_a_machine_that_is_silent_at_the_end_of_the_time_is_silent_until_then() -> None:
+    assert lab_with([1.0, 2.0, 9.5], []).stall(0.0, 8.0) == ("stan-0", 6.0)
 
 
 def test_the_libraries_of_a_program_are_read_from_its_headers() -> None:
