@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import shutil
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.ground.paths import cache
+from harness.ground.paths import cache, keep_owner, make
 
 
 def digest(*parts: str | bytes | Path) -> str:
@@ -38,8 +39,9 @@ def _flatten(part: str | bytes | Path) -> Iterable[bytes]:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock beside path, so that two runs never build the same thing at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make(path.parent)
     with Path(f"{path}.lock").open("w") as handle:
+        keep_owner(Path(handle.name))
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
@@ -47,7 +49,8 @@ def locked(path: Path) -> Iterator[None]:
 def built(kind: str, name: str, key: str, build: Callable[[Path], None]) -> Path:
     """The directory <cache>/<kind>/<name>-<key>, made by build(empty directory) if it is not there yet.
 
-    An interrupted build leaves nothing that a later run would take for complete. Raises what build raises.
+    A build that fails or is interrupted leaves nothing behind, so that a full disk does not stay full.
+    Raises what build raises.
     """
     target = cache() / kind / f"{name}-{key}"
     if target.exists():
@@ -57,6 +60,17 @@ def built(kind: str, name: str, key: str, build: Callable[[Path], None]) -> Path
             partial = target.with_name(f".{target.name}.partial")
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
-            build(partial)
-            partial.rename(target)
+            try:
+                build(partial)
+                keep_owner(partial)
+                partial.rename(target)
+            except BaseException:
+                shutil.rmtree(partial, ignore_errors=True)
+                raise
     return target
+
+
+def full_disk_advice(error: OSError) -> str:
+    """What to add to the words of an error that says that a disk is full; nothing for any other."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "\nFree some space there, or point STAN_FT_CACHE at a larger disk, then run this again." if full else ""

@@ -1,0 +1,178 @@
+"""The first thing that every script does, on machines that are not as usual: one line says what is wrong."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.ground import lockedenv
+from harness.ground.paths import REPO, cache, make
+from stanft.ground.errors import UserError
+
+PIP = """
+case "$*" in
+  *" venv "*) mkdir -p "$4/bin"; ln -s "$0" "$4/bin/python" ;;
+  *"pip "*" install "*) echo "$TMPDIR $PIP_USER ${PIP_TARGET-none}" >>"$LOG"; %s ;;
+  *"pip "*" check"*) %s ;;
+esac
+"""
+
+
+def python(tmp_path: Path, install: str = "true", check: str = "true") -> Path:
+    """A Python that plays making an environment and pip in it."""
+    file = tmp_path / "python"
+    file.write_text("#!/bin/sh\n" + PIP % (install, check))
+    file.chmod(0o755)
+    return file
+
+
+@pytest.fixture
+def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache (with a space in its name), and a Python that plays; the path is that of its notes."""
+    monkeypatch.setenv("STAN_FT_CACHE", str(tmp_path / "a cache"))
+    monkeypatch.setenv("LOG", str(tmp_path / "log"))
+    monkeypatch.setattr(sys, "executable", str(python(tmp_path)))
+    return tmp_path / "log"
+
+
+def test_an_environment_is_made_once(played: Path) -> None:
+    assert lockedenv.ensure() == lockedenv.ensure()
+    assert len(played.read_text().splitlines()) == 1
+
+
+def test_pip_needs_no_room_in_tmp_and_installs_nowhere_else(played: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_TARGET", "/elsewhere")
+    monkeypatch.setenv("PIP_USER", "1")
+    target = lockedenv.ensure().parents[1]
+    assert played.read_text() == f"{target}.tmp 0 none\n"
+    assert not Path(f"{target}.tmp").exists()
+
+
+@pytest.mark.parametrize("failing", ["install", "check"])
+def test_a_try_that_failed_leaves_nothing_and_the_next_one_goes_through(
+    played: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(python(tmp_path, **{failing: "echo no space; exit 1"})))
+    with pytest.raises(UserError, match="no space"):
+        lockedenv.ensure()
+    assert [path.suffix for path in (cache() / "venv").iterdir()] == [".lock"]
+    python(tmp_path)
+    assert lockedenv.ensure().exists()
+
+
+def test_a_full_disk_is_told_as_such(played: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(python(tmp_path, install="exit 1")))
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(UserError, match="The disk is full: free some space, or point STAN_FT_CACHE"):
+        lockedenv.ensure()
+
+
+@pytest.mark.parametrize(
+    ("version", "free_threaded"), [((3, 10), False), ((3, 15), False), ((3, 14), True)], ids=["3.10", "3.15", "3.14t"]
+)
+def test_a_python_that_the_lock_was_not_made_for_is_refused_with_those_that_are(
+    tmp_path: Path, version: tuple[int, int], free_threaded: bool
+) -> None:
+    """Its packages have no wheels there, and nothing is built from source."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("bash", "cat", "dirname", "head", "id"):
+        (folder / name).symlink_to(shutil.which(name) or "")
+    lie = f"import sys, sysconfig; sys.version_info = {version}; sysconfig.get_config_var = lambda _: {free_threaded}"
+    file = folder / "python3"
+    file.write_text(
+        f'#!/bin/bash\n[ "$1" = -VV ] && echo "Python {version[0]}.{version[1]}.0" && exit\n'
+        f'exec {sys.executable} -I -c "{lie}; exec(sys.argv[1])" "$3"\n'
+    )
+    file.chmod(0o755)
+    done = subprocess.run(
+        [REPO / "scripts" / "lib" / "venv", "true"],
+        env={"PATH": str(folder), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "error: CPython 3.11 to 3.14 with the modules venv and ensurepip is needed, here is Python"
+    )
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_without_flock_and_sha256sum_the_scripts_work_all_the_same(tmp_path: Path) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("bash", "cat", "dirname", "python3"):
+        (folder / name).symlink_to(shutil.which(name) or "")
+    (folder / "python3").unlink()
+    (folder / "python3").symlink_to(Path(sys.base_prefix) / "bin" / "python3")
+    done = subprocess.run(
+        [REPO / "scripts" / "lib" / "venv", "python", "-c", "print(1)"],
+        env={"PATH": str(folder), "STAN_FT_CACHE": str(cache())},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+
+
+def test_a_relative_cache_is_taken_from_where_the_user_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STAN_FT_CACHE", "here/cache")
+    assert cache() == tmp_path / "here" / "cache"
+
+
+def test_a_relative_xdg_cache_home_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STAN_FT_CACHE")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert cache() == tmp_path / ".cache" / "stan-ft"
+
+
+def test_no_home_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("STAN_FT_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda _: (_ for _ in ()).throw(KeyError("no such user")))
+    with pytest.raises(UserError, match="no home directory: set HOME, or STAN_FT_CACHE"):
+        cache()
+
+
+@pytest.mark.parametrize("place", ["file/cache", "one:two"])
+def test_a_place_that_cannot_be_a_cache_is_refused_with_the_variable_that_moves_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("STAN_FT_CACHE", str(tmp_path / place))
+    with pytest.raises(UserError, match="set STAN_FT_CACHE"):
+        cache()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for somebody else")
+def test_what_root_makes_in_a_users_cache_is_the_users(tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    users.mkdir()
+    os.chown(users, 12345, 12345)
+    program = (
+        "from harness.ground import content\n"
+        "content.built('tools', 'helm', 'key', lambda folder: (folder / 'helm').touch())"
+    )
+    subprocess.run(
+        [sys.executable, "-c", program], cwd=REPO, env={**os.environ, "STAN_FT_CACHE": str(users / "cache")}, check=True
+    )
+    assert {path.stat().st_uid for path in users.rglob("*")} == {12345}
+    assert len(list(users.rglob("*"))) == 5
+
+
+def test_many_make_the_same_directory_at_once(tmp_path: Path) -> None:
+    target = tmp_path / "a" / "b" / "c"
+    script = f"from pathlib import Path; from harness.ground.paths import make; make(Path({str(target)!r}))"
+    running = [subprocess.Popen([sys.executable, "-c", script], cwd=REPO) for _ in range(4)]
+    assert [process.wait(timeout=60) for process in running] == [0, 0, 0, 0]
+    make(target)
+    assert target.is_dir()
