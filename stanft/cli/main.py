@@ -17,10 +17,12 @@ COMMANDS = {
     "status": "show the servers of a live group: who is active, who stands by, is it whole",
     "drill": "play faults on a live group under traffic, and measure what clients saw",
     "report": "draw the page, the table or the JUnit file of drills",
+    "compare": "say whether a drill is worse than an earlier one",
     "verify": "read a store's files without a server and name what is damaged",
     "backup": "copy a store, also while servers run on it, and prove the copy",
     "restore": "put a backup into an empty store and prove it there",
     "rollout": "restart a group, standbys first and the active last: one takeover",
+    "completion": "print what makes bash, zsh or fish complete these words",
 }
 EPILOG = """examples:
   stan-ft check my-manifests/ --namespace messaging     before an install: would this group be safe?
@@ -29,6 +31,7 @@ EPILOG = """examples:
   stan-ft drill --fault delete -n messaging --dry-run   what a drill would do, and whether it could
   stan-ft drill --fault delete=10 -n messaging --json drill.json --html drill.html
   stan-ft rollout -n messaging                          restart what an upgrade left outdated
+  source <(stan-ft completion bash)                     complete words and options with Tab
 
 stan-ft COMMAND --help says more. A cluster is found as kubectl finds it: --kubeconfig, --context, -n.
 

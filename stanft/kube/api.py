@@ -23,7 +23,7 @@ def connect(kubeconfig: Path | None = None, context: str | None = None) -> clien
         found: client.ApiClient = load(str(kubeconfig) if kubeconfig else None, context)
     except config.ConfigException as error:
         raise UserError(
-            f"no usable kubeconfig: {error}. Name one with --kubeconfig, or a context with --context."
+            f"no usable kubeconfig: {str(error).rstrip('.')}. Name one with --kubeconfig, or a context with --context."
         ) from error
     return found
 
