@@ -187,7 +187,8 @@ _watchdog = _Watchdog()
 class Server:
     """One server process; started and ended as often as wanted, over the same configuration and log.
 
-    user is the uid (and gid) to run as, which needs root; binary a server program that this user can reach.
+    user is the uid (and gid) to run as, which needs root; binary a server program that this user can reach;
+    prefix a command that starts it, such as the chart's supervisor, whose process then counts as the server's.
     """
 
     name: str
@@ -200,6 +201,7 @@ class Server:
     user: int | None = None
     binary: Path | None = None
     umask: int = -1
+    prefix: list[str] = field(default_factory=list)
     process: subprocess.Popen[bytes] | None = None
     exit_code: int | None = None
 
@@ -223,7 +225,7 @@ class Server:
             raise ServerError(f"{self.name} runs already")
         self.exit_code = None
         binary = self.binary or toolchain.ensure("nats-streaming-server")
-        command = [str(binary), "-sc", str(self.config), *self.arguments, *extra]
+        command = [*self.prefix, str(binary), "-sc", str(self.config), *self.arguments, *extra]
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 command,

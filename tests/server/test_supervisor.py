@@ -1,0 +1,154 @@
+"""Real servers under the supervisor of charts/stan-ft: what it locks, that a takeover goes on as before, how it ends.
+
+What the locks are for needs an NFS server that takes them away: scripts/nfs-lab shows that.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from loopback import run
+
+from harness.cluster.kind import wait_for
+from harness.ground import system
+from harness.loopback import supervised
+from harness.loopback.server import ACTIVE, Group, Server
+from stanft.stan.client import Client
+
+PATIENCE = 20.0
+WRITES = re.compile(r"^flags:\s+\d*[12]$", re.MULTILINE)  # the access mode is the last octal digit: open(2)
+
+
+@pytest.fixture
+def group(make_group: Callable[..., Group]) -> Iterator[Group]:
+    """Two supervised servers that have not been started."""
+    group = make_group({"replicas": 2}, size=2)
+    supervised.supervise(group)
+    yield group
+    group.stop()
+
+
+def publish(group: Group, channel: str, count: int = 1) -> None:
+    """Store messages, which makes the channel's files if it is new."""
+
+    async def work() -> None:
+        async with await Client.connect(group.urls, client_id="writer") as client:
+            for _ in range(count):
+                await client.publish(channel, b"message")
+
+    run(work())
+
+
+def streaming(server: Server) -> int:
+    """The process id of the streaming server under its supervisor."""
+    return int(Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()[0])
+
+
+def written(server: Server) -> dict[int, str]:
+    """Inode -> name of each file below the store that the server has open for writing."""
+    found = {}
+    for link in Path(f"/proc/{streaming(server)}/fd").iterdir():
+        path, info = link.readlink(), (link.parent.parent / "fdinfo" / link.name).read_text()
+        if "store" in path.parts and WRITES.search(info):
+            found[link.stat().st_ino] = path.name
+    return found
+
+
+def locked(server: Server) -> set[int]:
+    """Inodes of the files that are locked by flock(2) through descriptors that the supervisor gave."""
+    rows = re.findall(r"FLOCK .* WRITE (\d+) \w+:\w+:(\d+) ", Path("/proc/locks").read_text())
+    return {int(inode) for pid, inode in rows if int(pid) == server.pid}
+
+
+def metric(server: Server, name: str) -> float:
+    """One number of a supervisor's /metrics."""
+    address = server.prefix[server.prefix.index("--listen") + 1]
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:
+        found = re.search(rf"^{name} (\S+)$", answer.read().decode(), re.MULTILINE)
+    assert found is not None
+    return float(found[1])
+
+
+def test_every_file_that_the_active_writes_is_locked(group: Group) -> None:
+    active = group.start()
+    publish(group, "first")
+    publish(group, "second")
+    files = written(active)
+    assert {"server.dat", "clients.dat", "msgs.1.dat", "msgs.1.idx"} <= set(files.values())
+    assert {name for inode, name in files.items() if inode not in locked(active)} == {".rootdir.lck"}
+    assert metric(active, "stan_fencing_guarded") == 1
+    assert metric(active, "stan_fencing_files_unguarded_total") == 0
+
+
+def test_the_standby_takes_over_when_the_actives_supervisor_is_killed(group: Group) -> None:
+    active = group.start()
+    publish(group, "channel", 10)
+    server = streaming(active)
+    active.kill()
+    successor = group.wait_active(other_than=active)
+    wait_for(lambda: not Path(f"/proc/{server}").exists(), PATIENCE, lambda: "the old server lives on")
+    publish(group, "channel")
+    assert successor.state == ACTIVE
+    assert {name for inode, name in written(successor).items() if inode not in locked(successor)} == {".rootdir.lck"}
+
+
+def test_the_standby_takes_over_when_the_active_itself_is_killed(group: Group) -> None:
+    active = group.start()
+    publish(group, "channel", 10)
+    os.kill(streaming(active), signal.SIGKILL)
+    assert active.wait_exit() == 137
+    group.wait_active(other_than=active)
+    publish(group, "channel")
+
+
+def test_a_stop_is_the_servers_own_graceful_one(group: Group) -> None:
+    active = group.start()
+    assert active.stop() == 143
+    assert "STREAM: Shutting down." in active.log
+
+
+def test_a_reload_reaches_the_server(group: Group) -> None:
+    active = group.start()
+    active.reload()
+    wait_for(lambda: "Reloaded server configuration" in active.log, PATIENCE, lambda: active.log)
+
+
+def test_slices_roll_and_quiet_channels_go_under_the_gate(make_group: Callable[..., Group]) -> None:
+    store = {"limits": {"maxInactivity": "2s"}, "fileOptions": {"sliceMaxMsgs": 5}}
+    group = make_group({"replicas": 2, "store": store}, size=2)
+    supervised.supervise(group)
+    active = group.start()
+    publish(group, "channel", 20)
+    names = metric(active, "stan_fencing_names_proven_total")
+    assert len(list((group.store / "channel").glob("msgs.*.dat"))) > 1
+    wait_for(lambda: not (group.store / "channel").exists(), PATIENCE, lambda: "the quiet channel stays")
+    assert metric(active, "stan_fencing_names_proven_total") > names
+    assert active.alive
+
+
+def test_a_server_whose_store_is_elsewhere_is_ended_and_told(make_group: Callable[..., Group], tmp_path: Path) -> None:
+    group = make_group({"replicas": 2}, size=2)
+    supervised.supervise(group)
+    lone = group[0]
+    lone.prefix[lone.prefix.index("--store") + 1] = str(tmp_path / "elsewhere")
+    lone.start()
+    assert lone.wait_exit(PATIENCE) == 1
+    assert f"the server's store is {group.store}, but {tmp_path / 'elsewhere'} is guarded" in lone.log
+
+
+def test_it_needs_no_capability(group: Group) -> None:
+    alone = ["setpriv", "--no-new-privs", "--bounding-set", "-all", "--inh-caps", "-all", "--ambient-caps", "-all"]
+    for server in group.servers:
+        server.prefix = system.as_root([*alone, *server.prefix])
+    active = group.start()
+    publish(group, "channel")
+    status = Path(f"/proc/{streaming(active)}/status").read_text()
+    assert "CapEff:\t0000000000000000" in status
+    assert "NoNewPrivs:\t1" in status
+    assert len(locked(active)) > 3

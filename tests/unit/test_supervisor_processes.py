@@ -1,0 +1,479 @@
+"""The supervisor over programs of these tests' own, through the real kernel: sameness, attacks, ends, refusals."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.cluster.kind import wait_for
+from harness.loopback import supervised
+
+PATIENCE = 30.0
+GUARDED = "guards "
+
+
+def words(store: Path, program: str, *options: str) -> list[str]:
+    """The command line of a Python program under the supervisor."""
+    return [*supervised.command(store, "--name", "test", *options), sys.executable, "-c", textwrap.dedent(program)]
+
+
+def run(store: Path, program: str, *options: str, **more: object) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end."""
+    return subprocess.run(  # type: ignore[call-overload,no-any-return]
+        words(store, program, *options), capture_output=True, text=True, timeout=PATIENCE, check=False, **more
+    )
+
+
+@contextmanager
+def running(store: Path, program: str, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """A program under the supervisor, in a session of its own; both are ended afterwards."""
+    with subprocess.Popen(
+        words(store, program, *options),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def child(process: subprocess.Popen[str]) -> int:
+    """The process id of the supervised program."""
+    found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return int(found[0])
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    """The next line that the program prints."""
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended."""
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+# --- the same as without it -------------------------------------------------------------------------------------------
+
+# Does each step in the store and in a folder that is not supervised, and tells where they differ.
+TWINS = """
+import json, os, sys
+twins = sys.argv[1:] or json.loads(sys.stdin.readline())
+held = [{}, {}]
+def step(side, kind, one, two, number):
+    path, other = os.path.join(twins[side], one), os.path.join(twins[side], two)
+    files = held[side]
+    if kind == "open":
+        descriptor = os.open(path, number, 0o666)
+        old = files.pop(one, None)
+        files[one] = descriptor
+        if old is not None: os.close(old)
+    elif kind == "close": os.close(files.pop(one))
+    elif kind == "write": return os.write(files[one], two.encode())
+    elif kind == "truncate": os.ftruncate(files[one], number % 7)
+    elif kind == "cut": os.truncate(path, number % 7)
+    elif kind == "unlink": os.unlink(path)
+    elif kind == "rename": os.rename(path, other)
+    elif kind == "mkdir": os.mkdir(path)
+    elif kind == "rmdir": os.rmdir(path)
+    elif kind == "link": os.link(path, other)
+    elif kind == "symlink": os.symlink(two, path)
+def done(side, *what):
+    try: return step(side, *what)
+    except OSError as error: return error.errno
+    except KeyError: return "none"
+def tree(side):
+    found = {}
+    for folder, folders, files in os.walk(twins[side]):
+        for name in folders + files:
+            path = os.path.join(folder, name)
+            if name.startswith(".lease."): continue
+            look = os.lstat(path)
+            content = open(path, "rb").read().hex() if os.path.isfile(path) and not os.path.islink(path) else ""
+            kind = os.readlink(path) if os.path.islink(path) else oct(look.st_mode)
+            found[os.path.relpath(path, twins[side])] = (kind, content)
+    return found
+for text in sys.stdin:
+    steps, verdict = json.loads(text), "same"
+    for number, what in enumerate(steps):
+        answers = [done(side, *what) for side in (0, 1)]
+        if answers[0] != answers[1] or tree(0) != tree(1):
+            verdict = f"step {number} {what}: {answers} {tree(0)} {tree(1)}"
+            break
+    for files in held:
+        for descriptor in files.values(): os.close(descriptor)
+        files.clear()
+    for side in (0, 1):
+        for folder, folders, files in os.walk(twins[side], topdown=False):
+            for name in files:
+                if not name.startswith(".lease."): os.unlink(os.path.join(folder, name))
+            for name in folders:
+                path = os.path.join(folder, name)
+                os.unlink(path) if os.path.islink(path) else os.rmdir(path)
+    print(verdict, flush=True)
+"""
+_NAMES = st.sampled_from(["server.dat", "subs.dat", "foo", "foo/msgs.1.dat", "foo/x", "bar", "bar/../foo/x", "foo/"])
+_FLAGS = st.sets(st.sampled_from([os.O_CREAT, os.O_EXCL, os.O_TRUNC, os.O_APPEND, os.O_NOFOLLOW])).flatmap(
+    lambda chosen: st.sampled_from([os.O_RDONLY, os.O_WRONLY, os.O_RDWR]).map(lambda mode: sum(chosen) | mode)
+)
+_KINDS = ("open", "close", "write", "truncate", "cut", "unlink", "rename", "mkdir", "rmdir", "link", "symlink")
+_STEPS = st.lists(st.tuples(st.sampled_from(_KINDS), _NAMES, _NAMES, _FLAGS), max_size=12)
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+    """A supervised program that does each step in the store and beside it."""
+    folder = tmp_path_factory.mktemp("twins")
+    (folder / "beside").mkdir()
+    with running(folder / "store", TWINS) as process:
+        assert process.stdin is not None
+        process.stdin.write(json.dumps([str(folder / "store"), str(folder / "beside")]) + "\n")
+        yield process
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=_STEPS)
+def test_the_store_behaves_as_a_folder_that_nobody_supervises(
+    twins: subprocess.Popen[str], steps: list[tuple[str, str, str, int]]
+) -> None:
+    assert twins.stdin is not None
+    twins.stdin.write(json.dumps(steps) + "\n")
+    twins.stdin.flush()
+    assert line(twins) == "same"
+
+
+# --- locks ------------------------------------------------------------------------------------------------------------
+
+
+def locks(pid: int) -> set[int]:
+    """Inodes of the files that a process's descriptors own locks of."""
+    found = set()
+    for text in Path("/proc/locks").read_text().splitlines():
+        match = re.search(r"FLOCK .* WRITE (\d+) \w+:\w+:(\d+) ", text)
+        if match and int(match[1]) == pid:
+            found.add(int(match[2]))
+    return found
+
+
+def test_a_lock_lives_as_long_as_the_programs_descriptor(tmp_path: Path) -> None:
+    program = """
+    import os, sys
+    store = input()
+    files = [os.open(f"{store}/msgs.{n}.dat", os.O_RDWR | os.O_CREAT) for n in range(3)]
+    print("open", flush=True); input()
+    for file in files: os.close(file)
+    print("closed", flush=True); input()
+    """
+    with running(tmp_path, program) as process:
+        assert process.stdin is not None
+        process.stdin.write(f"{tmp_path}\n")
+        process.stdin.flush()
+        assert line(process) == "open"
+        inodes = {path.stat().st_ino for path in tmp_path.glob("msgs.*")}
+        assert inodes < locks(process.pid)
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert line(process) == "closed"
+        wait_for(lambda: not inodes & locks(process.pid), PATIENCE, lambda: "the locks stay")
+
+
+# --- attacks ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_program_dies_with_its_killed_supervisor(tmp_path: Path) -> None:
+    with running(tmp_path, "print('up', flush=True); import time; time.sleep(60)") as process:
+        assert line(process) == "up"
+        server = child(process)
+        process.kill()
+        wait_for(lambda: gone(server), PATIENCE, lambda: "the program lives on without its supervisor")
+
+
+def test_ten_thousand_files_are_opened_and_each_is_locked(tmp_path: Path) -> None:
+    count = min(10_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 100)
+    program = f"""
+    import os, resource, sys
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    files = [os.open({str(tmp_path)!r} + f"/{{n}}", os.O_RDWR | os.O_CREAT) for n in range({count})]
+    print(len(set(files)), flush=True); input()
+    """
+    with running(tmp_path, program) as process:
+        assert line(process) == str(count)
+        assert len(locks(process.pid)) == count + 1  # and the lease file
+
+
+def test_opens_of_many_threads_at_once_are_all_answered(tmp_path: Path) -> None:
+    program = f"""
+    import os, threading
+    done = []
+    def work(n):
+        for i in range(20):
+            file = os.open({str(tmp_path)!r} + f"/{{n}}.{{i}}", os.O_RDWR | os.O_CREAT)
+            os.write(file, b"x"); os.close(file); done.append(1)
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(100)]
+    [t.start() for t in threads]; [t.join() for t in threads]
+    print(len(done))
+    """
+    assert run(tmp_path, program).stdout.strip() == "2000"
+    assert len([path for path in tmp_path.iterdir() if path.name[0] != "."]) == 2000
+
+
+def test_a_program_without_free_descriptors_gets_the_kernels_error_and_goes_on(tmp_path: Path) -> None:
+    program = f"""
+    import os, resource
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    files, number = [], 0
+    try:
+        while True: files.append(os.open({str(tmp_path)!r} + f"/{{len(files)}}", os.O_RDWR | os.O_CREAT))
+    except OSError as error: number = error.errno
+    os.close(files.pop())
+    os.close(os.open({str(tmp_path)!r} + "/again", os.O_RDWR | os.O_CREAT))
+    print(number)
+    """
+    assert run(tmp_path, program).stdout.strip() == "24"  # EMFILE
+
+
+def test_an_open_that_hangs_holds_up_no_other(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")  # an open for writing waits for a reader, as one on a silent store waits
+    program = f"""
+    import os, threading, time
+    for _ in range(100):
+        threading.Thread(target=lambda: os.open({str(tmp_path)!r} + "/pipe", os.O_WRONLY), daemon=True).start()
+    time.sleep(0.5)
+    os.close(os.open({str(tmp_path)!r} + "/file", os.O_RDWR | os.O_CREAT))
+    print("opened", flush=True)
+    os._exit(3)
+    """
+    done = run(tmp_path, program)
+    assert (done.stdout.strip(), done.returncode) == ("opened", 3)
+
+
+def test_interrupted_opens_leave_nothing_behind(tmp_path: Path) -> None:
+    program = f"""
+    import os, signal
+    count = 0
+    def ring(*_):
+        global count
+        count += 1
+    signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    for n in range(500):
+        os.close(os.open({str(tmp_path)!r} + f"/subs{{n}}", os.O_RDWR | os.O_CREAT | os.O_EXCL))
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    print(count > 10)
+    """
+    assert run(tmp_path, program).stdout.strip() == "True"
+    assert len(list(tmp_path.glob("subs*"))) == 500
+
+
+def test_what_the_program_starts_is_supervised_too(tmp_path: Path) -> None:
+    program = f"""
+    import subprocess, sys
+    subprocess.run(["/bin/sh", "-c", "echo x > {tmp_path}/made; mv {tmp_path}/made {tmp_path}/moved"], check=True)
+    subprocess.run(["/bin/sh", "-c", "exec 5> {tmp_path}/held; read -r word"])
+    """
+    with running(tmp_path, program) as process:
+        held = tmp_path / "held"
+        wait_for(held.exists, PATIENCE, lambda: "nothing was made")
+        wait_for(lambda: held.stat().st_ino in locks(process.pid), PATIENCE, lambda: "no lock")
+        assert (tmp_path / "moved").read_text() == "x\n"
+
+
+def test_a_store_that_is_a_link_and_a_mount_point_is_the_one_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "way").symlink_to("real")
+    program = f"import os; os.open('{tmp_path}/real/x', os.O_RDWR | os.O_CREAT); print(1, flush=True); input()"
+    with running(tmp_path / "way", program) as process:
+        assert line(process) == "1"
+        assert (tmp_path / "real/x").stat().st_ino in locks(process.pid)
+
+
+def test_another_server_on_the_same_file_ends_this_one(tmp_path: Path) -> None:
+    take = "import os; os.open({0!r} + '/msgs.1.dat', os.O_RDWR | os.O_CREAT); print('has', flush=True); input()"
+    with running(tmp_path, take.format(str(tmp_path))) as first:
+        assert line(first) == "has"
+        done = run(tmp_path, take.format(str(tmp_path)))
+        assert done.returncode == 1
+        assert f"another server holds the lock of {tmp_path}/msgs.1.dat" in done.stderr.splitlines()[-1]
+        assert first.poll() is None
+
+
+# --- ends -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("program", "code"),
+    [("raise SystemExit(0)", 0), ("raise SystemExit(143)", 143), ("import os; os.kill(os.getpid(), 9)", 137)],
+)
+def test_the_exit_code_is_the_programs(tmp_path: Path, program: str, code: int) -> None:
+    assert run(tmp_path, program).returncode == code
+
+
+def test_the_programs_last_words_are_the_last_in_the_log(tmp_path: Path) -> None:
+    done = run(tmp_path, "import sys; sys.exit('panic: words')")
+    assert done.stderr.splitlines()[-1] == "panic: words"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1])
+def test_signals_reach_the_program(tmp_path: Path, number: signal.Signals) -> None:
+    program = f"""
+    import signal
+    signal.signal({int(number)}, lambda *_: print("got it", flush=True))
+    print("ready", flush=True)
+    signal.pause(); raise SystemExit(5)
+    """
+    with running(tmp_path, program) as process:
+        assert line(process) == "ready"
+        process.send_signal(number)
+        assert line(process) == "got it"
+        assert process.wait(PATIENCE) == 5
+
+
+def test_the_program_starts_with_no_signal_blocked_or_ignored(tmp_path: Path) -> None:
+    done = run(tmp_path, "print(open('/proc/self/status').read())")
+    blocked, ignored = (re.search(rf"^{name}:\s+(\w+)", done.stdout, re.MULTILINE) for name in ("SigBlk", "SigIgn"))
+    python = (1 << signal.SIGPIPE - 1) | (1 << signal.SIGXFSZ - 1)  # Python itself ignores these
+    assert blocked is not None
+    assert ignored is not None
+    assert (int(blocked[1], 16), int(ignored[1], 16) & ~python) == (0, 0)
+
+
+def test_orphans_are_reaped_where_it_is_the_first_process(tmp_path: Path) -> None:
+    program = """
+    import os, time
+    if os.fork() == 0:
+        if os.fork() == 0: time.sleep(0.2); os._exit(0)
+        os._exit(0)
+    os.wait(); time.sleep(1)
+    states = [open(f"/proc/{p}/stat").read().rpartition(")")[2].split()[0] for p in os.listdir("/proc") if p.isdigit()]
+    print(states.count("Z"), flush=True)
+    """
+    alone = ["unshare", "--pid", "--fork", "--mount-proc"]
+    done = subprocess.run(
+        [*alone, *words(tmp_path, program)], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    if os.geteuid() != 0 and "Operation not permitted" in done.stderr:
+        pytest.skip("a PID namespace of its own needs root")
+    assert done.stdout.strip() == "0"
+
+
+def test_a_program_that_is_not_there_is_told(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*supervised.command(tmp_path), "/no/such/server"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 127
+    assert "supervisor: cannot start /no/such/server: No such file or directory" in done.stderr
+
+
+# --- what it needs ----------------------------------------------------------------------------------------------------
+
+# A machine that lacks something: this part of the kernel's interface fails in the supervisor that these words start.
+LACKING = """
+import os, runpy, sys
+sys.path.insert(0, os.path.dirname(sys.argv[1]))
+import fcntl, seccomp
+{0}
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+NO_SECCOMP = "def no(): raise OSError(38, 'Function not implemented')\nseccomp.install = no"
+NO_MEMORY = "def no(*_): raise OSError(13, 'Permission denied')\nseccomp.read_path = no"
+NO_LOCKS = "def no(*_): raise OSError(95, 'Operation not supported')\nfcntl.flock = no"
+
+
+def lacking(what: str, store: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run a program that prints a word, where this is missing."""
+    command = words(store, "print('runs')", *options)
+    command[1:2] = ["-c", LACKING.format(what)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        (NO_SECCOMP, "seccomp gives no listener: [Errno 38] Function not implemented"),
+        (NO_MEMORY, "a child's memory cannot be read (Permission denied); kernel.yama.ptrace_scope has to be 0 or 1"),
+        (NO_LOCKS, "knows no locks"),
+    ],
+    ids=["seccomp", "memory", "locks"],
+)
+def test_what_is_missing_is_told_and_the_mode_decides(tmp_path: Path, what: str, said: str) -> None:
+    required = lacking(what, tmp_path)
+    assert (required.returncode, required.stdout) == (1, "")
+    assert said in required.stderr
+    preferred = lacking(what, tmp_path, "--mode", "prefer")
+    assert (preferred.returncode, preferred.stdout) == (0, "runs\n")
+    assert "THE STORE IS NOT GUARDED" in preferred.stderr
+    assert said in preferred.stderr
+
+
+def test_a_store_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = run(tmp_path / "file" / "store", "print('runs')")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1].startswith("supervisor: ended the server: no lease file in the store")
+
+
+# A storage that answers nothing once this file is there.
+SILENT = """
+import lease, time
+real = lease.overwrite
+def write(descriptor): time.sleep(60) if os.path.exists({0!r}) else real(descriptor)
+lease.Lease.__init__.__kwdefaults__["write"] = write
+"""
+
+
+def silent(store: Path, flag: Path, *options: str, files: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a program over a store that falls silent, lease 2 s; with a file of the store it is active."""
+    opens = f"os.open({str(store)!r} + '/x', os.O_RDWR | os.O_CREAT); " if files else ""
+    program = f"import os, time; {opens}open({str(flag)!r}, 'w'); time.sleep(5); print('survived')"
+    command = words(store, program, "--lease", "2", *options)
+    command[1:2] = ["-c", LACKING.format(SILENT.format(str(flag)))]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+
+def test_an_active_is_ended_when_the_store_is_silent_for_half_the_lease(tmp_path: Path) -> None:
+    began = time.monotonic()
+    done = silent(tmp_path / "store", tmp_path / "flag")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.search(r"ended the server: the store has been silent for 1\.\d s", done.stderr)
+    assert time.monotonic() - began < 5
+
+
+def test_a_standby_is_not_ended_by_a_silent_store(tmp_path: Path) -> None:
+    done = silent(tmp_path / "store", tmp_path / "flag", files=False)
+    assert (done.returncode, done.stdout) == (0, "survived\n")
+
+
+def test_silence_acts_once_in_a_while_only(tmp_path: Path) -> None:
+    options = ("--memory", str(tmp_path / "memory"))
+    assert silent(tmp_path / "store", tmp_path / "flag", *options).returncode == 1
+    (tmp_path / "flag").unlink()
+    assert silent(tmp_path / "store", tmp_path / "flag", *options).stdout == "survived\n"
