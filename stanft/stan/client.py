@@ -32,6 +32,7 @@ TOLD_AT_CONNECT = ("Authorization Violation", "certificate", "CERTIFICATE", "Sec
 
 Response = TypeVar("Response", pb.ConnectResponse, pb.SubscriptionResponse, pb.CloseResponse)
 _nuid = NUID()
+CANCEL_AGAIN = 0.2  # seconds
 
 
 def _new_id() -> str:
@@ -117,8 +118,10 @@ class Client:
         await asyncio.wait(both, timeout=max(deadline - time.monotonic(), 0), return_when=asyncio.FIRST_COMPLETED)
         if opening.done() and opening.exception() is None:
             return
-        opening.cancel()
-        await asyncio.wait({opening})
+        # Once is not always enough: nats-py takes the end of a wait of its own for that of one attempt.
+        while not opening.done():
+            opening.cancel()
+            await asyncio.wait({opening}, timeout=CANCEL_AGAIN)
         where = ", ".join(urlsplit(server).netloc.rpartition("@")[2] or server for server in servers)
         why = self._hopeless.result() if self._hopeless.done() else self.last_error or "no answer"
         raise ConnectError(f"no NATS connection to {where}: {why}")
