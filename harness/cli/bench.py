@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 from harness.charts import render
 from harness.ground import toolchain
 from harness.ground.paths import REPO, bytecode
+from stanft.cli import common
 from stanft.ground import shell
 from stanft.ground.errors import UserError
 from stanft.ground.progress import say, step
@@ -105,8 +106,4 @@ def _run(title: str, way: str, checks: int, workers: int) -> Run:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    common.run(main)

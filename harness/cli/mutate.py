@@ -12,6 +12,7 @@ import pytest
 from harness.dev.mutants import MUTANTS, Mutant
 from harness.dev.mutation import Forks, Result
 from harness.ground.paths import REPO
+from stanft.cli import common
 from stanft.ground.progress import say
 
 # Reviewed renders and effects would notice any change at all; what counts is what the other tests understand.
@@ -78,4 +79,4 @@ def _summary(results: list[Result], seconds: float) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    common.run(main)

@@ -6,7 +6,7 @@ import os
 import sys
 
 from harness.ground import toolchain
-from stanft.ground.errors import UserError
+from stanft.cli import common
 
 
 def main() -> None:
@@ -15,13 +15,9 @@ def main() -> None:
     if len(sys.argv) < 2 or sys.argv[1] not in known:
         print(f"usage: scripts/tool NAME [ARGUMENTS], NAME one of: {', '.join(known)}", file=sys.stderr)
         sys.exit(2)
-    try:
-        path = toolchain.ensure(sys.argv[1])
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+    path = toolchain.ensure(sys.argv[1])
     os.execv(path, [str(path), *sys.argv[2:]])  # noqa: S606 (this process becomes the tool)
 
 
 if __name__ == "__main__":
-    main()
+    common.run(main)

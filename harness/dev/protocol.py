@@ -9,6 +9,7 @@ from pathlib import Path
 from grpc_tools import protoc  # type: ignore[import-untyped]
 
 from harness.ground.paths import REPO
+from stanft.cli import common
 from stanft.ground.errors import UserError
 
 FOLDER = Path("stanft/stan")
@@ -38,4 +39,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    common.run(main)

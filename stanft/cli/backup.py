@@ -68,7 +68,3 @@ def _told(work: Callable[[], backup.Copied], what: str) -> int:
         f"{done.size} bytes"
     )
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

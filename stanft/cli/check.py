@@ -112,9 +112,7 @@ def _values(options: argparse.Namespace, path: str) -> dict[str, Any]:
             raise UserError(f"--environment is for charts, and {path} is none: leave the option or the path away.")
         layers.append(charts.environment(options.environment, chart))
     for file in options.values:
-        if not file.is_file():
-            raise UserError(f"values file {file} does not exist.")
-        layers.append(objects.values(file.read_text()))
+        layers.append(charts.values_file(file))
     return charts.layered(*layers)
 
 

@@ -40,7 +40,3 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     print(json.dumps(verify.as_data(store), indent=2) if options.json else verify.as_text(store))
     return 1 if verify.judged_bad(store) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from stanft.ground import textfile
 from stanft.ground.errors import UserError
 from stanft.kube import api, charts, objects
 from stanft.kube.objects import Object, dig
@@ -66,9 +67,9 @@ def _from_path(path: str, chart_options: Mapping[str, Any]) -> list[Object]:
         inside = {each.parent for each in here.rglob("Chart.yaml")}
         rendered = [item for chart in sorted(inside) for item in charts.render(chart.resolve(), **chart_options)]
         loose = [each for each in files if not any(chart in each.parents for chart in inside)]
-        return [*rendered, *(item for each in loose for item in _parse(each.read_text(), str(each)))]
+        return [*rendered, *(item for each in loose for item in _parse(textfile.read(each), str(each)))]
     if here.is_file():
-        return _parse(here.read_text(), path)
+        return _parse(textfile.read(here), path)
     raise UserError(f"{path} does not exist: name a file or directory of manifests, a chart, or - for standard input.")
 
 

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from stanft.ground import programs, shell
+import yaml
+
+from stanft.ground import programs, shell, textfile
 from stanft.ground.errors import UserError
 from stanft.kube import kubeschema, objects
 from stanft.kube.objects import Object
@@ -47,7 +49,16 @@ def environment(name: str, chart: Path) -> dict[str, Any]:
     if not file.is_file():
         known = ", ".join(sorted(each.parent.name for each in folder.glob(f"*/{file.name}"))) or "none"
         raise UserError(f"there is no environment {name!r} for {chart}: there are {known} (or give --values FILE).")
-    return objects.values(file.read_text())
+    return values_file(file)
+
+
+def values_file(file: Path) -> dict[str, Any]:
+    """A file of values, read as Helm reads it. Raises UserError that names the file if it cannot be."""
+    text = textfile.read(file)
+    try:
+        return objects.values(text)
+    except (TypeError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{file} is no file of values: {error}") from error
 
 
 def layered(*layers: Values) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def test_without_a_name_that_it_knows_it_lists_all_tools(arguments: list[str]) -
 
 def test_a_tool_whose_modules_cannot_be_had_is_one_clear_error(tmp_path: Path) -> None:
     done = tool("kubeconform", STAN_FT_CACHE=str(tmp_path), STAN_FT_GOMODCACHE=str(tmp_path / "mod"), GOPROXY="off")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "error: kubeconform could not be built from cluster/go/kubeconform:" in done.stderr
     assert "module lookup disabled by GOPROXY=off" in done.stderr
     assert "reaches a Go module proxy" in done.stderr
