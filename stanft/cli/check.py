@@ -9,7 +9,8 @@ from typing import Any
 from stanft import invariants
 from stanft.cli import where
 from stanft.ground.errors import UserError
-from stanft.invariants import show, sources
+from stanft.ground.textfile import write
+from stanft.invariants import sarif, show, sources
 from stanft.kube import charts, kubeschema, objects
 
 EPILOG = """examples:
@@ -17,6 +18,7 @@ EPILOG = """examples:
   stan-ft check charts/stan-ft charts/efs-provisioner --set fileSystem.id=fs-0123456789abcdef0
   helm get manifest stan | stan-ft check - --format junit --output check.xml
   stan-ft check --context prod --namespace messaging
+  stan-ft check manifests/ --format sarif --output stan-ft.sarif      for code review
 
 exit codes: 0 the invariants hold, 1 at least one error (with --strict: or warning), 2 the check could not be made."""
 
@@ -47,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--kube-version", help=f"Kubernetes to judge for, one of {', '.join(kubeschema.versions())}")
     made.add_argument("--only", action="append", metavar="NAME", help="judge by this invariant only (repeatable)")
     made.add_argument("--strict", action="store_true", help="warnings fail the check too")
-    made.add_argument("--format", choices=sorted(show.FORMATS), default="table", help="default: table")
+    made.add_argument("--format", choices=sorted([*show.FORMATS, "sarif"]), default="table", help="default: table")
     made.add_argument("--output", type=Path, metavar="FILE", help="write there instead of standard output")
     made.add_argument("--list", action="store_true", help="list the invariants and end")
     return made
@@ -70,9 +72,13 @@ def main(arguments: list[str] | None = None) -> int:
         only=options.only,
         live=not options.paths,
     )
-    text = show.FORMATS[options.format](outcomes, len(items), options.strict)
+    if options.format == "sarif":
+        default = next(iter(options.paths), "") if options.paths != ["-"] else ""
+        text = sarif.sarif(outcomes, sarif.places(options.paths), default or "cluster") + "\n"
+    else:
+        text = show.FORMATS[options.format](outcomes, len(items), options.strict)
     if options.output:
-        options.output.write_text(text)
+        write(options.output, text)
     else:
         print(text, end="")
     return 1 if show.violated(outcomes, options.strict) else 0
