@@ -72,7 +72,7 @@ def sarif(outcomes: Sequence[Outcome], where: Places, default: str) -> str:
 
 
 def _location(finding: Finding, where: Places, default: str) -> dict[str, Any]:
-    file, line = where.get(finding.where, (default, 1))
+    file, line = where.get(finding.where.partition(" ")[0], (default, 1))  # without the container
     return {
         "physicalLocation": {"artifactLocation": {"uri": file}, "region": {"startLine": line}},
         "logicalLocations": [{"fullyQualifiedName": finding.where}],

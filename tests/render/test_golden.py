@@ -56,5 +56,10 @@ def test_no_golden_file_is_left_over() -> None:
 
     expected = {f"{chart}/{case}{suffix}" for chart, case in CASES for suffix in (".yaml", ".notes.txt")}
     expected |= {f"{chart}/effects.yaml" for chart in render.RELEASES}
+    expected |= {
+        f"{chart}/invariants/{name.replace('/', '-')}.yaml"
+        for chart in render.RELEASES
+        for name in render.shipped(chart)
+    }
     found = {str(path.relative_to(GOLDEN)) for path in GOLDEN.rglob("*") if path.is_file()}
     assert found - expected == set()
