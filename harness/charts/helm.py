@@ -18,7 +18,6 @@ import pyhelm3  # type: ignore[import-untyped]
 from pyhelm3.command import Command  # type: ignore[import-untyped]
 
 from harness.ground import toolchain
-from stanft.kube import objects
 
 T = TypeVar("T")
 
@@ -27,7 +26,7 @@ logging.getLogger("pyhelm3.command").setLevel(logging.CRITICAL)
 
 
 class PinnedCommand(Command):  # type: ignore[misc]
-    """pyhelm3's command with the pinned helm, a Kubernetes version for every render, and a fast YAML reader."""
+    """pyhelm3's command with the pinned helm, a Kubernetes version for every render, and its text as helm prints it."""
 
     def __init__(self, *, kube_version: str = toolchain.KUBERNETES_VERSION, **options: Any) -> None:
         super().__init__(executable=str(toolchain.ensure("helm")), **options)
@@ -45,11 +44,6 @@ class PinnedCommand(Command):  # type: ignore[misc]
         """What `helm template` prints for one mapping of values."""
         command = ["template", release, str(chart), "--skip-crds", "--values", "-", "--namespace", namespace]
         return (await self.run(command, json.dumps(values or {}).encode())).decode()
-
-    async def template(self, release_name: str, chart_ref: Any, values: Any = None, **options: Any) -> Any:
-        """The rendered objects; raises pyhelm3.errors.Error with helm's message."""
-        namespace = options.get("namespace") or "default"
-        return objects.parse(await self.template_text(release_name, Path(chart_ref), values, namespace=namespace))
 
 
 def client(*, kubeconfig: Path | None = None, context: str | None = None, timeout: str = "5m") -> pyhelm3.Client:

@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import yaml
 
@@ -116,42 +116,31 @@ def on_render(observer: Callable[[Request], None]) -> Callable[[], None]:
     return lambda: _observers.remove(observer)
 
 
-def render(
-    chart: str | Path,
-    values: Values | None = None,
-    *,
-    release: str | None = None,
-    namespace: str = "default",
-    kube_version: str | None = None,
-    set: Sequence[str] = (),  # noqa: A002 (helm calls it so)
-    api_versions: Sequence[str] = (),
-    is_upgrade: bool = False,
-) -> list[Object]:
+class Options(TypedDict, total=False):
+    """What may be said about a render besides chart and values; request() explains each."""
+
+    release: str | None
+    namespace: str
+    kube_version: str | None
+    set: Sequence[str]
+    api_versions: Sequence[str]
+    is_upgrade: bool
+
+
+def render(chart: str | Path, values: Values | None = None, **options: Unpack[Options]) -> list[Object]:
     """The objects that a chart makes of one mapping of values; None in it deletes a default, lists are replaced.
 
-    chart is "stan-ft", "efs-provisioner" or a chart directory; release defaults to the recipe's name of the chart,
-    kube_version to the pinned cluster's ("1.28.0" or "v1.28.0"); set holds what --set would get, such as "a.b=1".
-    Raises RenderError when helm refuses, UserError when there is no such chart.
+    Raises RenderError when helm refuses, UserError when there is no such chart; see request() for the options.
     """
-    wanted = request(
-        chart,
-        values,
-        release=release,
-        namespace=namespace,
-        kube_version=kube_version,
-        set=set,
-        api_versions=api_versions,
-        is_upgrade=is_upgrade,
-    )
-    return rendered(wanted).objects()
+    return rendered(request(chart, values, **options)).objects()
 
 
-def render_text(chart: str | Path, values: Values | None = None, **options: Any) -> str:
+def render_text(chart: str | Path, values: Values | None = None, **options: Unpack[Options]) -> str:
     """Like render(), but the manifest text that `helm template` prints."""
     return rendered(request(chart, values, **options)).manifest
 
 
-def render_notes(chart: str | Path, values: Values | None = None, **options: Any) -> str:
+def render_notes(chart: str | Path, values: Values | None = None, **options: Unpack[Options]) -> str:
     """Like render(), but NOTES.txt as shown after an install."""
     return rendered(request(chart, values, **options)).notes
 
@@ -167,7 +156,12 @@ def request(
     api_versions: Sequence[str] = (),
     is_upgrade: bool = False,
 ) -> Request:
-    """The full request behind the arguments of render(). Raises UserError when there is no such chart."""
+    """The full request behind the arguments of render().
+
+    chart is "stan-ft", "efs-provisioner" or a chart directory; release defaults to the recipe's name of the chart,
+    kube_version to the pinned cluster's ("1.28.0" or "v1.28.0"); set holds what --set would get, such as "a.b=1".
+    Raises UserError when there is no such chart.
+    """
     path = chart_directory(chart)
     return Request(
         chart=path,
