@@ -202,6 +202,7 @@ class Server:
     binary: Path | None = None
     umask: int = -1
     prefix: list[str] = field(default_factory=list)
+    config_flag: str = "-sc"
     process: subprocess.Popen[bytes] | None = None
     exit_code: int | None = None
 
@@ -225,7 +226,7 @@ class Server:
             raise ServerError(f"{self.name} runs already")
         self.exit_code = None
         binary = self.binary or toolchain.ensure("nats-streaming-server")
-        command = [*self.prefix, str(binary), "-sc", str(self.config), *self.arguments, *extra]
+        command = [*self.prefix, str(binary), self.config_flag, str(self.config), *self.arguments, *extra]
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 command,

@@ -21,6 +21,7 @@ COMMANDS = {
     "verify": "read a store's files without a server and name what is damaged",
     "backup": "copy a store, also while servers run on it, and prove the copy",
     "restore": "put a backup into an empty store and prove it there",
+    "exit": "move a group to JetStream, each message under its number, and compare every one",
     "rollout": "restart a group, standbys first and the active last: one takeover",
     "completion": "print what makes bash, zsh or fish complete these words",
 }

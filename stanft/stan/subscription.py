@@ -36,6 +36,7 @@ class Message:
     timestamp: int
     redelivered: bool
     redelivery_count: int
+    reply: str
     received: float
     subscription: Subscription = field(repr=False)
 
@@ -94,6 +95,7 @@ class Subscription:
             wire.timestamp,
             wire.redelivered,
             wire.redelivery_count,
+            wire.reply,
             received,
             self,
         )

@@ -1,0 +1,284 @@
+"""stan-ft exit: moves a group to JetStream: inventory, plan, copy, verify, cut over, back."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import ssl
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from stanft.exit import compare, inventory
+from stanft.exit import plan as planning
+from stanft.exit.copy import AT_ONCE, Copier
+from stanft.exit.plan import Plan
+from stanft.exit.source import LiveSource, Source, StoreSource
+from stanft.exit.target import Login, Target
+from stanft.ground import textfile
+from stanft.ground.errors import UserError
+from stanft.ground.progress import say
+from stanft.stan.errors import StanError
+from stanft.stan.options import ConnectOptions
+
+SOURCE_PASSWORD, TARGET_PASSWORD = "STAN_FT_SOURCE_PASSWORD", "STAN_FT_TARGET_PASSWORD"
+SOURCE_TOKEN, TARGET_TOKEN = "STAN_FT_SOURCE_TOKEN", "STAN_FT_TARGET_TOKEN"
+TOLD_EVERY = 5.0  # seconds between two lines of progress
+
+Command = Callable[[argparse.Namespace], Coroutine[Any, Any, int]]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of all steps."""
+    made = argparse.ArgumentParser(
+        prog="stan-ft exit",
+        description="Moves a NATS Streaming group to JetStream, each message under the sequence number that it has. "
+        "The group stays as it is: it is read, and nothing of it is changed. Steps: inventory, plan, copy, verify.",
+        epilog=f"Passwords and tokens come from the environment: {SOURCE_PASSWORD}, {SOURCE_TOKEN}, {TARGET_PASSWORD}, "
+        f"{TARGET_TOKEN}. Exit code: 0 done or equal, 1 not equal, 2 not done.",
+    )
+    steps = made.add_subparsers(dest="step", required=True, metavar="STEP")
+    one = steps.add_parser("inventory", help="what there is: channels, durables, clients, and what it becomes")
+    _source(one)
+    one.add_argument("--json", action="store_true", help="print everything as JSON")
+    one.set_defaults(command=_inventory)
+
+    one = steps.add_parser("plan", help="write the plan, a file to edit, or hold one against both sides")
+    _source(one)
+    _target(one)
+    one.add_argument("file", type=Path, help="the plan; written, unless --check is given")
+    one.add_argument("--check", action="store_true", help="write nothing: say what is wrong with the file")
+    one.add_argument("--replicas", type=int, default=3, choices=(1, 3, 5), help="of each stream (default: 3)")
+    one.set_defaults(command=_plan)
+
+    one = steps.add_parser("copy", help="copy what is not copied yet; can be ended and run again at any point")
+    _both(one)
+    one.add_argument("--follow", action="store_true", help="go on with what is published, until ended (Ctrl-C)")
+    one.add_argument(
+        "--rate", type=float, default=0, metavar="N", help="messages per second at most, over all channels"
+    )
+    one.add_argument(
+        "--parallel", type=int, default=AT_ONCE, metavar="N", help="channels at once (default: %(default)s)"
+    )
+    one.set_defaults(command=_copy)
+
+    one = steps.add_parser("verify", help="compare every message of the source with the copy")
+    _both(one)
+    one.add_argument("--json", action="store_true", help="print everything as JSON, with the digest of each 1,000")
+    one.set_defaults(command=_verify)
+    return made
+
+
+def _source(made: argparse.ArgumentParser) -> None:
+    group = made.add_argument_group("the group (or its files)")
+    group.add_argument("--servers", action="append", default=[], metavar="URL", help="NATS address; repeat for each")
+    group.add_argument(
+        "--monitor", action="append", default=[], metavar="URL", help="monitoring address of each server"
+    )
+    group.add_argument("--cluster-id", default="test-cluster", metavar="ID", help="default: test-cluster")
+    group.add_argument("--store", type=Path, metavar="DIR", help="read these files instead; no server may use them")
+    group.add_argument("--user", default="", help="user at the group")
+    group.add_argument("--ca", type=Path, metavar="FILE", help="TLS: certificate authority of the group")
+    group.add_argument("--cert", type=Path, metavar="FILE", help="TLS: our certificate for the group")
+    group.add_argument("--key", type=Path, metavar="FILE", help="TLS: its key")
+
+
+def _target(made: argparse.ArgumentParser) -> None:
+    group = made.add_argument_group("JetStream (nats-server 2.11 or later)")
+    group.add_argument("--target", action="append", default=[], required=True, metavar="URL", help="repeat for each")
+    group.add_argument("--target-user", default="", help="user at the target")
+    group.add_argument("--target-creds", default="", metavar="FILE", help="credentials file")
+    group.add_argument("--target-nkey", default="", metavar="FILE", help="file with an NKey seed")
+    group.add_argument("--target-ca", type=Path, metavar="FILE", help="TLS: certificate authority of the target")
+    group.add_argument("--target-cert", type=Path, metavar="FILE", help="TLS: our certificate for the target")
+    group.add_argument("--target-key", type=Path, metavar="FILE", help="TLS: its key")
+
+
+def _both(made: argparse.ArgumentParser) -> None:
+    made.add_argument("plan", type=Path, help="the plan that stan-ft exit plan wrote")
+    made.add_argument("--channel", action="append", default=[], help="only this channel; repeat for several")
+    _source(made)
+    _target(made)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do one step; gives the exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        command: Command = options.command
+        return asyncio.run(command(options))
+    except (UserError, StanError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BaseExceptionGroup as group:
+        found = _first(group)
+        if not isinstance(found, (UserError, StanError, OSError)):
+            raise
+        print(f"error: {found}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("ended; what is copied stays, and the same command goes on from there", file=sys.stderr)
+        return 130
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
+
+
+def _tls(ca: Path | None, cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    if ca is None and cert is None:
+        return None
+    context = ssl.create_default_context(cafile=ca)
+    if cert is not None:
+        context.load_cert_chain(cert, key)
+    return context
+
+
+def _open_source(options: argparse.Namespace) -> Source:
+    if options.store is not None:
+        return StoreSource(options.store)
+    if not options.servers or not options.monitor:
+        raise UserError("where is the group? Give --servers and --monitor (the address of each server), or --store.")
+    login = ConnectOptions(
+        user=options.user or None,
+        password=os.environ.get(SOURCE_PASSWORD),
+        token=os.environ.get(SOURCE_TOKEN),
+        tls=_tls(options.ca, options.cert, options.key),
+    )
+    return LiveSource(options.servers, options.monitor, options.cluster_id, login)
+
+
+async def _open_target(options: argparse.Namespace) -> Target:
+    login = Login(
+        user=options.target_user,
+        password=os.environ.get(TARGET_PASSWORD, ""),
+        token=os.environ.get(TARGET_TOKEN, ""),
+        credentials=options.target_creds,
+        nkey_seed=options.target_nkey,
+        tls=_tls(options.target_ca, options.target_cert, options.target_key),
+    )
+    return await Target.connect(options.target, login)
+
+
+@contextlib.asynccontextmanager
+async def _opened(options: argparse.Namespace) -> AsyncIterator[tuple[Source, Target]]:
+    """Source and target."""
+    source = _open_source(options)
+    try:
+        target = await _open_target(options)
+        try:
+            yield source, target
+        finally:
+            await target.close()
+    finally:
+        await source.close()
+
+
+def _chosen(options: argparse.Namespace) -> Plan:
+    """The plan, cut down to the channels that were named."""
+    plan = planning.read(options.plan)
+    if not options.channel:
+        return plan
+    return Plan(plan.cluster_id, tuple(plan.of(name) for name in options.channel))
+
+
+async def _inventory(options: argparse.Namespace) -> int:
+    source = _open_source(options)
+    try:
+        found = await source.inventory()
+    finally:
+        await source.close()
+    print(json.dumps(asdict(found), indent=2) if options.json else inventory.as_text(found))
+    return 0
+
+
+async def _plan(options: argparse.Namespace) -> int:
+    async with _opened(options) as (source, target):
+        found = await source.inventory()
+        if options.check:
+            plan = planning.read(options.file)
+        else:
+            if options.file.exists():
+                raise UserError(f"{options.file} exists: give --check to hold it against both sides, or another name.")
+            plan = planning.propose(found, options.replicas)
+        judged = await planning.judge(plan, found, target)
+    if not options.check:
+        textfile.write(options.file, planning.as_yaml(plan))
+        print(f"wrote {options.file}: {len(plan.streams)} streams")
+    for note in judged.notes:
+        print(f"note: {note}")
+    for problem in judged.problems:
+        print(f"problem: {problem}")
+    print(
+        f"{len(judged.problems)} problems: mend them in the plan or at the target" if judged.problems else "no problem"
+    )
+    return 1 if judged.problems else 0
+
+
+async def _copy(options: argparse.Namespace) -> int:
+    plan = _chosen(options)
+    stop = asyncio.Event()
+    if options.follow:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with _opened(options) as (source, target):
+        judged = await planning.judge(plan, await source.inventory(), target)
+        if judged.problems:
+            raise UserError(f"the plan does not fit: {judged.problems[0]} (stan-ft exit plan --check tells all).")
+        copier = Copier(plan, source, target, rate=options.rate, at_once=options.parallel, say=say)
+        say(f"copying {len(plan.streams)} channels")
+        telling = asyncio.create_task(_told(copier))
+        started = time.monotonic()
+        try:
+            done = await copier.run(follow=options.follow, stop=stop)
+        finally:
+            telling.cancel()
+    took = max(time.monotonic() - started, 0.001)
+    copied = sum(one.copied for one in done)
+    for one in done:
+        print(f"{one.channel}: copied {one.copied}, the stream ends with {one.last}, {one.behind} behind")
+    print(f"copied {copied} messages in {took:.1f} s, {copied / took:,.0f}/s")
+    return 1 if any(one.behind for one in done) else 0
+
+
+async def _told(copier: Copier) -> None:
+    """Say every TOLD_EVERY seconds how far the copy is."""
+    before, when = 0, time.monotonic()
+    while True:
+        await asyncio.sleep(TOLD_EVERY)
+        copied = sum(one.copied for one in copier.progress.values())
+        behind = sum(one.behind for one in copier.progress.values())
+        now = time.monotonic()
+        say(f"copied {copied} messages, {(copied - before) / (now - when):,.0f}/s, {behind} to go")
+        before, when = copied, now
+
+
+async def _verify(options: argparse.Namespace) -> int:
+    plan = _chosen(options)
+    async with _opened(options) as (source, target):
+        results = await compare.compare(plan, source, target)
+    code = compare.check(results)
+    if options.json:
+        print(json.dumps([asdict(one) for one in results], indent=2))
+        return code
+    for one in results:
+        print(one.line())
+    bad = sum(bool(one.problem) for one in results)
+    total = sum(one.messages for one in results)
+    behind = sum(one.behind for one in results)
+    print(f"{len(results)} channels, {total} messages compared, {bad} different, {behind} not copied yet")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,362 @@
+"""Where messages come from: a live group, or a store directory that no server uses."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import json
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote, urlsplit
+
+from stanft.ground.errors import UserError
+from stanft.stan.client import Client
+from stanft.stan.errors import StanError
+from stanft.stan.options import ConnectOptions, Start
+from stanft.stan.subscription import Message as Received
+from stanft.stan.subscription import Subscription
+from stanft.store import channel as store_channel
+from stanft.store import state
+from stanft.store.channel import Message
+from stanft.store.findings import Harm
+
+CLIENT_ID = "stan-ft-exit"
+PAGE = 1024  # channels asked for at once
+WINDOW_BYTES = 4 << 20  # what one subscription may have on its way, about
+WINDOW_MOST = 8192  # messages
+SILENCE = 3.0  # seconds without a message that should come, after which a subscription is made anew
+ACK_WAIT = 3600  # seconds; nothing is acknowledged, and nothing shall come twice because of that
+
+
+@dataclass(frozen=True)
+class Channel:
+    """What a channel holds now; first is last + 1 when it is empty, size is in bytes as the server counts."""
+
+    name: str
+    messages: int
+    size: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Durable:
+    """A durable, or a durable queue group with its members; pending counts what is not acknowledged."""
+
+    channel: str
+    client_id: str
+    name: str
+    group: str
+    last_sent: int
+    pending: int
+    online: bool
+    ack_wait: int
+    max_in_flight: int
+
+    @property
+    def label(self) -> str:
+        """client/name, or name:group for a queue group."""
+        return f"{self.name}:{self.group}" if self.group else f"{self.client_id}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """Everything that a group has; limits is the server's own table (empty from a store on disk)."""
+
+    cluster_id: str
+    channels: list[Channel]
+    durables: list[Durable]
+    clients: list[str]
+    others: dict[str, int]  # channel -> subscriptions that are no durables
+    limits: dict[str, Any]
+
+
+class Source(Protocol):
+    """What copying and comparing need."""
+
+    cluster_id: str
+
+    async def channels(self) -> dict[str, Channel]:
+        """What each channel holds now."""
+
+    async def inventory(self) -> Inventory:
+        """Everything."""
+
+    def messages(self, name: str, first: int, last: int) -> AsyncIterator[Message]:
+        """The messages first to last of a channel, in order; those that have expired are left out."""
+
+    async def close(self) -> None:
+        """Give back what was opened."""
+
+
+class Monitor:
+    """The monitoring ports of a group's servers; what the active says counts."""
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        self.urls = [url if "://" in url else f"http://{url}" for url in urls]
+        self._active = ""
+
+    def get(self, url: str, path: str, timeout: float = 5.0) -> dict[str, Any]:
+        """The JSON of one server. Raises OSError."""
+        parts = urlsplit(url)
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        connection = kind(parts.hostname or "", parts.port, timeout=timeout)
+        try:
+            connection.request("GET", f"{parts.path.rstrip('/')}{path}")
+            answer = connection.getresponse()
+            body = answer.read()
+            if answer.status != http.client.OK:
+                raise OSError(f"{url}{path} answers {answer.status}")
+            content = json.loads(body)
+        except (http.client.HTTPException, ValueError) as error:
+            raise OSError(f"{url}{path}: {error}") from error
+        finally:
+            connection.close()
+        if not isinstance(content, dict):
+            raise OSError(f"{url}{path} is no JSON object")
+        return content
+
+    async def ask(self, path: str, wait: float = 30.0) -> dict[str, Any]:
+        """The active's answer, looked for again for wait seconds. Raises UserError when nobody is active."""
+        deadline = time.monotonic() + wait
+        while True:
+            last = "none was asked"
+            for url in sorted(self.urls, key=lambda one: one != self._active):
+                try:
+                    found = await asyncio.to_thread(self.get, url, "/streaming/serverz")
+                    if found.get("state") in ("FT_ACTIVE", "STANDALONE"):
+                        self._active = url
+                        return await asyncio.to_thread(self.get, url, path, 30.0)
+                    last = f"{url} is {found.get('state')}"
+                except OSError as error:
+                    last = str(error)
+            if time.monotonic() > deadline:
+                raise UserError(
+                    f"no active server at {', '.join(self.urls)} ({last}): give the monitoring address of every server "
+                    "of the group with --monitor."
+                )
+            await asyncio.sleep(0.2)
+
+    async def pages(self) -> AsyncIterator[dict[str, Any]]:
+        """Each channel as /streaming/channelsz?subs=1 has it; without limit= the server leaves out all after 1,024."""
+        offset = 0
+        while True:
+            page = await self.ask(f"/streaming/channelsz?subs=1&limit={PAGE}&offset={offset}")
+            found = page.get("channels") or []
+            for one in found:
+                yield one
+            offset += len(found)
+            if len(found) < PAGE:
+                return
+
+    async def one(self, name: str) -> dict[str, Any]:
+        """One channel with its subscriptions."""
+        return await self.ask(f"/streaming/channelsz?channel={quote(name, safe='')}&subs=1")
+
+
+def _channel(found: dict[str, Any]) -> Channel:
+    count, last = int(found.get("msgs", 0)), int(found.get("last_seq", 0))
+    first = int(found.get("first_seq", 0)) if count else last + 1
+    return Channel(str(found["name"]), count, int(found.get("bytes", 0)), first, last)
+
+
+def durables_of(found: dict[str, Any]) -> tuple[list[Durable], int]:
+    """The durables in one entry of channelsz, members of a queue group as one, and how many others there are."""
+    grouped: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    others = 0
+    for one in found.get("subscriptions") or []:
+        name, _, group = str(one.get("queue_name", "")).rpartition(":")
+        if one.get("durable_name"):
+            grouped.setdefault((str(one["client_id"]), str(one["durable_name"]), ""), []).append(one)
+        elif name:
+            grouped.setdefault(("", name, group), []).append(one)
+        else:
+            others += 1
+    made = [
+        Durable(
+            channel=str(found["name"]),
+            client_id=client,
+            name=name,
+            group=group,
+            last_sent=max(int(one.get("last_sent", 0)) for one in members),
+            pending=sum(int(one.get("pending_count", 0)) for one in members),
+            online=any(not one.get("is_offline") for one in members),
+            ack_wait=max(int(one.get("ack_wait", 30)) for one in members),
+            max_in_flight=max(sum(int(one.get("max_inflight", 0)) for one in members), 1),
+        )
+        for (client, name, group), members in sorted(grouped.items())
+    ]
+    return made, others
+
+
+class LiveSource:
+    """A running group, read with plain subscriptions that leave nothing behind and acknowledge nothing."""
+
+    def __init__(
+        self, servers: Sequence[str], monitors: Sequence[str], cluster_id: str, options: ConnectOptions | None = None
+    ) -> None:
+        self.servers = list(servers)
+        self.monitor = Monitor(monitors)
+        self.cluster_id = cluster_id
+        self.options = options or ConnectOptions()
+        self._client: Client | None = None
+        self._connecting = asyncio.Lock()
+
+    async def channels(self) -> dict[str, Channel]:
+        """What each channel holds now."""
+        return {str(one["name"]): _channel(one) async for one in self.monitor.pages()}
+
+    async def inventory(self) -> Inventory:
+        """Everything that the active tells."""
+        own = (await self.monitor.ask("/streaming/serverz")).get("cluster_id", "")
+        if own != self.cluster_id:
+            raise UserError(f"the group's cluster id is {own!r} and not {self.cluster_id!r}: give --cluster-id {own}.")
+        channels, durables, others = [], [], {}
+        async for one in self.monitor.pages():
+            channels.append(_channel(one))
+            found, others[str(one["name"])] = durables_of(one)
+            durables += found
+        clients = (await self.monitor.ask("/streaming/clientsz?limit=1000000")).get("clients") or []
+        limits = (await self.monitor.ask("/streaming/storez")).get("limits") or {}
+        names = sorted(str(one["id"] if isinstance(one, dict) else one) for one in clients)
+        return Inventory(self.cluster_id, channels, durables, names, others, limits)
+
+    async def client(self) -> Client:
+        """A session, made anew when the last one is over. Raises ConnectError."""
+        async with self._connecting:
+            if self._client is None or self._client.lost:
+                self._client = await Client.connect(
+                    self.servers, client_id=CLIENT_ID, cluster_id=self.cluster_id, options=self.options, wait=60
+                )
+            return self._client
+
+    async def messages(self, name: str, first: int, last: int) -> AsyncIterator[Message]:
+        """The messages first to last, window by window, so that the server never has more on its way than a window.
+
+        A message may be left out only when the group has none of its number. Raises StanError, UserError.
+        """
+        expected, size, tries = first, 1024.0, 0
+        while expected <= last:
+            most = max(1, min(WINDOW_MOST, int(WINDOW_BYTES / size), last - expected + 1))
+            arrived = expected
+            async for message in self._window(name, expected, most):
+                if message.sequence < arrived:
+                    continue
+                if message.sequence > arrived:
+                    found = _channel(await self.monitor.one(name))
+                    # Only what has expired may be missing; what was lost on the way is asked for again.
+                    if arrived >= found.first:
+                        break
+                    arrived = message.sequence
+                if message.sequence > last:
+                    return
+                size += (len(message.data) + 100 - size) / 16
+                arrived = message.sequence + 1
+                yield Message(message.sequence, message.timestamp, message.reply, message.data)
+            tries = 0 if arrived > expected else tries + 1
+            expected = arrived
+            if tries:
+                found = _channel(await self.monitor.one(name))
+                if found.last < expected:
+                    raise UserError(
+                        f"{name}: the group ends with message {found.last} and had {expected} before: it went back "
+                        "(a restored backup, or messages lost with a node). Nothing was changed; look at both sides."
+                    )
+                if tries > 10:
+                    raise UserError(f"{name}: the group does not deliver message {expected}, which it says it has.")
+                expected = max(expected, found.first)
+                await asyncio.sleep(min(0.1 * 2**tries, 5))
+
+    async def _window(self, name: str, first: int, most: int) -> AsyncIterator[Received]:
+        """At most so many messages from a sequence on; fewer when none comes for SILENCE seconds."""
+        arrived: deque[Received] = deque()
+        news = asyncio.Event()
+
+        def take(message: Received) -> None:
+            arrived.append(message)
+            news.set()
+
+        subscription: Subscription | None = None
+        try:
+            client = await self.client()
+            subscription = await client.subscribe(
+                name, take, start=Start.sequence(first), manual_acks=True, ack_wait=ACK_WAIT, max_in_flight=most
+            )
+            for _ in range(most):
+                if not arrived:
+                    news.clear()
+                    async with asyncio.timeout(SILENCE):
+                        await news.wait()
+                yield arrived.popleft()
+        except (StanError, TimeoutError):
+            return
+        finally:
+            if subscription is not None and not subscription.closed:
+                with contextlib.suppress(StanError):
+                    await subscription.close()
+
+    async def close(self) -> None:
+        """End the session."""
+        if self._client is not None:
+            with contextlib.suppress(StanError):
+                await self._client.close()
+
+
+class StoreSource:
+    """A store directory on disk: a snapshot, a backup, or the volume of a group that was stopped."""
+
+    def __init__(self, directory: Path) -> None:
+        if state.held(directory):
+            raise UserError(f"a server holds {directory}: stop it, or give the group's addresses instead.")
+        self.directory = directory
+        self.store = state.read(directory)
+        bad = [one for one in self.store.findings if one.harm is not Harm.NOTHING]
+        if bad:
+            raise UserError(f"{directory} is damaged: {bad[0].line()}; see stan-ft verify, and copy a mended backup.")
+        self.cluster_id = self.store.cluster_id
+        self._held = {one.name: one for one in self.store.channels}
+
+    async def channels(self) -> dict[str, Channel]:
+        """What each channel holds."""
+        made = {}
+        for name, one in self._held.items():
+            held = one.messages
+            made[name] = Channel(name, held.count, held.size, held.first or held.last + 1, held.last)
+        return made
+
+    async def inventory(self) -> Inventory:
+        """Everything that the files tell; the server's limits are in its configuration, not here."""
+        durables = [
+            Durable(
+                channel=name,
+                client_id=one.client_id,
+                name=one.name,
+                group=one.group,
+                last_sent=one.last_sent,
+                pending=len(one.pending),
+                online=False,
+                ack_wait=one.ack_wait,
+                max_in_flight=max(one.max_in_flight, 1),
+            )
+            for name, held in self._held.items()
+            for one in held.durables
+        ]
+        others = dict.fromkeys(self._held, 0)
+        return Inventory(
+            self.cluster_id, list((await self.channels()).values()), durables, sorted(self.store.clients), others, {}
+        )
+
+    async def messages(self, name: str, first: int, last: int) -> AsyncIterator[Message]:
+        """The messages first to last."""
+        for message in store_channel.messages(self._held[name].messages, first):
+            if message.sequence > last:
+                return
+            yield message
+
+    async def close(self) -> None:
+        """Nothing is open."""

@@ -1,0 +1,111 @@
+"""What the tests of the way out share: a filled group, the move of all its channels, and both sides read back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from harness.loopback.jetstream import JetStream
+from harness.loopback.server import HOST, Group
+from stanft.exit import compare, plan, record
+from stanft.exit.copy import Copier, Progress
+from stanft.exit.plan import Plan
+from stanft.exit.source import Channel, Inventory, LiveSource, Source
+from stanft.exit.target import Target
+from stanft.stan.client import Client
+from stanft.store.channel import Message
+
+
+def monitors(group: Group) -> list[str]:
+    """The monitoring address of each server."""
+    return [f"http://{HOST}:{server.ports.monitor}" for server in group.servers]
+
+
+@asynccontextmanager
+async def both(group: Group, js: JetStream) -> AsyncIterator[tuple[LiveSource, Target]]:
+    """Connections to both sides."""
+    source = LiveSource(group.urls, monitors(group), group.cluster_id)
+    target = await Target.connect(js.urls)
+    try:
+        yield source, target
+    finally:
+        await source.close()
+        await target.close()
+
+
+async def publish(group: Group, channel: str, contents: Sequence[bytes], client_id: str = "writer") -> None:
+    """Store these messages, in order."""
+    async with await Client.connect(group.urls, client_id=client_id) as client:
+        room = asyncio.Semaphore(500)
+        for content in contents:
+            await room.acquire()
+            await client.publish_async(channel, content, lambda _result: room.release())
+        while client.in_flight:
+            await asyncio.sleep(0.01)
+
+
+def numbered(first: int, last: int, size: int = 100) -> list[bytes]:
+    """Contents that begin with their number."""
+    return [b"%d " % number + bytes(size) for number in range(first, last + 1)]
+
+
+async def planned(source: Source, replicas: int = 1) -> Plan:
+    """Everything at the source, without limits on the streams."""
+    found = await source.inventory()
+    return plan.propose(Inventory(found.cluster_id, found.channels, found.durables, [], {}, {}), replicas)
+
+
+async def moved(source: Source, target: Target, replicas: int = 1) -> list[Progress]:
+    """Copy everything once."""
+    return await Copier(await planned(source, replicas), source, target).run()
+
+
+async def equal(source: Source, target: Target) -> list[compare.Compared]:
+    """Compare everything, which must be equal and complete."""
+    results = await compare.compare(await planned(source), source, target)
+    assert [one.line() for one in results if one.problem or one.behind] == []
+    return results
+
+
+class Memory:
+    """A source whose messages a test has in its hands, by channel."""
+
+    cluster_id = "test-cluster"
+
+    def __init__(self, **held: list[Message]) -> None:
+        self.held = held
+
+    async def channels(self) -> dict[str, Channel]:
+        """What each channel holds."""
+        made = {}
+        for name, messages in self.held.items():
+            first, last = (messages[0].sequence, messages[-1].sequence) if messages else (1, 0)
+            made[name] = Channel(name, len(messages), 0, first, last)
+        return made
+
+    async def inventory(self) -> Inventory:
+        """The channels alone."""
+        return Inventory(self.cluster_id, list((await self.channels()).values()), [], [], {}, {})
+
+    async def messages(self, name: str, first: int, last: int) -> AsyncIterator[Message]:
+        """The messages first to last."""
+        for message in list(self.held[name]):
+            if first <= message.sequence <= last:
+                yield message
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def message(sequence: int, data: bytes = b"", reply: str = "") -> Message:
+    """A message whose time is its number in seconds."""
+    return Message(sequence, sequence * 1_000_000_000 + 7, reply, data or b"content %d" % sequence)
+
+
+async def held(target: Target, stream: str) -> list[tuple[int, str, bytes]]:
+    """Sequence, time header and content of everything in a stream."""
+    found: list[tuple[int, str, bytes]] = []
+    while batch := await target.read(stream, found[-1][0] + 1 if found else 1, 500):
+        found += [(sequence, headers.get(record.TIMESTAMP, ""), data) for sequence, headers, data in batch]
+    return found
