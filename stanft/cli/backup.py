@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
-from stanft.ground.errors import UserError
 from stanft.store import backup
 
 
@@ -45,21 +42,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Make a backup as the arguments say; gives the exit code."""
     options = parser().parse_args(arguments)
 
-    return _told(lambda: backup.backup(options.directory, options.target, crc=not options.no_crc), "backed up")
+    return _told(backup.backup(options.directory, options.target, crc=not options.no_crc), "backed up")
 
 
 def restore_main(arguments: list[str] | None = None) -> int:
     """Restore as the arguments say; gives the exit code."""
     options = restore_parser().parse_args(arguments)
-    return _told(lambda: backup.restore(options.backup, options.directory), "restored")
+    return _told(backup.restore(options.backup, options.directory), "restored")
 
 
-def _told(work: Callable[[], backup.Copied], what: str) -> int:
-    try:
-        done = work()
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+def _told(done: backup.Copied, what: str) -> int:
     for note in done.notes:
         print(f"note: {note}")
     how = " while a server wrote" if done.live else ""

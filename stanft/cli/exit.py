@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import ssl
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import asdict
@@ -25,7 +24,6 @@ from stanft.exit.target import Login, Target
 from stanft.ground import textfile
 from stanft.ground.errors import UserError
 from stanft.ground.progress import say
-from stanft.stan.errors import StanError
 from stanft.stan.options import ConnectOptions
 
 SOURCE_PASSWORD, TARGET_PASSWORD = "STAN_FT_SOURCE_PASSWORD", "STAN_FT_TARGET_PASSWORD"
@@ -42,7 +40,8 @@ def parser() -> argparse.ArgumentParser:
         description="Moves a NATS Streaming group to JetStream, each message under the sequence number that it has. "
         "The group stays as it is: it is read, and nothing of it is changed. Steps: inventory, plan, copy, verify.",
         epilog=f"Passwords and tokens come from the environment: {SOURCE_PASSWORD}, {SOURCE_TOKEN}, {TARGET_PASSWORD}, "
-        f"{TARGET_TOKEN}. Exit code: 0 done or equal, 1 not equal, 2 not done.",
+        f"{TARGET_TOKEN}. Exit code: 0 done or equal, 1 not equal, 2 not done. "
+        "Example: stan-ft exit inventory --servers nats://stan:4222 --monitor http://stan-0:8222",
     )
     steps = made.add_subparsers(dest="step", required=True, metavar="STEP")
     one = steps.add_parser("inventory", help="what there is: channels, durables, clients, and what it becomes")
@@ -111,28 +110,8 @@ def _both(made: argparse.ArgumentParser) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Do one step; gives the exit code."""
     options = parser().parse_args(arguments)
-    try:
-        command: Command = options.command
-        return asyncio.run(command(options))
-    except (UserError, StanError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except BaseExceptionGroup as group:
-        found = _first(group)
-        if not isinstance(found, (UserError, StanError, OSError)):
-            raise
-        print(f"error: {found}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("ended; what is copied stays, and the same command goes on from there", file=sys.stderr)
-        return 130
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    found: BaseException = group
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found
+    command: Command = options.command
+    return asyncio.run(command(options))
 
 
 def _tls(ca: Path | None, cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
@@ -278,7 +257,3 @@ async def _verify(options: argparse.Namespace) -> int:
     behind = sum(one.behind for one in results)
     print(f"{len(results)} channels, {total} messages compared, {bad} different, {behind} not copied yet")
     return code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

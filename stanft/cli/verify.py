@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
-from stanft.ground.errors import UserError
 from stanft.store import state, verify
 
 
@@ -33,10 +31,6 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Read, print and judge as the arguments say; gives the exit code."""
     options = parser().parse_args(arguments)
-    try:
-        store = state.read(options.directory, crc=not options.no_crc, only=options.channel)
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    store = state.read(options.directory, crc=not options.no_crc, only=options.channel)
     print(json.dumps(verify.as_data(store), indent=2) if options.json else verify.as_text(store))
     return 1 if verify.judged_bad(store) else 0

@@ -19,7 +19,7 @@ METADATA = yaml.safe_load((CHART / "Chart.yaml").read_text())
 VALUES = chart_values("stan-ft")
 TABLE = (REPO / "docs" / "feature-table.md").read_text()
 ROWS = re.findall(r"^\| (\d+) \| (.+?) \| (.+?) \| (.+?) \| (.+?) \|$", TABLE, re.MULTILINE)
-GUIDES = ["security.md", "store.md", "jetstream.md", "feature-table.md"]
+GUIDES = ["security.md", "store.md", "leave.md", "feature-table.md"]
 
 
 def test_the_readme_is_what_helm_docs_writes() -> None:

@@ -79,8 +79,8 @@ def test_the_notes_give_the_command_that_finds_the_active() -> None:
 def test_the_notes_are_honest_about_the_end_of_life_and_show_the_way_out() -> None:
     notes = render_notes("stan-ft")
     assert "end of life in June 2023" in notes
-    assert "docs/jetstream.md" in notes
-    assert "stan2js" in notes
+    assert "docs/leave.md" in notes
+    assert "stan-ft exit" in notes
 
 
 @pytest.mark.parametrize("name", sorted(ci_values("stan-ft")))

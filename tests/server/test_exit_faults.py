@@ -99,7 +99,7 @@ def test_a_copier_that_is_killed_at_any_point_leaves_nothing_out_and_nothing_twi
 
     with JetStream(tmp_path / "js") as js:
         run(prepare())
-        command = [sys.executable, "-m", "stanft.cli.exit", "copy", str(file), "--servers", group.urls[0]]
+        command = [sys.executable, "-m", "stanft.cli.main", "exit", "copy", str(file), "--servers", group.urls[0]]
         command += ["--monitor", monitors(group)[0], "--target", js.urls[0], "--rate", "3000"]
         seen = set()
         for _ in range(KILLS):
