@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
         f"{TARGET_TOKEN}. Exit code: 0 done or equal, 1 not equal, 2 not done. "
         "Example: stan-ft exit inventory --servers nats://stan:4222 --monitor http://stan-0:8222",
     )
-    steps = made.add_subparsers(dest="step", required=True, metavar="STEP")
+    steps = made.add_subparsers(dest="step", required=True, metavar="STEP", help="one of these; each has --help")
     one = steps.add_parser("inventory", help="what there is: channels, durables, clients, and what it becomes")
     _source(one)
     one.add_argument("--json", action="store_true", help="print everything as JSON")
