@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Generator
 from pathlib import Path
@@ -50,6 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     programs.provided_by(toolchain.ensure)
+    os.environ.setdefault("STAN_FT_BUILD", toolchain.NEVER)
     for name, meaning in SUITES.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from harness.ground import paths, system
 from harness.nfs_lab import accelerator, image, network, packages, report
 from harness.nfs_lab.faults import FAULTS
 from harness.nfs_lab.lab import Settings
@@ -52,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--output", type=Path, metavar="FILE", help="add the results to this JSON file, a table beside it"
     )
+    what.add_argument("--prepare", action="store_true", help="only install and build what the machines need")
     made.add_argument("--events", action="store_true", help="tell what happens in each run while it does")
     return made
 
@@ -73,8 +75,13 @@ def main() -> int:
     options = parser().parse_args()
     # The machines end with the blocks that made them.
     common.end_like_ctrl_c()
+    if reason := packages.unfit():
+        raise UserError(reason)
+    system.become_root("harness.cli.nfs_lab")
     packages.require_host()
     boot = image.ensure()
+    if options.prepare:
+        return 0
     engine = accelerator.choose(boot)
     say(f"machines run with {'KVM' if engine == 'kvm' else 'software emulation (KVM does not work here)'}")
     plan = _plan(options)
@@ -98,6 +105,9 @@ def main() -> int:
                 break
         if settings.remedies == "all":
             judged.append(words)
+    for made in (options.output, options.output.with_suffix(".md"), keep) if options.output and keep else ():
+        if made.exists():
+            paths.keep_owner(made)  # root wrote it into a user's folder
     print(report.table(results), end="")
     return exit_code(judged)
 

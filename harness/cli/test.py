@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,6 +18,7 @@ from harness.cluster.kind import Cluster
 from harness.dev import linecover
 from harness.ground import system, toolchain
 from harness.ground.paths import REPO, bytecode
+from harness.nfs_lab import packages
 from stanft.cli import common
 from stanft.ground import shell
 from stanft.ground.errors import UserError
@@ -34,10 +37,19 @@ class Suite:
     needs_cluster: bool = False
     patience: int = 600  # seconds that one test may take before it is ended with its stack shown
     packages: tuple[tuple[str, str], ...] = ()  # command and Debian package that holds it
+    tools: tuple[str, ...] = ()  # pinned tools: built before the first test, as no build fits into a test's clock
+    sources: tuple[tuple[str, str], ...] = ()  # Go modules whose source is read: wrapper module and path
 
 
+# Servers and clients of NATS; whichever the toolchain knows.
+_NATS = tuple(name for name in toolchain.names() if name.startswith(("nats-", "stan-")))
 SUITES = (
-    Suite("unit and render", ("unit", "render"), workers=2),
+    Suite(
+        "unit and render",
+        ("unit", "render"),
+        workers=2,
+        tools=("helm", "helm-docs", "helm-render", "kubectl", "nats-streaming-server"),
+    ),
     # These mostly wait for heartbeats, so more of them than cores can run; some read the server's system calls, some
     # run a PostgreSQL of their own.
     Suite(
@@ -46,12 +58,27 @@ SUITES = (
         workers=3,
         patience=120,
         packages=(("strace", "strace"), ("perl", "perl-base"), ("/usr/lib/postgresql", "postgresql")),
+        tools=(*_NATS, "helm", "helm-render", "prometheus", "promtool"),
+        sources=(("stan", "github.com/nats-io/nats-streaming-server"),),
     ),
-    Suite("nfs", ("nfs",), patience=900),
-    Suite("failover", ("failover",), needs_cluster=True),
+    Suite("nfs", ("nfs",), patience=900, tools=("nats-streaming-server",)),
+    Suite(
+        "failover",
+        ("failover",),
+        needs_cluster=True,
+        tools=(*_NATS, "ct", "directory-provisioner", "helm", "helm-render", "kind", "kubectl"),
+    ),
 )
 # A suite without which a run proves nothing: skipped tests in it fail the run where nobody watches.
 MUST_RUN = "failover"
+# Why a test may be skipped, by words in its reason: what a machine cannot give and nobody can install there.
+MAY_SKIP = (
+    r"\bonly root\b|by root only|needs root",  # a user without sudo, or a test that only makes sense as root
+    r"run it on (x86-64|Debian 12)|x86-64 Debian",  # the NFS lab's machines
+    r"/dev/net/tun is missing",
+    r"strace may not attach here",  # containers without that right
+    r"no Chromium on this machine",  # half a gigabyte to look at one page
+)
 
 
 @dataclass
@@ -61,6 +88,14 @@ class Count:
     passed: int = 0
     failed: int = 0
     skipped: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)  # of the skipped ones, with their number
+
+    def add(self, other: Count) -> None:
+        """Add another suite's numbers."""
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+        self.reasons += other.reasons
 
 
 def main() -> int:
@@ -92,10 +127,10 @@ def main() -> int:
         if folders:
             measuring = linecover.begin(" ".join(folders)) if arguments.coverage else {}
             count, found = _run(suite, folders, arguments.expression, measuring)
-            total.passed += count.passed
-            total.failed += count.failed
-            total.skipped += count.skipped
+            total.add(count)
             problems += found
+    if arguments.expression and not total.passed + total.failed + total.skipped:
+        problems.append(f"no test matches -k {arguments.expression}: look for its name with pytest --collect-only -q.")
     say(f"==> everything took {(time.monotonic() - started) / 60:.1f} min")
     if arguments.coverage:
         say("\n".join(linecover.report().lines()))
@@ -114,8 +149,7 @@ def _run(
     suite: Suite, folders: list[str], expression: str | None, variables: Mapping[str, str]
 ) -> tuple[Count, list[str]]:
     say(f"\n==> suite {suite.name}")
-    if suite.packages:
-        system.ensure_packages(dict(suite.packages), f"the suite {suite.name}", services=False)
+    _prepare(suite)
     report = REPORTS / f"{suite.name.replace(' ', '-')}.xml"
     report.parent.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
@@ -125,7 +159,7 @@ def _run(
         command += ["-n", str(suite.workers), "--dist", "worksteal"]
     if expression:
         command += ["-k", expression]
-    env = {**variables, **bytecode()}
+    env = {**variables, **bytecode(), "STAN_FT_BUILD": toolchain.NEVER}
     if not suite.needs_cluster:
         command += ["-p", "no:helm-charts"]  # its import of the whole API client takes a second per process
     if suite.needs_cluster:
@@ -136,6 +170,8 @@ def _run(
         command += [f"--kubeconfig={cluster.kubeconfig}", "-v"]
     code = shell.stream(command, env=env, cwd=REPO)
     count = _count(report)
+    for reason, number in count.reasons.items():
+        say(f"    {number} skipped: {reason}")
     return count, judge(suite, count, code, by_name=bool(expression))
 
 
@@ -149,11 +185,28 @@ def judge(suite: Suite, count: Count, code: int, *, by_name: bool = False) -> li
         return [f"suite {suite.name}: {count.failed} failed (exit code {code})"]
     if by_name:
         return []
-    if not count.passed:
-        return [f"suite {suite.name}: no test ran"]
     if count.skipped and MUST_RUN in suite.folders:
         return [f"suite {suite.name}: {count.skipped} skipped, and none may be"]
+    if unnamed := [reason for reason in count.reasons if not any(re.search(known, reason) for known in MAY_SKIP)]:
+        return [f"suite {suite.name}: skipped for a reason that is not on the list: {each}" for each in unnamed]
+    if not count.passed and not count.skipped:
+        return [f"suite {suite.name}: no test ran"]
     return []
+
+
+def _prepare(suite: Suite) -> None:
+    """Install and build what the suite needs, with progress, so that no test pays for it."""
+    if suite.packages:
+        system.ensure_packages(dict(suite.packages), f"the suite {suite.name}", services=False)
+    for tool in suite.tools:
+        toolchain.ensure(tool)
+    for module, path in suite.sources:
+        toolchain.module_source(module, path)
+    if "nfs" in suite.folders:
+        if reason := packages.unfit():
+            say(f"    not played here: {reason}")
+        elif shell.stream([sys.executable, "-m", "harness.cli.nfs_lab", "--prepare"]):
+            raise UserError("the NFS lab's machines could not be made (see above).")
 
 
 def _cluster() -> Cluster:
@@ -169,9 +222,15 @@ def _count(report: Path) -> Count:
             count.failed += 1
         elif case.find("skipped") is not None:
             count.skipped += 1
+            count.reasons[_reason(case)] += 1
         else:
             count.passed += 1
     return count
+
+
+def _reason(case: ElementTree.Element) -> str:
+    skipped = case.find("skipped")
+    return (skipped.get("message") or "no reason given") if skipped is not None else ""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""scripts/tool NAME [ARGUMENTS]: runs a pinned tool, built first if need be."""
+"""scripts/tool NAME [ARGUMENTS]: runs a pinned tool, built first if need be; --build NAME ... only builds."""
 
 from __future__ import annotations
 
@@ -10,13 +10,20 @@ from stanft.cli import common
 
 
 def main() -> None:
-    """Replace this process by the tool; prints the known names when the first argument is not one of them."""
-    known = sorted(name for module in toolchain.MODULES.values() for name in module.packages)
-    if len(sys.argv) < 2 or sys.argv[1] not in known:
-        print(f"usage: scripts/tool NAME [ARGUMENTS], NAME one of: {', '.join(known)}", file=sys.stderr)
+    """Replace this process by the tool, or build what --build names; prints the known names for any other."""
+    known = toolchain.names()
+    only_build = sys.argv[1:2] == ["--build"]
+    names = sys.argv[2:] if only_build else sys.argv[1:2]
+    if not names or not set(names) <= set(known):
+        print(
+            "usage: scripts/tool NAME [ARGUMENTS] runs it, scripts/tool --build NAME ... only builds; "
+            f"NAME one of: {', '.join(known)}",
+            file=sys.stderr,
+        )
         sys.exit(2)
-    path = toolchain.ensure(sys.argv[1])
-    os.execv(path, [str(path), *sys.argv[2:]])  # noqa: S606 (this process becomes the tool)
+    paths = [toolchain.ensure(name) for name in names]
+    if not only_build:
+        os.execv(paths[0], [str(paths[0]), *sys.argv[2:]])  # noqa: S606 (this process becomes the tool)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import platform
 import shlex
 import shutil
 import socket
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,6 +38,44 @@ def as_root(command: Sequence[str | Path]) -> list[str]:
         f"root rights are needed, this user is not root, and there is no sudo: {shlex.join(argv)}\n"
         "Run it as root, or install sudo and allow this user to use it."
     )
+
+
+# What a program that is started again as root keeps: places, package sources, proxies, certificates.
+_KEPT = ("PATH", "PYTHONPATH", "PYTHONUTF8", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy")
+_KEPT_KINDS = ("STAN_FT_", "GO", "PIP_", "SSL_", "REQUESTS_")
+
+
+def root_is_to_be_had() -> bool:
+    """Whether this user is root or may be without being asked: sudo that wants a password needs a terminal."""
+    if os.geteuid() == 0:
+        return True
+    return bool(shutil.which("sudo")) and (
+        sys.stdin.isatty() or shell.run(["sudo", "-n", "true"], check=False).returncode == 0
+    )
+
+
+def become_root(module: str) -> None:
+    """Start this Python module again as root, with the same arguments, unless this is root already.
+
+    Most of the environment is what sudo makes of it; what the module needs of it is passed by name, since sudo drops
+    PYTHONPATH whatever it is told. Raises UserError where there is no sudo.
+    """
+    if os.geteuid() == 0:
+        return
+    kept = [f"{name}={text}" for name, text in os.environ.items() if name in _KEPT or name.startswith(_KEPT_KINDS)]
+    # Compiled files of root's in the checkout would stay there for ever.
+    again = ["env", *kept, "PYTHONDONTWRITEBYTECODE=1", sys.executable, "-m", module, *sys.argv[1:]]
+    command = as_root(again)
+    os.execvp(command[0], command)  # noqa: S606 (this process becomes root's)
+
+
+def distribution() -> tuple[str, str]:
+    """The name and release of this Linux, as /etc/os-release has them, such as ("debian", "12")."""
+    try:
+        found = platform.freedesktop_os_release()
+    except OSError:
+        return "an unknown Linux", ""
+    return found.get("ID", "linux"), found.get("VERSION_ID", "")
 
 
 def ensure_packages(commands: dict[str, str], why: str, *, services: bool = True) -> None:

@@ -126,13 +126,21 @@ MODULES = {
     )
 }
 
+NEVER = "never"  # what STAN_FT_BUILD is while tests run: their clocks are for tests, and a build takes minutes
+
 _OWNER = {binary: module for module in MODULES.values() for binary in module.packages}
+
+
+def names() -> list[str]:
+    """Every tool that can be built."""
+    return sorted(_OWNER)
 
 
 def ensure(binary: str) -> Path:
     """The path of a pinned binary such as "helm" or "kubectl", built first if the cache does not hold it.
 
-    Raises KeyError for a name that no module builds, UserError if Go cannot build it (for example no network).
+    Raises KeyError for a name that no module builds, UserError if Go cannot build it (for example no network) or, while
+    tests run, if it would have to be built.
     """
     module = _OWNER[binary]
     key = content.digest(module.directory, module.packages[binary], module.ldflags + module.tags, _go_version())
@@ -143,8 +151,10 @@ def module_source(name: str, module: str) -> Path:
     """The folder with the source of a Go module, at the version that cluster/go/<name> pins (go.sum checks it)."""
     directory = CLUSTER / "go" / name
     go = [_go_root() / "bin" / "go"]
-    shell.run([*go, "mod", "download", module], cwd=directory, env=_go_environment())
-    return Path(shell.output([*go, "list", "-m", "-f", "{{.Dir}}", module], cwd=directory, env=_go_environment()))
+    offline = {"GOPROXY": "off"} if os.environ.get("STAN_FT_BUILD") == NEVER else {}
+    env = {**_go_environment(), **offline}
+    shell.run([*go, "mod", "download", module], cwd=directory, env=env)
+    return Path(shell.output([*go, "list", "-m", "-f", "{{.Dir}}", module], cwd=directory, env=env))
 
 
 def _go_root() -> Path:
@@ -172,6 +182,11 @@ def _go_environment() -> dict[str, str]:
 
 
 def _build(module: GoModule, binary: str, directory: Path) -> None:
+    if os.environ.get("STAN_FT_BUILD") == NEVER:
+        raise UserError(
+            f"{binary} is not built yet, and nothing is built while a test's clock runs.\n"
+            f"Build it first: scripts/test does, or scripts/tool --build {binary}"
+        )
     with step(f"building {binary} from cluster/go/{module.name}"):
         try:
             shell.run(

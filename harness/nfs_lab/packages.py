@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -55,15 +55,28 @@ GUEST_PACKAGES = (
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
 
 
-def require_host() -> None:
-    """Install what the lab runs on this computer; raises UserError where it cannot run (no x86-64, Debian or root)."""
+def unfit() -> str | None:
+    """Why the lab cannot run on this computer, in one line; None where it can."""
     if platform.machine() != "x86_64":
-        raise UserError(f"the NFS lab's machines are x86-64, this computer is {platform.machine()}: run it on x86-64.")
-    if os.geteuid() != 0:
-        raise UserError("the NFS lab makes network devices, which needs root: run it as root, or with sudo.")
-    system.ensure_packages(HOST_TOOLS, "the NFS lab")
+        return f"the NFS lab's machines are x86-64, this computer is {platform.machine()}: run it on x86-64."
+    name, release = system.distribution()
+    if (name, release) != ("debian", "12") or not shutil.which("apt-get"):
+        return (
+            f"the NFS lab's machines are made from the packages of Debian 12, and this is {name} {release}: "
+            "run it on Debian 12."
+        )
     if not Path("/dev/net/tun").exists():
-        raise UserError("/dev/net/tun is missing, the machines have no network without it: load the kernel module tun.")
+        return "/dev/net/tun is missing, the NFS lab's machines have no network without it: load the kernel module tun."
+    if not system.root_is_to_be_had():
+        return "the NFS lab makes network devices, which needs root: run it as root, or as a user with sudo."
+    return None
+
+
+def require_host() -> None:
+    """Install what the lab runs on this computer; raises UserError where it cannot run."""
+    if reason := unfit():
+        raise UserError(reason)
+    system.ensure_packages(HOST_TOOLS, "the NFS lab")
 
 
 def unpacked() -> Path:
@@ -100,6 +113,10 @@ def _unpack(versions: dict[str, str], target: Path) -> None:
     with step(title), tempfile.TemporaryDirectory() as folder:
         wanted = [f"{name}={version}" for name, version in versions.items()]
         # The sandbox user of apt may not write here, and needs not: nothing is installed.
-        shell.run(["apt-get", "-o", "APT::Sandbox::User=root", "download", *wanted], cwd=Path(folder))
+        download = ["apt-get", "-o", "APT::Sandbox::User=root", "download"]
+        if shell.run([*download, *wanted], cwd=Path(folder), check=False).returncode != 0:
+            # Lists that are weeks old name versions that the mirror has replaced since.
+            shell.run(system.as_root(["apt-get", "update"]), check=False)
+            shell.run([*download, *versions], cwd=Path(folder))
         for package in sorted(Path(folder).glob("*.deb")):
             shell.run(["dpkg-deb", "-x", package, target])

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
-import shutil
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.cli.nfs_lab import SMOKE
+from harness.ground import system
 from harness.ground.paths import REPO
+from harness.nfs_lab import packages
 
 pytestmark = [pytest.mark.nfs, pytest.mark.timeout(900)]
 LEASE = 20.0  # seconds, the lab's default
@@ -23,14 +21,8 @@ PATIENCE = 840.0  # seconds, against a lab that hangs; how long it takes says no
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """The smoke runs, by fault."""
-    if platform.machine() != "x86_64":
-        pytest.skip(f"the lab's machines are x86-64, this computer is {platform.machine()}")
-    if os.geteuid() != 0:
-        pytest.skip("the lab makes network devices, and this user is not root")
-    if not Path("/dev/net/tun").exists():
-        pytest.skip("/dev/net/tun is missing: the machines would have no network")
-    if not shutil.which("apt-get"):
-        pytest.skip("the lab's machines are made from Debian packages, and there is no apt-get")
+    if reason := packages.unfit():
+        pytest.skip(reason)
     output = tmp_path_factory.mktemp("nfs") / "results.json"
     command = [REPO / "scripts" / "nfs-lab", "--smoke", "--events", "--output", output]
     # The lab gets its own session, and a terminate at the end of our patience, so that it ends its machines.
@@ -38,7 +30,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
         try:
             log, _ = lab.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
-            lab.terminate()
+            # A user's sudo belongs to root.
+            subprocess.run(system.as_root(["sh", "-c", f"kill -TERM {lab.pid}"]), check=False)
             log, _ = lab.communicate(timeout=30)
             pytest.fail(f"the lab was not done after {PATIENCE:.0f} s:\n{log.decode()[-4000:]}")
     print(log.decode()[-8000:])

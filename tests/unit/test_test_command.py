@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from harness.cli import test as command
+from harness.ground import toolchain
 from harness.ground.paths import REPO
 
 FAILOVER = next(suite for suite in command.SUITES if command.MUST_RUN in suite.folders)
@@ -36,8 +39,69 @@ def test_a_crash_before_the_first_test_fails_the_run() -> None:
     assert "exit code 4" in command.judge(UNIT, command.Count(), 4)[0]
 
 
-def test_a_choice_by_name_may_match_nothing() -> None:
+def test_a_choice_by_name_may_match_nothing_in_one_suite_of_several() -> None:
     assert command.judge(FAILOVER, command.Count(), 5, by_name=True) == []
+
+
+def test_a_name_that_no_test_has_fails_the_run() -> None:
+    """A typing mistake, or a test that was renamed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.cli.test", "unit", "-k", "no_such_test_anywhere"],
+        cwd=REPO, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "error: no test matches -k no_such_test_anywhere" in done.stderr
+
+
+def skipped(reason: str, passed: int = 3) -> command.Count:
+    return command.Count(passed=passed, skipped=1, reasons=Counter({reason: 1}))
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "PostgreSQL is not installed (no /usr/lib/postgresql/*/bin/postgres): apt-get install postgresql",
+        "strace is not installed, and system calls are the only place where this key shows",
+        "void twice, so nothing is known: kill: the machine stood still",
+        "no reason given",
+    ],
+)
+def test_a_skip_that_is_not_on_the_list_fails_the_run_with_its_reason(reason: str) -> None:
+    assert command.judge(UNIT, skipped(reason), 0) == [
+        f"suite unit and render: skipped for a reason that is not on the list: {reason}"
+    ]
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "the NFS lab makes network devices, which needs root: run it as root, or as a user with sudo.",
+        "the NFS lab's machines are made from the packages of Debian 12, and this is ubuntu 24: run it on Debian 12.",
+    ],
+)
+def test_the_nfs_suite_on_a_machine_that_cannot_play_it_is_told_and_fails_nothing(reason: str) -> None:
+    nfs = next(suite for suite in command.SUITES if "nfs" in suite.folders)
+    assert command.judge(nfs, skipped(reason, passed=0), 0) == []
+
+
+def test_every_tool_that_a_suite_names_is_built_before_its_first_test() -> None:
+    asked = re.compile(r'toolchain\.ensure\("([^"]+)"\)')
+    for suite in command.SUITES:
+        files = [file for folder in suite.folders for file in (REPO / "tests" / folder).rglob("*.py")]
+        used = {name for file in files for name in asked.findall(file.read_text())} & set(toolchain.names())
+        played = {"kubeadm", "pause", "prometheus"} if "unit" in suite.folders else set()  # by stand-ins
+        assert used - played <= set(suite.tools)
+
+
+def test_a_suite_is_prepared_before_its_tests_and_they_build_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(command, "REPORTS", tmp_path)
+    monkeypatch.setattr(command.toolchain, "ensure", lambda name: order.append(f"build {name}"))
+    monkeypatch.setattr(command.shell, "stream", lambda *_, env, **__: order.append(env["STAN_FT_BUILD"]) or 5)
+    command._run(command.Suite("small", ("unit",), tools=("helm", "kubectl")), ["unit"], None, {})
+    assert order == ["build helm", "build kubectl", "never"]
 
 
 def test_the_junit_file_is_counted(tmp_path: Path) -> None:
@@ -46,7 +110,7 @@ def test_the_junit_file_is_counted(tmp_path: Path) -> None:
         "<testsuites><testsuite><testcase/><testcase><failure/></testcase>"
         "<testcase><skipped/></testcase><testcase><error/></testcase></testsuite></testsuites>"
     )
-    assert command._count(report) == command.Count(passed=1, failed=2, skipped=1)
+    assert command._count(report) == command.Count(1, 2, 1, Counter({"no reason given": 1}))
     assert command._count(tmp_path / "missing.xml") == command.Count()
 
 

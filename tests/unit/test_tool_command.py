@@ -11,6 +11,8 @@ import pytest
 
 from harness.ground import toolchain
 from harness.ground.paths import REPO, cache
+from stanft.ground import shell
+from stanft.ground.errors import UserError
 
 
 def tool(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -45,7 +47,13 @@ def test_without_a_name_that_it_knows_it_lists_all_tools(arguments: list[str]) -
 
 
 def test_a_tool_whose_modules_cannot_be_had_is_one_clear_error(tmp_path: Path) -> None:
-    done = tool("kubeconform", STAN_FT_CACHE=str(tmp_path), STAN_FT_GOMODCACHE=str(tmp_path / "mod"), GOPROXY="off")
+    done = tool(
+        "kubeconform",
+        STAN_FT_CACHE=str(tmp_path),
+        STAN_FT_GOMODCACHE=str(tmp_path / "mod"),
+        GOPROXY="off",
+        STAN_FT_BUILD="",
+    )
     assert done.returncode == 2
     assert "error: kubeconform could not be built from cluster/go/kubeconform:" in done.stderr
     assert "module lookup disabled by GOPROXY=off" in done.stderr
@@ -57,8 +65,28 @@ def test_a_tool_whose_modules_cannot_be_had_is_one_clear_error(tmp_path: Path) -
 def test_a_program_of_our_own_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "go").symlink_to(cache() / "go")  # Go's own cache: the standard library is compiled already
     monkeypatch.setenv("STAN_FT_CACHE", str(tmp_path))
+    monkeypatch.setenv("STAN_FT_BUILD", "")
     built = toolchain.ensure("pause")
     made = built.stat().st_mtime_ns
     assert os.access(built, os.X_OK)
     assert toolchain.ensure("pause") == built
     assert built.stat().st_mtime_ns == made
+
+
+def test_nothing_is_built_while_tests_run_and_the_error_says_what_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAN_FT_CACHE", str(tmp_path))
+    with pytest.raises(UserError, match="prometheus is not built yet.*clock runs.\n.*scripts/tool --build prometheus"):
+        toolchain.ensure("prometheus")
+
+
+def test_no_source_is_fetched_while_tests_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAN_FT_GOMODCACHE", str(tmp_path))
+    with pytest.raises(shell.CommandError, match="GOPROXY=off"):
+        toolchain.module_source("stan", "github.com/nats-io/nats-streaming-server")
+
+
+def test_tools_are_built_without_being_run_where_only_that_is_asked() -> None:
+    assert tool("--build", "helm", "helm-render").returncode == 0
+    assert tool("--build", "terraform").returncode == 2
