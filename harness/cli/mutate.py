@@ -1,4 +1,4 @@
-"""scripts/mutate: breaks the charts in many small ways and shows which breaks the render suite does not notice."""
+"""scripts/mutate: breaks the charts, or the judging code, in many small ways and shows which breaks no test notices."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import pytest
 
 from harness.dev.mutants import MUTANTS, Mutant
 from harness.dev.mutation import Forks, Result
+from harness.dev.pymutants import PyMutant
+from harness.dev.pymutation import PyResult, Target, breaks, run, spread
 from harness.ground.paths import REPO
 from stanft.cli import common
 from stanft.ground.progress import say
@@ -21,6 +23,19 @@ LEFT_OUT = ("golden", "every_value", "properties", "guide", "bad_inputs", "notes
 FIRST = ("test_invariants.py", "test_inventory_stability.py", "test_inventory.py")
 LAST = ("test_kubernetes_schema.py", "test_environments.py")
 REQUIRED = 95.0  # per cent of the mutants that the suite has to notice
+_UNIT = "tests/unit/"
+# What a verdict rests on, and the tests that have to notice its breaks.
+TARGETS = (
+    Target("stanft/traffic/verdict.py", (f"{_UNIT}test_verdict.py",)),
+    Target("stanft/drill/judge.py", (f"{_UNIT}test_drill_judge.py",)),
+    Target("harness/nfs_lab/judge.py", (f"{_UNIT}test_nfs_lab_judge.py",)),
+    Target("stanft/traffic/ledger.py", (f"{_UNIT}test_ledger.py", f"{_UNIT}test_drill_judge.py")),
+    Target("stanft/drill/statistics.py", (f"{_UNIT}test_drill.py",)),
+    Target("stanft/drill/server_log.py", (f"{_UNIT}test_drill.py",)),
+    Target("stanft/drill/watch.py", (f"{_UNIT}test_drill.py",)),
+    Target("stanft/faults/model.py", (f"{_UNIT}test_faults.py",)),
+    Target("stanft/group/live.py", (f"{_UNIT}test_status.py",)),
+)
 
 
 def suite() -> list[str]:
@@ -38,7 +53,11 @@ def main(arguments: list[str] | None = None) -> int:
     made.add_argument("--only", metavar="TEXT", default="", help="mutants whose description contains this text")
     made.add_argument("--jobs", type=int, default=2, help="test runs at the same time (default: %(default)s)")
     made.add_argument("--list", action="store_true", help="list the mutants and end")
+    made.add_argument("--python", action="store_true", help="break the code that judges, not the charts")
+    made.add_argument("--most", type=int, metavar="N", help="with --python: at most so many breaks of each module")
     options = made.parse_args(arguments)
+    if options.python:
+        return _python(options)
     chosen = [mutant for mutant in MUTANTS if options.only in mutant.label]
     if options.list:
         print("\n".join(mutant.label for mutant in chosen))
@@ -60,6 +79,43 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"error: not every break was tried: pytest ended with {code}, see above.", file=sys.stderr)
         return 2
     return _summary(results, time.monotonic() - started)
+
+
+def _python(options: argparse.Namespace) -> int:
+    """Break the judging code; --only chooses modules by their path."""
+    targets = [target for target in TARGETS if options.only in target.file]
+    if not targets:
+        print(
+            f"error: no module is called like {options.only!r}; there are {', '.join(each.file for each in TARGETS)}."
+        )
+        return 2
+    results: list[PyResult] = []
+    for target in targets:
+        found = list(spread(breaks(target), options.most or sys.maxsize))
+        if options.list:
+            print("\n".join(f"{target.file}, {mutant}" for mutant in found))
+            continue
+        whole: list[PyResult] = []
+        run(target, [None], 1, whole.append)
+        if whole[0].noticed:
+            print(f"error: {' '.join(target.tests)} fail for {target.file} as it is.", file=sys.stderr)
+            return 2
+        here: list[PyResult] = []
+        run(target, found, options.jobs, here.append)
+        results += here
+        say(f"{target.file}: {sum(each.noticed for each in here)} of {len(here)} noticed")
+    return 0 if options.list else _summary_python(results)
+
+
+def _summary_python(results: list[PyResult]) -> int:
+    survivors: list[tuple[str, PyMutant]] = [
+        (each.target.file, each.mutant) for each in results if each.mutant and not each.noticed
+    ]
+    share = 100 * (len(results) - len(survivors)) / max(len(results), 1)
+    for file, mutant in survivors:
+        print(f"survived: {file}, {mutant}")
+    print(f"{len(results)} mutants, {len(results) - len(survivors)} noticed ({share:.1f} %).")
+    return 0 if share >= REQUIRED else 1
 
 
 def _tell(result: Result) -> None:

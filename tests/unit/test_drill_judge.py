@@ -16,7 +16,7 @@ from stanft.traffic.ledger import Ledger, Track, View, encode
 from stanft.traffic.verdict import Word
 
 AT = 110.0  # the fault
-EVERY = 0.01  # seconds between two messages of a publisher
+EVERY = 0.05  # seconds between two messages of a publisher
 OUT = (110.0, 111.0)  # when nobody is served
 
 
@@ -28,7 +28,7 @@ class Story:
         self.tracks: dict[str, Track] = {name: self.ledger.track("channel", name) for name in ("pub-0", "pub-1")}
         self.live: View = self.ledger.view("sub-0", "channel", window=50)
         self.stored: list[tuple[str, int]] = []  # in the order of their sequences
-        for step in range(2000):
+        for step in range(400):
             for name, track in self.tracks.items():
                 at = 100 + step * EVERY
                 start, end = (out or {}).get(name, OUT)
@@ -67,7 +67,7 @@ class Story:
             "served": {"sub-0": 119.99},
             "last_read": RESTART,
         }
-        return Seen(find("kill"), 1, injection, self.ledger, 150.0, **{**plain, **changes})
+        return Seen(find("kill"), 1, injection, self.ledger, 30.0, **{**plain, **changes})
 
 
 def convicted(seen: Seen) -> tuple[Word, list[str]]:
@@ -167,8 +167,8 @@ def test_what_the_limits_dropped_is_not_lost() -> None:
 def test_one_publisher_that_is_out_for_long_is_not_hidden_by_the_other() -> None:
     seen = Story(out={"pub-1": (110.0, 117.0)}).seen()
     told = describe(seen, judge(seen))
-    assert told["outage"] == pytest.approx(7.0, abs=0.05)
-    assert told["merged"] == pytest.approx(1.0, abs=0.05)
+    assert told["outage"] == pytest.approx(7.05, abs=0.02)
+    assert told["merged"] == pytest.approx(1.05, abs=0.02)
     assert {name.rpartition("/")[2]: round(one["outage"]) for name, one in told["publishers"].items()} == {
         "pub-0": 1,
         "pub-1": 7,
@@ -254,18 +254,18 @@ def test_a_void_run_tells_its_losses_first() -> None:
 def test_a_late_acknowledgement_of_a_message_sent_before_the_fault_ends_no_outage() -> None:
     story = Story(out={"pub-0": (109.0, 117.0), "pub-1": (109.0, 117.0)})
     track = story.tracks["pub-0"]
-    track.end(901, Outcome.STORED, 113.0)  # sent at 109.0, by a server that was woken
-    assert story.ledger.outage(AT).seconds == pytest.approx(8.0, abs=0.05)
+    track.end(181, Outcome.STORED, 113.0)  # sent at 109.0, by a server that was woken
+    assert story.ledger.outage(AT).seconds == pytest.approx(8.05, abs=0.02)
 
 
 def test_the_record_of_a_run_is_told_in_times_since_the_fault() -> None:
     seen = Story().seen(last_read=LIVE)
     told = describe(seen, judge(seen))
     assert told["timeline"]["fault"] == 0
-    assert told["timeline"]["last_ack"] == pytest.approx(-0.01, abs=0.02)
+    assert told["timeline"]["last_ack"] == pytest.approx(-0.049)
     assert told["timeline"]["lock"] == pytest.approx(0.8)
-    assert told["timeline"]["first_ack"] == pytest.approx(1.0, abs=0.02)
-    assert told["timeline"]["delivery"] == pytest.approx(1.0, abs=0.03)
+    assert told["timeline"]["first_ack"] == pytest.approx(1.001)
+    assert told["timeline"]["delivery"] == pytest.approx(1.002)
     assert (told["judgement"]["word"], told["problems"], told["last_read"]) == ("ok", [], "live")
     assert (told["takeovers"], told["restarts"]) == (1, {"stan-0": 1, "stan-1": 0})
 
