@@ -78,3 +78,32 @@ def missed(series: dict[str, Any]) -> list[str]:
         for name, bound in goal.items()
         if bound is not None and values[name] > bound
     ]
+
+
+def slower(data: dict[str, Any], kept: dict[str, Any], ratio: float) -> list[str]:
+    """Which faults take longer than in a kept drill, at the median or at the longest, by more than this ratio.
+
+    Compared is the time in which no publisher was served, which drills of every version have; of faults in both.
+    """
+    now, then = ({each["fault"]: figures(_merged(each)) for each in one["series"]} for one in (data, kept))
+    found = []
+    for fault, before in then.items():
+        if before is None or fault not in now:
+            continue
+        after = now[fault]
+        if after is None:
+            found.append(f"{fault}: no run counts, so nobody knows whether it is slower")
+            continue
+        for name, long, short in (("median", after.median, before.median), ("longest", after.longest, before.longest)):
+            if long > ratio * short:
+                found.append(
+                    f"{fault}: {name} {long:.2f} s (n = {after.n}), before it was {short:.2f} s (n = {before.n})"
+                )
+    return found
+
+
+def _merged(series: dict[str, Any]) -> list[float]:
+    """The outage of all publishers together of each run that counts, in seconds."""
+    if series.get("sum_gaps"):
+        return [between_reigns({"gaps": run["gaps"], "reigns": run["reigns"]}) for run in counted(series)]
+    return [run.get("merged", run["outage"]) for run in counted(series)]
