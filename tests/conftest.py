@@ -20,6 +20,7 @@ SUITES = {
     "unit": "the harness itself: no server and no cluster",
     "render": "charts rendered by helm: seconds, no server and no cluster",
     "server": "real nats-streaming-server processes on loopback, no Kubernetes",
+    "acceptance": "an installed group on any cluster: is it whole, safe, and does it move",
     "failover": "faults on the real kind cluster",
     "bench": "measurements, run by scripts/bench",
     "slow": "takes more than ten seconds by itself",

@@ -39,7 +39,15 @@ class Suite:
     packages: tuple[tuple[str, str], ...] = ()  # command and Debian package that holds it
     tools: tuple[str, ...] = ()  # pinned tools: built before the first test, as no build fits into a test's clock
     sources: tuple[tuple[str, str], ...] = ()  # Go modules whose source is read: wrapper module and path
+    options: tuple[str, ...] = ()  # of pytest, beside those that every suite gets
 
+
+# What a user of another cluster says with the same options of pytest-helm-charts (docs/prove.md).
+ACCEPTANCE = (
+    "--chart-path=charts/stan-ft",
+    "--app-config-file-path=environments/kind/stan-ft.yaml",
+    "--cluster-type=kind",
+)
 
 # Servers and clients of NATS; whichever the toolchain knows.
 _NATS = tuple(name for name in toolchain.names() if name.startswith(("nats-", "stan-")))
@@ -62,6 +70,7 @@ SUITES = (
         sources=(("stan", "github.com/nats-io/nats-streaming-server"),),
     ),
     Suite("nfs", ("nfs",), patience=900, tools=("nats-streaming-server",)),
+    Suite("acceptance", ("acceptance",), needs_cluster=True, tools=("helm", "kind", "kubectl"), options=ACCEPTANCE),
     Suite(
         "failover",
         ("failover",),
@@ -69,8 +78,8 @@ SUITES = (
         tools=(*_NATS, "ct", "directory-provisioner", "helm", "helm-render", "kind", "kubectl"),
     ),
 )
-# A suite without which a run proves nothing: skipped tests in it fail the run where nobody watches.
-MUST_RUN = "failover"
+# Suites without which a run proves nothing: skipped tests in them fail the run where nobody watches.
+MUST_RUN = frozenset({"acceptance", "failover"})
 # Why a test may be skipped, by words in its reason: what a machine cannot give and nobody can install there.
 MAY_SKIP = (
     r"\bonly root\b|by root only|needs root",  # a user without sudo, or a test that only makes sense as root
@@ -155,6 +164,7 @@ def _run(
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", *(f"tests/{folder}" for folder in folders)]
     command += [f"--junitxml={report}", "-q", "--durations=5", f"--timeout={suite.patience}"]
+    command += suite.options
     if suite.workers:
         command += ["-n", str(suite.workers), "--dist", "worksteal"]
     if expression:
@@ -185,7 +195,7 @@ def judge(suite: Suite, count: Count, code: int, *, by_name: bool = False) -> li
         return [f"suite {suite.name}: {count.failed} failed (exit code {code})"]
     if by_name:
         return []
-    if count.skipped and MUST_RUN in suite.folders:
+    if count.skipped and MUST_RUN & set(suite.folders):
         return [f"suite {suite.name}: {count.skipped} skipped, and none may be"]
     if unnamed := [reason for reason in count.reasons if not any(re.search(known, reason) for known in MAY_SKIP)]:
         return [f"suite {suite.name}: skipped for a reason that is not on the list: {each}" for each in unnamed]
