@@ -68,7 +68,13 @@ MODULES = {
         GoModule("kubeconform", {"kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform"}),
         GoModule("helm-docs", {"helm-docs": "github.com/norwoodj/helm-docs/cmd/helm-docs"}),
         GoModule("actionlint", {"actionlint": "github.com/rhysd/actionlint/cmd/actionlint"}),
-        GoModule("stan", {"nats-streaming-server": "github.com/nats-io/nats-streaming-server"}),
+        GoModule(
+            "stan",
+            {
+                "nats-streaming-server": "github.com/nats-io/nats-streaming-server",
+                "stan-options": "./options",
+            },
+        ),
         # The servers that a group may move to: the oldest line that is supported, the one after it, and the newest.
         *(
             GoModule(f"nats-server-{line}", {f"nats-server-{line}": "github.com/nats-io/nats-server/v2"})

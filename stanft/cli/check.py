@@ -20,7 +20,8 @@ EPILOG = """examples:
   stan-ft check --context prod --namespace messaging
   stan-ft check manifests/ --format sarif --output stan-ft.sarif      for code review
 
-exit codes: 0 the invariants hold, 1 at least one error (with --strict: or warning), 2 the check could not be made."""
+exit codes: 0 the invariants hold, 1 at least one error (with --strict: or warning), 2 the check could not be made
+(or found no server that could pass)."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -48,6 +49,11 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--kube-version", help=f"Kubernetes to judge for, one of {', '.join(kubeschema.versions())}")
     made.add_argument("--only", action="append", metavar="NAME", help="judge by this invariant only (repeatable)")
+    made.add_argument(
+        "--part",
+        action="store_true",
+        help="these objects are a part of a whole, which may pass without a server",
+    )
     made.add_argument("--strict", action="store_true", help="warnings fail the check too")
     made.add_argument("--format", choices=sorted([*show.FORMATS, "sarif"]), default="table", help="default: table")
     made.add_argument("--output", type=Path, metavar="FILE", help="write there instead of standard output")
@@ -64,7 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     kubeschema.supported(options.kube_version)
     _known(options.only)
-    items = _items(options)
+    skipped: list[str] = []
+    items = _items(options, skipped)
     outcomes = invariants.check(
         items,
         namespace=options.namespace,
@@ -72,16 +79,34 @@ def main(arguments: list[str] | None = None) -> int:
         only=options.only,
         live=not options.paths,
     )
+    scope = show.Scope(len(items), len(invariants.Manifests(items, options.namespace).servers), skipped)
     if options.format == "sarif":
         default = next(iter(options.paths), "") if options.paths != ["-"] else ""
         text = sarif.sarif(outcomes, sarif.places(options.paths), default or "cluster") + "\n"
     else:
-        text = show.FORMATS[options.format](outcomes, len(items), options.strict)
+        text = show.FORMATS[options.format](outcomes, scope, options.strict)
     if options.output:
         write(options.output, text)
     else:
         print(text, end="")
-    return 1 if show.violated(outcomes, options.strict) else 0
+    verdict = show.verdict(outcomes, scope, options.strict)
+    if verdict == "no server" and not options.part:
+        raise UserError(_no_server(items))
+    return 1 if verdict == "violated" else 0
+
+
+def _no_server(items: list[objects.Object]) -> str:
+    """Why a check without a server cannot pass, with what may be meant."""
+    old = next((objects.label(each) for each in items if each.get("kind") == "NatsStreamingCluster"), None)
+    if old:
+        return (
+            f"no NATS Streaming server among these objects: {old} is a resource of the old operator, which makes bare "
+            "pods of it. Check those manifests that are to take its place."
+        )
+    return (
+        "no NATS Streaming server among these objects, so nothing was found that could pass. A server is recognised by "
+        "its program, its options (-sc, -ft_group, -cid), or an image with nats-streaming in its name."
+    )
 
 
 def _known(names: list[str] | None) -> None:
@@ -91,7 +116,7 @@ def _known(names: list[str] | None) -> None:
             raise UserError(f"there is no invariant {name}: stan-ft check --list names them all.")
 
 
-def _items(options: argparse.Namespace) -> list[objects.Object]:
+def _items(options: argparse.Namespace, skipped: list[str]) -> list[objects.Object]:
     cluster = options.context or options.kubeconfig
     if options.paths and cluster:
         raise UserError("give either paths or a cluster (--context, --kubeconfig), not both.")
@@ -102,11 +127,11 @@ def _items(options: argparse.Namespace) -> list[objects.Object]:
         options.namespace = found.namespace
         return sources.from_namespace(found.namespace, context=found.context, kubeconfig=found.kubeconfig)
     if not options.environment and not options.values and not options.set:
-        return sources.from_paths(options.paths, _chart_options(options, {}))
+        return sources.from_paths(options.paths, _chart_options(options, {}), skipped)
     return [
         item
         for path in options.paths
-        for item in sources.from_paths([path], _chart_options(options, _values(options, path)))
+        for item in sources.from_paths([path], _chart_options(options, _values(options, path)), skipped)
     ]
 
 

@@ -2,51 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 from stanft.conf import parse as conf
+from stanft.conf.parse import Setting
 from stanft.ground.errors import UserError
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One key with its value: path from the top, the value's text, and where that stands in the file (characters)."""
-
-    path: tuple[str, ...]
-    value: str
-    start: int
-    end: int
-
-
-class _Places(conf._Parser):
-    """The parser of stanft.conf.parse, which also notes where each value stands."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.path: list[str] = []
-        self.found: list[Setting] = []
-
-    def value_of(self, key: str) -> Any:
-        self.path.append(unquoted(key))
-        try:
-            return super().value_of(key)
-        finally:
-            self.path.pop()
-
-    def value(self) -> Any:
-        self.skip()
-        path, start = tuple(self.path), self.at
-        value = super().value()
-        self.found.append(Setting(path, self.text[start : self.at], start, self.at))
-        return value
-
-    def array(self) -> list[Any]:
-        self.path.append("[]")
-        try:
-            return super().array()
-        finally:
-            self.path.pop()
 
 
 def settings(text: str) -> list[Setting]:
@@ -55,12 +13,10 @@ def settings(text: str) -> list[Setting]:
     An array's members have the last part "[]" in their path. Raises UserError that names the line if the text is no
     configuration.
     """
-    places = _Places(text)
     try:
-        places.mapping(end="")
+        return conf.read(text).settings
     except conf.ConfError as error:
         raise UserError(f"this is no NATS configuration: {error}") from error
-    return places.found
 
 
 def find(text: str, *path: str) -> str | None:

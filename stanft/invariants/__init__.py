@@ -18,15 +18,7 @@ from stanft.invariants import (
     security,
     storage,
 )
-from stanft.invariants.model import (
-    REGISTRY,
-    Finding,
-    Invariant,
-    Manifests,
-    Outcome,
-    Severity,
-    State,
-)
+from stanft.invariants.model import REGISTRY, Finding, Invariant, Manifests, Outcome, Severity, State
 from stanft.kube.objects import Object
 
 __all__ = ["Finding", "Invariant", "Manifests", "Outcome", "Severity", "State", "check", "findings", "invariants"]

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-from stanft.conf.parse import Quoted, Variable, plain
-from stanft.invariants import keys
-from stanft.invariants.model import (
-    Container,
-    Manifests,
-    Server,
-    Severity,
-    Unseen,
-    invariant,
-)
+from stanft.conf import keys
+from stanft.invariants.model import Manifests, Severity, Unseen, invariant
+from stanft.invariants.servers import Server
 from stanft.kube import objects
 from stanft.kube.objects import dig
 
@@ -33,14 +25,27 @@ def readable(manifests: Manifests) -> list[Server]:
 @invariant(
     "config-readable",
     servers,
-    "Put the server's configuration file into a ConfigMap that it mounts, and correct its syntax.",
+    "Put the server's configuration file into a ConfigMap or Secret that it mounts, and correct its syntax.",
 )
 def config_readable(_: Manifests, server: Server) -> Iterator[str | Unseen]:
-    """The configuration file that a server is started with is mounted from a ConfigMap and can be parsed."""
-    if server.conf_error:
-        yield f"{server.conf_path} cannot be parsed: {server.conf_error}"
-    elif not server.known:
-        yield Unseen(f"the ConfigMap behind {server.conf_path} is not among these objects")
+    """The configuration file that a server is started with is mounted from an object here, and can be parsed."""
+    yield from (f"{each.path} cannot be parsed: {each.error}" for each in server.told.sources if each.error)
+    yield from (Unseen(why) for why in server.unseen)
+
+
+@invariant(
+    "server-starts", servers, "Write the option or key as nats-streaming-server -help and its documentation say."
+)
+def server_starts(_: Manifests, server: Server) -> Iterator[str]:
+    """The server takes its options and its configuration: otherwise it ends at its start, and so does each restart."""
+    problems = {entry.problem for entry in server.entries}
+    yield from (each for each in server.told.refusals if each not in problems)
+    for option, value in server.told.flags.given.items():
+        if isinstance(value, str) and len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+            yield (
+                f"-{option} has the value {value}, quotes included: no shell takes them off in a list of arguments, "
+                "write it without them"
+            )
 
 
 @invariant("ft-group", readable, "Set ft_group_name in the streaming block of every replica, to one name.")
@@ -57,18 +62,22 @@ def ft_group(_: Manifests, server: Server) -> Iterator[str]:
 )
 def ft_without_raft(_: Manifests, server: Server) -> Iterator[str]:
     """A server in an FT group does not also cluster by Raft (nats-streaming-server cannot do both)."""
-    words = Container(server.workload, server.container).arguments
-    clustered = "cluster" in server.streaming or any(
-        word.lstrip("-").partition("=")[0] == "clustered" for word in words
-    )
-    if server.group[1] is not None and clustered:
+    if server.group[1] is None or not server.streaming.get("clustered"):
+        return
+    blocks = [each for each in server.entries if each.path == ("streaming",)]
+    if server.clustered and not blocks and "clustered" not in server.told.flags.given:
+        yield (
+            "the file has no block streaming, so the server takes its block cluster for a Raft cluster too: "
+            "put the streaming keys into a block streaming (an empty one will do)"
+        )
+    else:
         yield "both an FT group and a Raft cluster are configured"
 
 
 @invariant("lasting-store", readable, "Set store: file (or sql) and dir in the streaming block.")
 def lasting_store(_: Manifests, server: Server) -> Iterator[str]:
     """The store is kept in files or in a database: FT with a memory store is refused by the server."""
-    kind = str(server.option("store", "store_type", "st", "storetype", default="memory")).lower()
+    kind = server.store
     if kind not in ("file", "sql"):
         yield f"the store is {kind}"
     elif kind == "file" and not server.store_directory:
@@ -80,9 +89,9 @@ def lasting_store(_: Manifests, server: Server) -> Iterator[str]:
 )
 def known_keys(_: Manifests, server: Server) -> Iterator[str]:
     """Every key of the configuration is one that the server knows."""
-    for path, key, _value, table in _keys(server.conf):
-        if key.lower() not in table:
-            yield f"unknown key {'.'.join((*path, key))}"
+    for entry in server.entries:
+        if not entry.meanings and entry.path not in server.used_keys:
+            yield f"unknown key {entry.label}"
 
 
 @invariant(
@@ -92,10 +101,7 @@ def known_keys(_: Manifests, server: Server) -> Iterator[str]:
 )
 def typed_keys(_: Manifests, server: Server) -> Iterator[str]:
     """Every value has the type that the server demands: a size in quotes ends the server at its start."""
-    for path, key, value, table in _keys(server.conf):
-        kind = table.get(key.lower(), "any")
-        if not _fits(kind, value):
-            yield f"{'.'.join((*path, key))} is {_words(value)}, the server wants {_KINDS[kind]}"
+    yield from (entry.problem for entry in server.entries if entry.problem)
 
 
 @invariant(
@@ -106,17 +112,15 @@ def typed_keys(_: Manifests, server: Server) -> Iterator[str]:
 )
 def durable_acks(_: Manifests, server: Server) -> Iterator[str]:
     """An acknowledged message is on the volume, not only in a node's memory."""
-    options = server.option("file_options", "file", default={})
-    sync = next((options[key] for key in ("sync_on_flush", "do_sync", "sync") if key in options), True)
-    if server.file_store and sync is False:
-        window = next((options[key] for key in ("auto_sync", "file_auto_sync") if key in options), "1m")
+    if server.store == "file" and server.streaming.get("file_options.sync_on_flush") is False:
+        window = server.streaming.get("file_options.auto_sync", "1m")
         yield f"sync_on_flush is false: a node that dies takes up to {window} of acknowledged messages with it"
 
 
 @invariant("cluster-name", readable, "Set cluster.name, the same in every replica.", Severity.WARNING)
 def cluster_name(_: Manifests, server: Server) -> Iterator[str]:
     """The embedded servers share an explicit cluster name (each invents one where none is set)."""
-    if server.cluster and not server.cluster.get("name") and "cluster_name" not in _argument_names(server):
+    if server.clustered and server.embedded and not server.nats.get("cluster.name"):
         yield "the cluster block has no name"
 
 
@@ -124,15 +128,14 @@ def cluster_name(_: Manifests, server: Server) -> Iterator[str]:
 def files_mounted(_: Manifests, server: Server) -> Iterator[str]:
     """Every file that the configuration names lies on a volume of the container."""
     mounts = [str(mount["mountPath"]).rstrip("/") for mount in server.container.get("volumeMounts") or []]
-    base = str(server.conf_path or "").rpartition("/")[0]
-    for path, key, value in _walk(server.conf):
-        if key.lower() not in keys.FILES:
-            continue
-        for file in value if isinstance(value, list) else [value]:
-            if isinstance(plain(file), str):
-                full = posixpath.normpath(posixpath.join(base, str(plain(file))))
-                if not any(full == mount or full.startswith(f"{mount}/") for mount in mounts):
-                    yield f"{'.'.join((*path, key))} names {full}, which no volume provides"
+    named = [(f"include of {name}", name) for name in server.included]
+    for entry in server.entries:
+        if entry.path[-1].lower() in keys.FILES and isinstance(entry.value, str):
+            named.append((f"{entry.label} names {entry.value}", entry.value))
+    for said, name in named:
+        full = posixpath.normpath(posixpath.join(str(server.container.get("workingDir") or "/"), name))
+        if not any(full == mount or full.startswith(f"{mount}/") for mount in mounts):
+            yield f"{said}: no volume provides " + ("it" if said.endswith(full) else full)
 
 
 @invariant(
@@ -144,7 +147,7 @@ def files_mounted(_: Manifests, server: Server) -> Iterator[str]:
 def config_rolls_pods(_: Manifests, server: Server) -> Iterator[str]:
     """A change of the configuration restarts the pods: the streaming block is read only at the start."""
     annotations = dig(objects.pod_template(server.workload) or {}, "metadata.annotations", {})
-    if server.conf_text is not None and not any("checksum" in key or "hash" in key for key in annotations):
+    if server.has_file and not any("checksum" in key or "hash" in key for key in annotations):
         yield "no checksum of the configuration among the pod template's annotations"
 
 
@@ -158,92 +161,3 @@ def one_store_one_group(manifests: Manifests, server: Server) -> Iterator[str]:
         )
         if other is not server and same_store and other.group != server.group:
             yield f"{other.name} uses the same store as group {other.group}, this is group {server.group}"
-
-
-def _argument_names(server: Server) -> set[str]:
-    words = Container(server.workload, server.container).arguments
-    return {word.lstrip("-").partition("=")[0] for word in words if word.startswith("-")}
-
-
-_KINDS = {
-    "text": "a text",
-    "number": "a number or a bare size such as 32mb",
-    "flag": "true or false",
-    "time": 'a duration such as "1h"',
-    "map": "a block",
-    "list": "a list",
-    "any": "anything",
-}
-
-
-def _fits(kind: str, value: Any) -> bool:
-    if isinstance(value, Variable) or kind == "any":
-        return True
-    if kind == "number":
-        return isinstance(value, int) and not isinstance(value, bool)
-    if kind == "list" and isinstance(value, str | Quoted):
-        return True  # one element without brackets
-    expected: dict[str, Any] = {"text": (str, Quoted), "time": (str, Quoted), "flag": bool, "map": dict, "list": list}
-    return isinstance(value, expected[kind])
-
-
-def _words(value: Any) -> str:
-    return f'"{value}" in quotes' if isinstance(value, Quoted) else repr(value)
-
-
-def _walk(block: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str, Any]]:
-    for key, value in block.items():
-        yield path, key, value
-        if isinstance(value, Mapping):
-            yield from _walk(value, (*path, key))
-
-
-def _keys(
-    block: Mapping[str, Any], path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], str, Any, Mapping[str, str]]]:
-    """Each key of the blocks whose keys are known, with the table of its block."""
-    table = _table(path)
-    if table is None:
-        return
-    for key, value in block.items():
-        if path and path[-1].lower() in _PER_CHANNEL:
-            if isinstance(value, Mapping):
-                yield from ((path, f"{key}.{inner}", each, _suffixed(key)) for inner, each in value.items())
-            continue
-        yield path, key, value, table
-        if isinstance(value, Mapping):
-            yield from _keys(value, (*path, key))
-
-
-_PER_CHANNEL = ("channels", "channels_limits", "channelslimits", "per_channel", "per_channel_limits")
-
-
-def _suffixed(channel: str) -> dict[str, str]:
-    return {f"{channel}.{key}".lower(): kind for key, kind in keys.CHANNEL_LIMITS.items()}
-
-
-def _table(path: tuple[str, ...]) -> Mapping[str, str] | None:
-    match tuple(part.lower() for part in path):
-        case ():
-            return keys.NATS
-        case ("streaming",):
-            return keys.STREAMING
-        case ("streaming", "store_limits" | "limits" | "storelimits"):
-            return keys.STORE_LIMITS
-        case ("streaming", "store_limits" | "limits" | "storelimits", last) if last in _PER_CHANNEL:
-            return keys.CHANNEL_LIMITS
-        case ("streaming", "file" | "file_options"):
-            return keys.FILE_OPTIONS
-        case ("streaming", "sql" | "sql_options"):
-            return keys.SQL_OPTIONS
-        case ("streaming", "tls"):
-            return keys.STREAMING_TLS
-        case ("streaming", "cluster"):
-            return keys.RAFT
-        case ("cluster",):
-            return keys.CLUSTER
-        case ("tls",) | ("cluster", "tls"):
-            return keys.TLS
-        case ("authorization",) | ("cluster", "authorization"):
-            return keys.AUTHORIZATION
-    return None

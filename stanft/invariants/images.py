@@ -5,17 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from stanft.invariants.model import (
-    Container,
-    Manifests,
-    Server,
-    Severity,
-    invariant,
-    tag,
-)
+from stanft.invariants.model import Manifests, Severity, invariant
+from stanft.invariants.servers import Container, Server, tag
+from stanft.kube.objects import dig, quantity
 
 SERVER_VERSION = "0.25.6"  # the last release of nats-streaming-server (2023-11-17)
 EXPORTER_VERSION = (0, 16, 0)  # the last release of prometheus-nats-exporter with STAN metrics (2024-12-06)
+_GO_SIZE = re.compile(r"(\d+)(B|KiB|MiB|GiB|TiB)?")  # Go runtime/debug.SetMemoryLimit
+_GO_UNITS = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
 _STAN_FLAGS = ("-channelz", "-serverz")
 
 
@@ -43,6 +40,25 @@ def server_version(_: Manifests, server: Server) -> Iterator[str]:
     found = re.match(r"v?(\d+\.\d+\.\d+)", tag(image) or "")
     if found and found.group(1) != SERVER_VERSION:
         yield f"image {image} is not {SERVER_VERSION}"
+
+
+@invariant(
+    "memory-limit-kept",
+    lambda manifests: manifests.servers,
+    "Set GOMEMLIMIT to about nine tenths of the container's memory limit, in Go's units (230MiB), or leave it away.",
+    Severity.WARNING,
+)
+def memory_limit_kept(_: Manifests, server: Server) -> Iterator[str]:
+    """GOMEMLIMIT is below the container's memory limit: at or above it, it does nothing, and a recovery is killed."""
+    told = server.environment.get("GOMEMLIMIT")
+    limit = dig(server.container, "resources.limits.memory")
+    if not told or told == "off":
+        return
+    match = _GO_SIZE.fullmatch(told)
+    if match is None:
+        yield f"GOMEMLIMIT is {told}, which Go does not read: the server ends at its start"
+    elif limit is not None and int(match.group(1)) * _GO_UNITS[match.group(2) or "B"] >= quantity(limit):
+        yield f"GOMEMLIMIT {told} is not below the memory limit {limit}"
 
 
 @invariant(

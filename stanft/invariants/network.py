@@ -7,16 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from stanft.conf import url
 from stanft.conf.parse import Variable
 from stanft.invariants.config import readable
-from stanft.invariants.model import (
-    Container,
-    Manifests,
-    Server,
-    Severity,
-    Unseen,
-    invariant,
-)
+from stanft.invariants.model import Manifests, Severity, Unseen, invariant
+from stanft.invariants.servers import Container, Server
 from stanft.kube import objects
 from stanft.kube.objects import Object, dig
 
@@ -30,7 +25,11 @@ def stateful(manifests: Manifests) -> list[Server]:
 
 def meshed(manifests: Manifests) -> list[Server]:
     """The servers of StatefulSets that embed NATS (not those that connect to another NATS)."""
-    return [server for server in stateful(manifests) if server.known and server.embedded and server.replicas > 1]
+    return [
+        server
+        for server in stateful(manifests)
+        if server.known and server.embedded and manifests.group_size(server) > 1
+    ]
 
 
 def monitors(manifests: Manifests) -> list[Object]:
@@ -46,24 +45,36 @@ def services(manifests: Manifests) -> list[Object]:
 @invariant(
     "routes-complete", meshed, "List one route per replica: nats://<pod>.<service>.<namespace>.svc:<cluster port>."
 )
-def routes_complete(_: Manifests, server: Server) -> Iterator[str | Unseen]:
+def routes_complete(manifests: Manifests, server: Server) -> Iterator[str | Unseen]:
     """Every server has a route to every replica: the FT heartbeat and the clients' messages travel over them."""
     found, hidden = _routes(server)
     if hidden:
         yield Unseen(f"routes come from {', '.join(hidden)}, whose value is not among these objects")
         return
     hosts = [host for host, _port in found]
-    governing = dig(server.workload, "spec.serviceName", "")
-    for ordinal in range(server.replicas):
-        pod = f"{server.name}-{ordinal}"
-        if not any(host == f"{pod}.{governing}" or host.startswith(f"{pod}.{governing}.") for host in hosts):
-            yield f"no route to {pod}.{governing}"
+    pods = _pods(manifests, server)
+    for pod in pods:
+        alone = server.replicas == 1 and pod.startswith(f"{server.name}-0.")  # nobody needs a route to itself
+        if not alone and not any(host == pod or host.startswith(f"{pod}.") for host in hosts):
+            yield f"no route to {pod}"
     for host in hosts:
-        match = re.match(rf"{re.escape(server.name)}-(\d+)\.", host)
-        if match is None:
-            yield f"the route to {host} leads to no replica of {server.name}"
-        elif int(match.group(1)) >= server.replicas:
-            yield f"the route to {host} leads to a replica that does not exist ({server.replicas} replicas)"
+        if not any(host == pod or host.startswith(f"{pod}.") for pod in pods):
+            replica = re.match(rf"{re.escape(server.name)}-(\d+)\.", host)
+            yield (
+                f"the route to {host} leads to a replica that does not exist ({server.replicas} replicas)"
+                if replica
+                else f"the route to {host} leads to no replica of {server.name}"
+            )
+
+
+def _pods(manifests: Manifests, server: Server) -> list[str]:
+    """The names, with their Service, of all pods of a server's group."""
+    return [
+        f"{mate.name}-{ordinal}.{dig(mate.workload, 'spec.serviceName', '')}"
+        for mate in manifests.mates(server)
+        if mate.workload.get("kind") == "StatefulSet"
+        for ordinal in range(mate.replicas)
+    ]
 
 
 @invariant(
@@ -97,7 +108,7 @@ def routes_on_cluster_port(_: Manifests, server: Server) -> Iterator[str]:
 def advertised_name(_: Manifests, server: Server) -> Iterator[str]:
     """The name that a server advertises to the others is one that it knows: every variable in it is set."""
     known = objects.env(server.container)
-    told = f"{server.conf.get('cluster', {}).get('cluster_advertise', '')} {server.conf.get('client_advertise', '')}"
+    told = f"{server.nats.get('cluster.cluster_advertise', '')} {server.nats.get('client_advertise', '')}"
     for name in re.findall(r"Variable\(name='(\w+)'\)|\$(\w+)", told):
         variable = "".join(name)
         if variable not in known:
@@ -146,7 +157,7 @@ def governing_ports(manifests: Manifests, server: Server) -> Iterator[str]:
     listed = set(objects.ports(service).values())
     for purpose in _PURPOSES if server.embedded else ("monitor",):
         port = server.port(purpose)
-        if port is not None and port not in listed and (purpose != "cluster" or server.cluster):
+        if port is not None and port not in listed and (purpose != "cluster" or server.clustered):
             yield f"the Service {objects.name(service)} does not list the {purpose} port {port}"
 
 
@@ -156,7 +167,7 @@ def ports_declared(_: Manifests, server: Server) -> Iterator[str]:
     declared = objects.ports(server.container)
     opened = {purpose: server.port(purpose) for purpose in _PURPOSES if server.embedded or purpose == "monitor"}
     for purpose, port in opened.items():
-        if port is not None and port not in declared.values() and (purpose != "cluster" or server.cluster):
+        if port is not None and port not in declared.values() and (purpose != "cluster" or server.clustered):
             yield f"the {purpose} port {port} is not declared"
     for name, port in declared.items():
         if port not in opened.values():
@@ -236,7 +247,7 @@ def policy_lets_peers_in(manifests: Manifests, policy: Object) -> Iterator[str]:
             continue
         for purpose in ("client", "cluster"):
             number = server.port(purpose)
-            if number is not None and not {purpose, number} & allowed and (purpose != "cluster" or server.cluster):
+            if number is not None and not {purpose, number} & allowed and (purpose != "cluster" or server.clustered):
                 yield f"the {purpose} port {number} of {server.name} is closed"
 
 
@@ -296,20 +307,13 @@ def network_policy(manifests: Manifests, server: Server) -> Iterator[str]:
 
 def _routes(server: Server) -> tuple[list[tuple[str, int | None]], list[str]]:
     """Host and port of each route, and the names of variables whose routes cannot be seen."""
-    block = server.cluster.get("routes", [])
-    listed = list(block if isinstance(block, list) else [block])
-    words = Container(server.workload, server.container).arguments
-    for at, word in enumerate(words):
-        if word.lstrip("-").partition("=")[0] == "routes":
-            listed += (word.partition("=")[2] or words[at + 1]).split(",")
-    known = objects.env(server.container)
-    hidden: list[str] = []
+    listed = server.nats.get("routes", [])
     found: list[tuple[str, int | None]] = []
-    for route in listed:
-        text = known.get(route.name) if isinstance(route, Variable) else str(route)
-        if isinstance(text, str):
-            part = urlsplit(text.strip("\"'"))
+    hidden: list[str] = []
+    for route in listed if isinstance(listed, list) else [listed]:
+        if isinstance(route, Variable) or "$" in str(route).rpartition("@")[2]:
+            hidden.append(f"${route.name}" if isinstance(route, Variable) else str(route))
+        elif url.problem(str(route)) is None:
+            part = urlsplit(str(route))
             found.append((str(part.hostname or ""), part.port))
-        else:
-            hidden.append(f"${route.name}")
     return found, hidden

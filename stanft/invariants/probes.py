@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
-from stanft.invariants.model import Manifests, Server, Severity, invariant
+from stanft.invariants.model import Manifests, Severity, invariant
+from stanft.invariants.servers import Server, version
 from stanft.kube import objects
 from stanft.kube.objects import Object, dig
 
 PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 HUNG_BOUND = 30  # seconds from the hang to the end of the process that a takeover may wait for
+HEALTHZ_SINCE = (0, 24)  # nats-streaming-server: the first release whose monitoring port has /healthz
+_OTHERWISE = "on / for servers older than 0.24 and with an external NATS"
 _FLUSH = 10  # seconds of grace that a server needs at least to flush and close its store
 
 
@@ -19,7 +23,7 @@ def servers(manifests: Manifests) -> list[Server]:
     return manifests.servers
 
 
-@invariant("probes-off-streaming", servers, "Probe /healthz on the monitoring port.")
+@invariant("probes-off-streaming", servers, "Probe /healthz on the monitoring port, or / where there is none.")
 def probes_off_streaming(_: Manifests, server: Server) -> Iterator[str]:
     """No startup or liveness probe asks /streaming/*: these block while the store recovers, and the pod is killed."""
     for kind in ("startupProbe", "livenessProbe"):
@@ -38,7 +42,24 @@ def standbys_ready(_: Manifests, server: Server) -> Iterator[str]:
         yield f"readinessProbe asks {target}"
 
 
-@invariant("liveness", servers, "Add a livenessProbe on /healthz.")
+@invariant(
+    "probes-answered",
+    servers,
+    "Probe / for startup and liveness: it answers on every server. Older servers are best replaced by 0.25.6.",
+)
+def probes_answered(_: Manifests, server: Server) -> Iterator[str]:
+    """No probe asks /healthz where the server does not give it: before 0.24 (404) and with an external NATS (503)."""
+    for kind in PROBES:
+        if not re.search(r"/healthz\b", _target(server.container.get(kind))):
+            continue
+        running = version(str(server.container.get("image", "")))
+        if running is not None and running < HEALTHZ_SINCE:
+            yield f"{kind} asks /healthz, which {server.container.get('image')} answers with 404"
+        elif not server.embedded:
+            yield f"{kind} asks /healthz, which answers 503 for ever when NATS is elsewhere (nats_server_url, -ns)"
+
+
+@invariant("liveness", servers, f"Add a livenessProbe on /healthz ({_OTHERWISE}).")
 def liveness(_: Manifests, server: Server) -> Iterator[str]:
     """There is a liveness probe: a hung active keeps the lock of the store until its process ends."""
     if not server.container.get("livenessProbe"):
@@ -58,7 +79,12 @@ def hung_active_replaced(_: Manifests, server: Server) -> Iterator[str]:
         yield f"{total} s until a hung active is killed, {HUNG_BOUND} s are allowed"
 
 
-@invariant("start-protected", servers, "Add a startupProbe on /healthz with room for a slow start.", Severity.WARNING)
+@invariant(
+    "start-protected",
+    servers,
+    f"Add a startupProbe on /healthz with room for a slow start ({_OTHERWISE}).",
+    Severity.WARNING,
+)
 def start_protected(_: Manifests, server: Server) -> Iterator[str]:
     """Liveness counts only after the server is up: a startup probe or an initial delay covers its start."""
     probe = server.container.get("livenessProbe") or {}
@@ -71,7 +97,7 @@ def start_protected(_: Manifests, server: Server) -> Iterator[str]:
         yield "no startupProbe, and the livenessProbe starts at once"
 
 
-@invariant("readiness", servers, "Add a readinessProbe on /healthz.", Severity.WARNING)
+@invariant("readiness", servers, f"Add a readinessProbe on /healthz ({_OTHERWISE}).", Severity.WARNING)
 def readiness(_: Manifests, server: Server) -> Iterator[str]:
     """There is a readiness probe: an update goes on only when the new server answers."""
     if not server.container.get("readinessProbe"):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stanft.invariants.model import Manifests, Server, Severity, invariant
+from stanft.invariants.model import Manifests, Severity, invariant
+from stanft.invariants.servers import Server
 from stanft.kube import objects
 from stanft.kube.objects import Object, dig
 
@@ -13,23 +14,25 @@ _HOST = "kubernetes.io/hostname"
 
 def groups(manifests: Manifests) -> list[Server]:
     """The servers that have a standby to keep apart."""
-    return [server for server in manifests.servers if server.replicas > 1]
+    return [server for server in manifests.servers if manifests.group_size(server) > 1]
 
 
 @invariant("spread-over-nodes", groups, "Add podAntiAffinity over kubernetes.io/hostname.", Severity.WARNING)
-def spread_over_nodes(_: Manifests, server: Server) -> Iterator[str]:
+def spread_over_nodes(manifests: Manifests, server: Server) -> Iterator[str]:
     """The replicas run on different nodes, so that the loss of one node leaves a standby."""
     spec = objects.pod_spec(server.workload)
-    labels = dig(objects.pod_template(server.workload) or {}, "metadata.labels", {})
+    group = [dig(objects.pod_template(each.workload) or {}, "metadata.labels", {}) for each in manifests.mates(server)]
     terms = _terms(spec)
     spread = [each for each in spec.get("topologySpreadConstraints") or [] if each.get("topologyKey") == _HOST]
     if not terms and not spread:
         yield "neither podAntiAffinity nor a spread constraint over nodes"
     for term in terms:
-        if term.get("topologyKey") == _HOST and not objects.selects(term.get("labelSelector"), labels):
+        if term.get("topologyKey") == _HOST and not all(
+            objects.selects(term.get("labelSelector"), each) for each in group
+        ):
             yield "podAntiAffinity selects other pods than these"
     for each in spec.get("topologySpreadConstraints") or []:
-        if not objects.selects(each.get("labelSelector"), labels):
+        if not all(objects.selects(each.get("labelSelector"), labels) for labels in group):
             yield f"the spread constraint over {each.get('topologyKey')} selects other pods than these"
 
 
@@ -51,9 +54,13 @@ def disruption_budget(manifests: Manifests, server: Server) -> Iterator[str]:
     if len(budgets) > 1:
         yield "two PodDisruptionBudgets select these pods: evictions then fail"
     for budget in budgets:
-        at_once = _may_go(budget, server.replicas)
-        if at_once is not None and not 1 <= at_once < server.replicas:
-            yield f"{objects.name(budget)} lets {at_once} of {server.replicas} go at once"
+        covered = manifests.pods_of(dig(budget, "spec.selector"))
+        size = sum(each.replicas for each in manifests.mates(server) if each.workload in covered)
+        at_once = _may_go(budget, size)
+        if size < manifests.group_size(server):
+            yield f"{objects.name(budget)} selects {size} of the group's {manifests.group_size(server)} servers"
+        elif at_once is not None and not 1 <= at_once < size:
+            yield f"{objects.name(budget)} lets {at_once} of {size} go at once"
 
 
 def _terms(spec: Object) -> list[Object]:

@@ -6,17 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from stanft.conf.parse import Variable, plain
-from stanft.invariants import keys
-from stanft.invariants.config import _walk, readable
-from stanft.invariants.model import (
-    Container,
-    Manifests,
-    Server,
-    Severity,
-    Unseen,
-    invariant,
-)
+from stanft.conf import edit, keys, url
+from stanft.invariants.config import readable
+from stanft.invariants.model import Manifests, Severity, Unseen, invariant
+from stanft.invariants.servers import Container, Server
 from stanft.kube import objects
 from stanft.kube.objects import Object, dig
 
@@ -24,6 +17,7 @@ from stanft.kube.objects import Object, dig
 _VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
 # Text that is made of other variables only, in quotes or not.
 _REFERENCES = re.compile(r"[\"']|\$\(\w+\)")
+_SECRET_OPTIONS = ("pass", "auth", "encryption_key", "sql_source")
 _SECRET_NAME = re.compile(r"(PASSWORD|PASSWD|TOKEN|SECRET|ENCRYPTION_KEY|DSN)$", re.IGNORECASE)
 
 
@@ -98,15 +92,15 @@ def no_token(manifests: Manifests, server: Server) -> Iterator[str]:
     "Keep it in a Secret: a mounted file or an environment variable with secretKeyRef.",
 )
 def secrets_by_reference(_: Manifests, server: Server) -> Iterator[str]:
-    """No password, token or key is written out in a ConfigMap."""
-    for path, key, value in _walk(server.conf):
-        for at, block in enumerate(value if isinstance(value, list) else []):
-            if isinstance(block, dict):
-                for inner_path, inner, each in _walk(block, (*path, key, str(at))):
-                    if _is_secret(inner, each):
-                        yield f"{'.'.join((*inner_path, inner))} is written out"
-        if _is_secret(key, value):
-            yield f"{'.'.join((*path, key))} is written out"
+    """No password, token or key is written out in a ConfigMap or among the arguments, nor inside of an address."""
+    for path, text in server.open_texts:
+        yield from (f"{said} ({path})" for said in _written_out(text))
+    for option, value in server.told.flags.given.items():
+        texts = str(value).split(",")
+        if option in _SECRET_OPTIONS and value and "$" not in str(value):
+            yield f"-{option} is written out among the arguments"
+        elif any(url.credentials(each) and "$" not in each for each in texts):
+            yield f"-{option} holds an address with a password"
 
 
 @invariant("no-secret-in-env", containers, "Take the value from a Secret with valueFrom.secretKeyRef.")
@@ -217,12 +211,20 @@ def _effective(workload: Object, container: Object, key: str) -> Any:
     return own[key] if key in own else (objects.pod_spec(workload).get("securityContext") or {}).get(key)
 
 
-def _is_secret(key: str, value: Any) -> bool:
-    return (
-        key.lower() in keys.SECRETS
-        and not isinstance(value, Variable | dict)
-        and not str(plain(value)).startswith("$2a$")
-    )
+def _written_out(text: str) -> Iterator[str]:
+    """The secrets in a configuration's text, one sentence each; a $NAME that the text itself defines is none."""
+    settings = edit.settings(text)
+    named = {setting.path[-1] for setting in settings}
+    for setting in settings:
+        label = ".".join(setting.path)
+        value = edit.unquoted(setting.value)
+        if url.credentials(value):
+            yield f"{label} holds an address with a password"
+        if setting.path[-1].lower() not in keys.SECRETS or setting.value.startswith(("{", "[")):
+            continue
+        elsewhere = setting.value.startswith("$") and setting.value[1:] not in named
+        if not elsewhere and not value.startswith("$2a$"):
+            yield f"{label} is written out"
 
 
 def _built_in(name: str) -> bool:

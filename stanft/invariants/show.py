@@ -6,6 +6,7 @@ import json
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from stanft.invariants import Finding, Outcome, Severity, State
@@ -19,8 +20,24 @@ def violated(outcomes: Sequence[Outcome], strict: bool) -> bool:
     return any(not each.unseen and each.severity in failing for outcome in outcomes for each in outcome.findings)
 
 
-def table(outcomes: Sequence[Outcome], seen: int, strict: bool) -> str:
-    """Findings by severity with their remedies, then one line of totals and the verdict."""
+@dataclass(frozen=True)
+class Scope:
+    """What was judged: the number of objects, of servers among them, and what was left out, in words."""
+
+    objects: int
+    servers: int
+    skipped: Sequence[str] = ()
+
+
+def verdict(outcomes: Sequence[Outcome], scope: Scope, strict: bool) -> str:
+    """violated, no server (nothing was found that could pass), or passed."""
+    if violated(outcomes, strict):
+        return "violated"
+    return "passed" if scope.servers else "no server"
+
+
+def table(outcomes: Sequence[Outcome], scope: Scope, strict: bool) -> str:
+    """Findings by severity with their remedies, what was left out, one line of totals, and the verdict."""
     lines: list[str] = []
     found = [each for outcome in outcomes for each in outcome.findings]
     for title, chosen in (
@@ -31,17 +48,25 @@ def table(outcomes: Sequence[Outcome], seen: int, strict: bool) -> str:
         ("not seen", [each for each in found if each.unseen]),
     ):
         lines.extend(_section(title, chosen))
+    for each in scope.skipped:
+        lines.extend(_wrapped(f"left out  {each}", ""))
+    lines += [""] if scope.skipped else []
     states = Counter(outcome.state for outcome in outcomes)
     worst = Counter(each.severity for each in found if not each.unseen)
     lines.append(
-        f"{len(outcomes)} invariants over {seen} objects: "
+        f"{len(outcomes)} invariants over {scope.objects} objects: "
         + ", ".join(f"{states[state]} {_STATES[state]}" for state in State if states[state])
         + f" ({', '.join(f'{worst[severity]} {_plural(severity, worst[severity])}' for severity in Severity)})."
     )
-    lines.append("Verdict: " + ("violated." if violated(outcomes, strict) else "passed."))
+    lines.append(f"Verdict: {_VERDICTS[verdict(outcomes, scope, strict)]}")
     return "\n".join(lines) + "\n"
 
 
+_VERDICTS = {
+    "violated": "violated.",
+    "no server": "not passed: no NATS Streaming server was found among these objects, so nothing could pass.",
+    "passed": "passed.",
+}
 _STATES = {
     State.HOLDS: "hold",
     State.VIOLATED: "violated",
@@ -70,11 +95,13 @@ def _wrapped(text: str, indent: str) -> list[str]:
     return textwrap.wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=f"{indent}  ", break_on_hyphens=False)
 
 
-def as_json(outcomes: Sequence[Outcome], seen: int, strict: bool) -> str:
+def as_json(outcomes: Sequence[Outcome], scope: Scope, strict: bool) -> str:
     """The whole outcome: every invariant with its rule, state and findings."""
     data = {
-        "objects": seen,
-        "verdict": "violated" if violated(outcomes, strict) else "passed",
+        "objects": scope.objects,
+        "servers": scope.servers,
+        "left out": list(scope.skipped),
+        "verdict": verdict(outcomes, scope, strict),
         "strict": strict,
         "invariants": [
             {
@@ -93,10 +120,12 @@ def as_json(outcomes: Sequence[Outcome], seen: int, strict: bool) -> str:
     return json.dumps(data, indent=2) + "\n"
 
 
-def junit(outcomes: Sequence[Outcome], seen: int, strict: bool) -> str:
+def junit(outcomes: Sequence[Outcome], scope: Scope, strict: bool) -> str:
     """One test case per invariant: failed, skipped with the reason, or passed."""
     suite = ElementTree.Element("testsuite", name="stan-ft invariants", tests=str(len(outcomes)))
-    ElementTree.SubElement(ElementTree.SubElement(suite, "properties"), "property", name="objects", value=str(seen))
+    ElementTree.SubElement(
+        ElementTree.SubElement(suite, "properties"), "property", name="objects", value=str(scope.objects)
+    )
     failing = {Severity.ERROR, Severity.WARNING} if strict else {Severity.ERROR}
     failures = skipped = 0
     for outcome in outcomes:
@@ -111,9 +140,14 @@ def junit(outcomes: Sequence[Outcome], seen: int, strict: bool) -> str:
         elif outcome.state is not State.HOLDS:
             skipped += 1
             ElementTree.SubElement(case, "skipped", message=said or "nothing among the objects that it is about")
+    missing = verdict(outcomes, scope, strict) == "no server"
+    if missing:
+        case = ElementTree.SubElement(suite, "testcase", classname="invariants.error", name="server-found")
+        ElementTree.SubElement(case, "error", message=_VERDICTS["no server"])
+        suite.set("tests", str(len(outcomes) + 1))
     suite.set("failures", str(failures))
     suite.set("skipped", str(skipped))
-    suite.set("errors", "0")
+    suite.set("errors", "1" if missing else "0")
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 

@@ -7,14 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from stanft.ground import textfile
 from stanft.ground.errors import UserError
+from stanft.invariants import directory
 from stanft.kube import api, charts, objects
 from stanft.kube.objects import Object, dig
 
-_SUFFIXES = (".yaml", ".yml", ".json")
 # What is read of a live namespace: where the API has it, and its kind.
 _NAMESPACED = {
     "/api/v1/namespaces/{}/configmaps": "ConfigMap",
@@ -41,43 +38,58 @@ _BINDINGS = {"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings": "ClusterR
 _ROLES = {"/apis/rbac.authorization.k8s.io/v1/clusterroles": "ClusterRole"}
 
 
-def from_paths(paths: Iterable[str], chart_options: Mapping[str, Any] | None = None) -> list[Object]:
+def from_paths(
+    paths: Iterable[str], chart_options: Mapping[str, Any] | None = None, skipped: list[str] | None = None
+) -> list[Object]:
     """The objects of files, directories (searched for YAML and JSON), charts (rendered), and "-" (standard input).
 
-    chart_options goes to charts.render(). Raises UserError for what is missing, empty, or no manifest.
+    chart_options goes to charts.render(); skipped gets a sentence for each thing in directories that was left out.
+    Raises UserError for what is missing, empty, broken, or (named by itself) no manifest.
     """
     found: list[Object] = []
     for path in paths:
-        found.extend(_from_path(path, chart_options or {}))
+        found.extend(_from_path(path, chart_options or {}, skipped if skipped is not None else []))
     if not found:
         raise UserError(
             f"no Kubernetes objects in {', '.join(paths)}: name files or directories of manifests, or a chart."
+            + "".join(f"\nleft out: {each}" for each in skipped or [])
         )
     return found
 
 
-def _from_path(path: str, chart_options: Mapping[str, Any]) -> list[Object]:
+def _from_path(path: str, chart_options: Mapping[str, Any], skipped: list[str]) -> list[Object]:
     if path == "-":
-        return _parse(sys.stdin.read(), "standard input")
+        return _parse(_standard_input(), "standard input")
     here = Path(path)
     if (here / "Chart.yaml").is_file():
         return charts.render(here.resolve(), **chart_options)
     if here.is_dir():
-        files = sorted(each for each in here.rglob("*") if each.suffix in _SUFFIXES and each.is_file())
-        inside = {each.parent for each in here.rglob("Chart.yaml")}
-        rendered = [item for chart in sorted(inside) for item in charts.render(chart.resolve(), **chart_options)]
-        loose = [each for each in files if not any(chart in each.parents for chart in inside)]
-        return [*rendered, *(item for each in loose for item in _parse(textfile.read(each), str(each)))]
-    if here.is_file():
-        return _parse(textfile.read(here), path)
+        found = directory.read(here, lambda chart: charts.render(chart.resolve(), **chart_options))
+        skipped += found.skipped
+        return found.items
+    if here.exists():
+        return _parse(directory.text_of(here), path)
     raise UserError(f"{path} does not exist: name a file or directory of manifests, a chart, or - for standard input.")
 
 
-def _parse(text: str, origin: str) -> list[Object]:
+def _standard_input() -> str:
     try:
-        return objects.parse(text)
-    except (yaml.YAMLError, ValueError) as problem:
-        raise UserError(f"{origin} cannot be read as Kubernetes objects: {problem}") from problem
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise UserError("standard input is no UTF-8 text.") from error
+
+
+def _parse(text: str, origin: str) -> list[Object]:
+    found: list[Object] = []
+    for document in directory.documents(text, origin):
+        items = directory.objects_of(document)
+        if items is None:
+            raise UserError(
+                f"{origin} cannot be read as Kubernetes objects: "
+                f"no Kubernetes object (it needs apiVersion and kind): {str(document)[:200]}"
+            )
+        found += items
+    return found
 
 
 def from_namespace(namespace: str, *, context: str | None = None, kubeconfig: Path | None = None) -> list[Object]:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
 
+from stanft.invariants import mount_options
 from stanft.invariants.config import readable
-from stanft.invariants.model import Manifests, Server, Severity, Unseen, invariant
+from stanft.invariants.model import Manifests, Severity, Unseen, invariant
+from stanft.invariants.servers import Server
 from stanft.kube import objects
-from stanft.kube.objects import Object, dig
+from stanft.kube.objects import Object, dig, quantity
 
 _SHARED_KINDS = ("persistentVolumeClaim", "nfs", "csi")
-_HOSTILE = re.compile(r"^(nolock|local_lock=(?!none$).*|(nfs)?vers=[23](\.\d+)?|soft|lock=no)$")
 _BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
-_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18} | {
-    f"{prefix}i": 1024**power for power, prefix in enumerate("KMGTPE", 1)
-}
 
 
 def on_files(manifests: Manifests) -> list[Server]:
     """The servers with a readable configuration that keep their store in files."""
-    return [server for server in readable(manifests) if server.file_store and server.store_directory]
+    return [server for server in readable(manifests) if server.store == "file" and server.store_directory]
 
 
 def claims(manifests: Manifests) -> list[Object]:
@@ -29,17 +26,68 @@ def claims(manifests: Manifests) -> list[Object]:
     return manifests.store_claims()
 
 
-def mounting(manifests: Manifests) -> list[Object]:
-    """Whatever carries mount options."""
-    return manifests.of("StorageClass", "PersistentVolume")
+@dataclass(frozen=True)
+class Mount:
+    """Whatever carries mount options for the store: an object, the options, and the kind of the file system."""
+
+    item: Object
+    options: list[str]
+    kind: str
+
+    def __str__(self) -> str:
+        return objects.label(self.item)
+
+
+def mounting(manifests: Manifests) -> list[Mount]:
+    """The classes and volumes that may hold a store (all where it is not plain which do), and inline volumes."""
+    used = claims(manifests)
+    classes = {dig(each, "spec.storageClassName") or _beta_class(each) for each in used}
+    unclear = not used or None in classes
+    found = [_of_class(each) for each in manifests.of("StorageClass") if unclear or objects.name(each) in classes]
+    names = {objects.name(each) for each in used}
+    volumes = {dig(each, "spec.volumeName") for each in used}
+    for volume in manifests.of("PersistentVolume"):
+        bound = dig(volume, "spec.claimRef.name") in names or objects.name(volume) in volumes
+        if unclear or bound or (dig(volume, "spec.storageClassName") or _beta_class(volume)) in classes:
+            found.append(_of_volume(volume))
+    for server in manifests.servers:
+        volume = server.store_volume or {}
+        if "nfs" in volume or "csi" in volume:
+            found.append(_of_source(server.workload, volume, []))
+    return found
+
+
+def _of_class(item: Object) -> Mount:
+    parameters = item.get("parameters") or {}
+    options = [*(item.get("mountOptions") or []), str(parameters.get("mountOptions") or "")]
+    kind = mount_options.kind_of(str(item.get("provisioner", "")), str(parameters.get("protocol", "")))
+    return Mount(item, mount_options.split(options), kind)
+
+
+def _of_volume(item: Object) -> Mount:
+    old = str(dig(item, "metadata.annotations", {}).get(mount_options.BETA_ANNOTATION, ""))
+    return _of_source(item, item.get("spec") or {}, [*dig(item, "spec.mountOptions", []), old])
+
+
+def _of_source(item: Object, source: Object, options: list[str]) -> Mount:
+    """A volume's source, of a PersistentVolume or inline in a pod."""
+    attributes = dig(source, "csi.volumeAttributes", {})
+    options = [*options, str(attributes.get("mountOptions") or "")]
+    driver = str(dig(source, "csi.driver", ""))
+    kind = mount_options.NFS if "nfs" in source else mount_options.kind_of(driver, str(attributes.get("protocol", "")))
+    return Mount(item, mount_options.split(options), kind)
+
+
+def _beta_class(item: Object) -> str | None:
+    found = dig(item, "metadata.annotations", {}).get(_BETA_CLASS)
+    return None if found is None else str(found)
 
 
 @invariant("standby-exists", lambda manifests: manifests.servers, "Run two replicas or more.")
 def standby_exists(manifests: Manifests, server: Server) -> Iterator[str]:
     """There is somebody to take over: the FT group has at least two servers."""
-    total = sum(other.replicas for other in manifests.servers if other.group == server.group)
-    if total < 2:
-        yield f"{total} server in the group {server.group[1]}"
+    if server.known and manifests.group_size(server) < 2:
+        yield f"{manifests.group_size(server)} server in the group {server.group[1]}"
 
 
 @invariant(
@@ -74,7 +122,7 @@ def no_claim_templates(_: Manifests, server: Server) -> Iterator[str]:
 @invariant("read-write-many", on_files, "Give the claim the access mode ReadWriteMany.")
 def read_write_many(manifests: Manifests, server: Server) -> Iterator[str | Unseen]:
     """The claim of the store can be mounted on several nodes at once."""
-    if server.claim is None or server.replicas < 2:
+    if server.claim is None or manifests.group_size(server) < 2:
         return
     claim = manifests.get("PersistentVolumeClaim", server.claim)
     if claim is None:
@@ -111,13 +159,18 @@ def store_below_root(_: Manifests, server: Server) -> Iterator[str]:
         yield f"the store directory {server.store_directory} is the volume's root"
 
 
-@invariant("locks-respected", mounting, "Remove the option; use nfsvers=4.1 and hard.")
-def locks_respected(_: Manifests, item: Object) -> Iterator[str]:
-    """No mount option makes locks local to a node, drops them, or lets writes fail half-way (soft)."""
-    for option in item.get("mountOptions") or dig(item, "spec.mountOptions", []):
-        for part in str(option).split(","):
-            if _HOSTILE.match(part.strip()):
-                yield f"mount option {part.strip()}"
+@invariant("locks-respected", mounting, "Remove or replace the option as said; nfsvers=4.1 and hard are right for NFS.")
+def locks_respected(_: Manifests, mount: Mount) -> Iterator[str]:
+    """No mount option makes locks local to a node, drops them, lets writes fail half-way, or keeps the mount away."""
+    yield from (f"mount option {said}" for said in mount_options.problems(mount.options, mount.kind))
+
+
+@invariant("nfs-version", mounting, "Add nfsvers=4.1 to the mount options.", Severity.WARNING)
+def nfs_version(_: Manifests, mount: Mount) -> Iterator[str]:
+    """A mount by the kernel's NFS client names its version: else a node may fall back to version 3 and its locks."""
+    by_itself = "efs" in str(mount.item.get("provisioner", "")) and not mount.options  # it then writes vers=4.1 itself
+    if mount.kind == mount_options.NFS and not by_itself and not mount_options.names_version(mount.options):
+        yield "no NFS version among the mount options"
 
 
 @invariant("claim-mode-of-class", claims, "List ReadWriteMany in accessModes.")
@@ -145,9 +198,8 @@ def claim_holds_a_slice(manifests: Manifests, server: Server) -> Iterator[str | 
             yield Unseen(f"the claim {server.claim} is not among these objects")
         return
     asked = quantity(dig(claim, "spec.resources.requests.storage", 0))
-    options = server.option("file_options", "file", default={})
-    names = ("slice_max_bytes", "slice_max_size", "slice_bytes", "slice_size")
-    slice_size = next((options[key] for key in names if isinstance(options.get(key), int)), 64 * 1024**2)
+    given = server.streaming.get("file_options.slice_max_bytes")
+    slice_size = given if isinstance(given, int) and given > 0 else 64 * 1024**2
     if asked < slice_size:
         yield f"requests {dig(claim, 'spec.resources.requests.storage')}, one slice is {slice_size // 1024**2} MiB"
 
@@ -171,15 +223,6 @@ def class_retains(manifests: Manifests, item: Object) -> Iterator[str]:
     }
     if (not used or objects.name(item) in used) and item.get("reclaimPolicy", "Delete") != "Retain":
         yield f"reclaimPolicy is {item.get('reclaimPolicy', 'Delete')}"
-
-
-def quantity(text: Any) -> float:
-    """A Kubernetes quantity such as 1Mi or 500M as a number; raises ValueError for anything else."""
-    match = re.fullmatch(r"([0-9.]+(?:e[0-9]+)?)([KMGTPE]i|[kMGTPE]|m)?", str(text))
-    if match is None:
-        raise ValueError(f"{text!r} is no quantity")
-    factor = 0.001 if match.group(2) == "m" else _UNITS[match.group(2) or ""]
-    return float(match.group(1)) * factor
 
 
 def _template_note(server: Server, name: str) -> str:

@@ -22,6 +22,11 @@ _POD_TEMPLATES: Final = {
 }
 
 
+_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18} | {
+    f"{prefix}i": 1024**power for power, prefix in enumerate("KMGTPE", 1)
+}
+
+
 class KubernetesLoader(yaml.CSafeLoader):
     """YAML as Kubernetes and Helm read it (YAML 1.1 through sigs.k8s.io/yaml).
 
@@ -115,6 +120,15 @@ def dig(item: Any, path: str, default: Any = None) -> Any:
         else:
             return default
     return default if item is None else item
+
+
+def quantity(text: Any) -> float:
+    """A Kubernetes quantity such as 1Mi or 500M as a number; raises ValueError for anything else."""
+    match = re.fullmatch(r"([0-9.]+(?:e[0-9]+)?)([KMGTPE]i|[kMGTPE]|m)?", str(text))
+    if match is None:
+        raise ValueError(f"{text!r} is no quantity")
+    factor = 0.001 if match.group(2) == "m" else _UNITS[match.group(2) or ""]
+    return float(match.group(1)) * factor
 
 
 def find_all(items: Iterable[Object], kind: str | None = None, name_: str | None = None, **labels: str) -> list[Object]:

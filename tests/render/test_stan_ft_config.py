@@ -130,7 +130,7 @@ def text(values: dict[str, Any] | None = None, **options: Any) -> str:
 
 def read(values: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
     """The rendered stan.conf as a NATS parser reads it."""
-    parsed: dict[str, Any] = conf.plain(conf.parse(text(values, **options)))
+    parsed: dict[str, Any] = conf.parse(text(values, **options))
     return parsed
 
 

@@ -21,7 +21,7 @@ SETTINGS = ("file_options", "store_limits")
 
 
 def configuration(items: list[objects.Object]) -> dict[str, Any]:
-    parsed: dict[str, Any] = conf.plain(conf.parse(find(items, "ConfigMap", "stan-config")["data"]["stan.conf"]))
+    parsed: dict[str, Any] = conf.parse(find(items, "ConfigMap", "stan-config")["data"]["stan.conf"])
     return parsed
 
 

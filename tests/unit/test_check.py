@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 from commands import exit_code
+from goodgroup import GOOD
 from playapi import PlayApi
 
 from stanft import invariants
@@ -19,6 +20,7 @@ from stanft.invariants import show, sources
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 RECIPE = str(FIXTURES / "recipe" / "original")
 OFFICIAL = str(FIXTURES / "official-stan-chart")
+SCOPE = show.Scope(objects=5, servers=1)
 CLASS = "{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: c}, provisioner: p, reclaimPolicy: %s}\n"
 
 
@@ -43,16 +45,32 @@ def test_the_table_counts_what_it_says(capsys: pytest.CaptureFixture[str]) -> No
     assert f"{total} invariants over 12 objects: " in out
 
 
-def test_a_good_object_passes_with_exit_code_0(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    (tmp_path / "class.yaml").write_text(CLASS % "Retain")
-    code, out, _ = run(capsys, str(tmp_path))
+def test_a_good_group_passes_with_exit_code_0(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    code, out, _ = run(capsys, str(tmp_path), "-n", "messaging")
     assert (code, out.splitlines()[-1]) == (0, "Verdict: passed.")
 
 
+@pytest.mark.parametrize("format_", ["table", "json", "junit", "sarif"])
+def test_where_no_server_is_found_nothing_passes(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, format_: str
+) -> None:
+    (tmp_path / "class.yaml").write_text(CLASS % "Retain")
+    code, out, err = run(capsys, str(tmp_path), "--format", format_)
+    assert code == 2
+    assert err.startswith("error: no NATS Streaming server among these objects")
+    assert {"table": "not passed: no NATS", "json": '"no server"', "junit": "<error", "sarif": "runs"}[format_] in out
+
+
+def test_a_part_of_a_whole_may_hold_no_server(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "class.yaml").write_text(CLASS % "Retain")
+    assert run(capsys, str(tmp_path), "--part")[0] == 0
+
+
 def test_warnings_fail_the_check_only_when_it_is_strict(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    (tmp_path / "class.yaml").write_text(CLASS % "Delete")
-    assert run(capsys, str(tmp_path))[0] == 0
-    assert run(capsys, str(tmp_path), "--strict")[0] == 1
+    (tmp_path / "good.yaml").write_text(GOOD.replace("reclaimPolicy: Retain", "reclaimPolicy: Delete"))
+    assert run(capsys, str(tmp_path), "-n", "messaging")[0] == 0
+    assert run(capsys, str(tmp_path), "-n", "messaging", "--strict")[0] == 1
 
 
 def test_json_holds_every_invariant_and_its_findings(capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,7 +155,7 @@ def test_standard_input_is_read(
     source.write_text(CLASS % "Retain")
     with source.open() as handle:
         monkeypatch.setattr("sys.stdin", handle)
-        assert run(capsys, "-")[0] == 0
+        assert run(capsys, "-", "--part")[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -150,7 +168,7 @@ def test_standard_input_is_read(
         (["{tmp}/plain.yaml"], "no Kubernetes object (it needs apiVersion and kind)"),
         ([RECIPE, "--only", "no-such-rule"], "there is no invariant no-such-rule: stan-ft check --list"),
         ([RECIPE, "--kube-version", "1.12"], "Kubernetes 1.12 is not known here"),
-        (["charts/stan-ft", "--values", "{tmp}/none.yaml"], "none.yaml does not exist"),
+        (["charts/stan-ft", "--values", "{tmp}/none.yaml"], "none.yaml cannot be read"),
         (["charts/stan-ft", "-e", "mars"], "there is no environment 'mars'"),
         ([RECIPE, "-e", "kind"], "--environment is for charts"),
         (["charts/stan-ft", "--set", "replicas=0"], "replicas"),
@@ -237,4 +255,4 @@ def test_a_right_that_this_user_lacks_is_named(live: PlayApi) -> None:
 def test_findings_keep_their_order_in_every_format() -> None:
     outcomes = invariants.check(sources.from_paths([OFFICIAL]))
     for make in show.FORMATS.values():
-        assert make(outcomes, 5, False) == make(outcomes, 5, False)
+        assert make(outcomes, SCOPE, False) == make(outcomes, SCOPE, False)

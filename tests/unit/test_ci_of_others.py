@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from commands import exit_code
+from goodgroup import GOOD
 
 from harness.ground.paths import REPO
 from stanft.cli import check
@@ -82,10 +83,7 @@ def test_the_hook_judges_the_files_that_it_is_given(tmp_path: Path) -> None:
 def test_the_action_checks_its_paths_and_leaves_the_sarif_file_also_when_it_fails(
     tmp_path: Path, paths: str, code: int
 ) -> None:
-    (tmp_path / "good.yaml").write_text(
-        "{apiVersion: storage.k8s.io/v1, kind: StorageClass, metadata: {name: c}, provisioner: p,"
-        " reclaimPolicy: Retain}"
-    )
+    (tmp_path / "good.yaml").write_text(GOOD)
     action = yaml.safe_load((REPO / "action.yml").read_text())
     step = next(each for each in action["runs"]["steps"] if each["name"] == "Check")
     inputs = {"paths": paths.replace("{tmp}", str(tmp_path)), "namespace": "messaging", "strict": "false"}

@@ -7,7 +7,6 @@ import pytest
 from harness.local import furnish
 from harness.local.compare import CONTENDERS, OFFICIAL, RECIPE, Contender, manifests, rounds, with_short_lived_channels
 from stanft import faults
-from stanft.conf.parse import Quoted
 from stanft.conf.parse import parse as parse_conf
 from stanft.ground.errors import UserError
 from stanft.kube.objects import find
@@ -56,7 +55,7 @@ def test_only_the_life_of_channels_is_changed_for_a_comparison(contender: Conten
     before = parse_conf(find(manifests(contender), "ConfigMap")["data"]["stan.conf"])
     after = parse_conf(find(with_short_lived_channels(manifests(contender)), "ConfigMap")["data"]["stan.conf"])
     limits = after["streaming"].pop("store_limits")
-    assert limits.pop("max_inactivity") == Quoted("60s")
+    assert limits.pop("max_inactivity") == "60s"
     assert limits.pop("max_channels") == 1000
     assert {**before["streaming"].pop("store_limits"), "max_channels": 1000} == {**limits, "max_channels": 1000}
     assert after == before

@@ -7,165 +7,21 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from goodgroup import GOOD
 
 from stanft import invariants
 from stanft.invariants import Severity, State
 from stanft.kube import objects
 from stanft.kube.objects import Object
 
-GOOD = """
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: stan-config}
-data:
-  stan.conf: |
-    http: 8222
-    cluster {
-      name: stan
-      port: 6222
-      routes [
-        nats://stan-0.stan.messaging.svc.cluster.local:6222
-        nats://stan-1.stan.messaging.svc.cluster.local:6222
-      ]
-      cluster_advertise: $CLUSTER_ADVERTISE
-    }
-    streaming {
-      id: test-cluster
-      store: file
-      dir: /data/stan/store
-      ft_group_name: test-cluster
-      file_options { slice_max_bytes: 64mb, auto_sync: "1m" }
-      store_limits { max_age: 1h, channels { "foo.*": { max_msgs: 5 } } }
-    }
----
-apiVersion: v1
-kind: Service
-metadata: {name: stan, labels: {app: stan, kind: headless}}
-spec:
-  clusterIP: None
-  publishNotReadyAddresses: true
-  selector: {app: stan}
-  ports:
-    - {name: client, port: 4222, targetPort: client}
-    - {name: cluster, port: 6222, targetPort: cluster}
-    - {name: monitor, port: 8222, targetPort: monitor}
-    - {name: metrics, port: 7777, targetPort: metrics}
----
-apiVersion: v1
-kind: Service
-metadata: {name: stan-client}
-spec:
-  selector: {app: stan}
-  ports: [{name: client, port: 4222, targetPort: client}]
----
-apiVersion: v1
-kind: PersistentVolumeClaim
-metadata:
-  name: efs
-  labels: {app.kubernetes.io/managed-by: Helm}
-  annotations: {helm.sh/resource-policy: keep}
-spec:
-  accessModes: [ReadWriteMany]
-  storageClassName: aws-efs
-  resources: {requests: {storage: 1Gi}}
----
-apiVersion: storage.k8s.io/v1
-kind: StorageClass
-metadata: {name: aws-efs}
-provisioner: synadia.com/aws-efs
-reclaimPolicy: Retain
-mountOptions: [nfsvers=4.1, hard]
----
-apiVersion: policy/v1
-kind: PodDisruptionBudget
-metadata: {name: stan}
-spec: {maxUnavailable: 1, selector: {matchLabels: {app: stan}}}
----
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata: {name: stan}
-spec:
-  podSelector: {matchLabels: {app: stan}}
-  policyTypes: [Ingress]
-  ingress: [{ports: [{port: client}, {port: cluster}]}]
----
-apiVersion: monitoring.coreos.com/v1
-kind: ServiceMonitor
-metadata: {name: stan}
-spec: {selector: {matchLabels: {app: stan, kind: headless}}, endpoints: [{port: metrics}]}
----
-apiVersion: v1
-kind: ServiceAccount
-metadata: {name: stan}
-automountServiceAccountToken: false
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {name: lock}
-rules: [{apiGroups: [coordination.k8s.io], resources: [leases], resourceNames: [lock], verbs: [get, update]}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: lock}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: lock}
-subjects: [{kind: ServiceAccount, name: stan, namespace: messaging}]
----
-apiVersion: apps/v1
-kind: StatefulSet
-metadata: {name: stan}
-spec:
-  replicas: 2
-  serviceName: stan
-  podManagementPolicy: Parallel
-  selector: {matchLabels: {app: stan}}
-  template:
-    metadata:
-      labels: {app: stan}
-      annotations: {checksum/config: abc}
-    spec:
-      serviceAccountName: stan
-      terminationGracePeriodSeconds: 30
-      securityContext: {runAsNonRoot: true, runAsUser: 10001, seccompProfile: {type: RuntimeDefault}}
-      affinity:
-        podAntiAffinity:
-          requiredDuringSchedulingIgnoredDuringExecution:
-            - {topologyKey: kubernetes.io/hostname, labelSelector: {matchLabels: {app: stan}}}
-      containers:
-        - name: stan
-          image: nats-streaming:0.25.6
-          args: [-sc, /etc/stan-config/stan.conf]
-          env:
-            - {name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
-            - {name: CLUSTER_ADVERTISE, value: $(POD_NAME).stan.messaging.svc}
-          securityContext: &hardened
-            allowPrivilegeEscalation: false
-            readOnlyRootFilesystem: true
-            capabilities: {drop: [ALL]}
-          ports:
-            - {name: client, containerPort: 4222}
-            - {name: cluster, containerPort: 6222}
-            - {name: monitor, containerPort: 8222}
-          startupProbe: {httpGet: {path: /healthz, port: monitor}, periodSeconds: 1, failureThreshold: 120}
-          livenessProbe:
-            httpGet: {path: /healthz, port: monitor}
-            periodSeconds: 2
-            failureThreshold: 3
-            terminationGracePeriodSeconds: 1
-          readinessProbe: {httpGet: {path: /healthz, port: 8222}}
-          volumeMounts:
-            - {name: config-volume, mountPath: /etc/stan-config}
-            - {name: efs, mountPath: /data/stan}
-        - name: metrics
-          image: natsio/prometheus-nats-exporter:0.16.0
-          args: [-channelz, -serverz, "http://localhost:8222"]
-          securityContext: *hardened
-          ports: [{name: metrics, containerPort: 7777}]
-      volumes:
-        - {name: config-volume, configMap: {name: stan-config}}
-        - {name: efs, persistentVolumeClaim: {claimName: efs}}
-"""
 POD = "StatefulSet.spec.template.spec"
 STAN = f"{POD}.containers.0"
+
+
+VOLUME = (
+    "{apiVersion: v1, kind: PersistentVolume, metadata: {name: v}, spec: {accessModes: [ReadWriteMany],"
+    " capacity: {storage: 1Gi}, storageClassName: aws-efs, nfs: {server: nfs.example, path: /a}}}"
+)
 
 
 def put(path: str, value: Any) -> Callable[[list[Object]], None]:
@@ -217,9 +73,23 @@ CASES: list[tuple[str, Callable[[list[Object]], None], str]] = [
     ("known-keys", conf("max_msgs: 5", "max_msg: 5"), "unknown key streaming.store_limits.channels.foo.*.max_msg"),
     ("known-keys", conf("http: 8222", "http: 8222\nhtttp: 1"), "unknown key htttp"),
     ("known-keys", conf("name: stan", "nam: stan"), "unknown key cluster.nam"),
-    ("typed-keys", conf("64mb", '"64mb"'), '"64mb" in quotes'),
+    ("typed-keys", conf("64mb", '"64mb"'), 'the text "64mb"'),
     ("typed-keys", conf("store: file", "store: file\n encrypt: 1"), "the server wants true or false"),
     ("typed-keys", conf("id: test-cluster", "id: 12"), "streaming.id is 12, the server wants a text"),
+    ("server-starts", put(f"{STAN}.args", ["-sc", "/etc/stan-config/stan.conf", "--clustered", "false"]), '"false"'),
+    ("server-starts", put(f"{STAN}.args", ["-sc", "/etc/stan-config/stan.conf", "-no_such"]), "not defined: -no_such"),
+    ("server-starts", conf("http: 8222", "http: 8222\nserver_name: $NOWHERE"), "$NOWHERE is set neither in"),
+    ("server-starts", put(f"{STAN}.args", ["-sc", "/etc/stan-config/stan.conf", "-n='x'"]), "quotes included"),
+    ("server-starts", put(f"{STAN}.args", ["-sc", "/etc/stan-config/stan.conf", "-v"]), "prints a text and ends"),
+    ("probes-answered", put(f"{STAN}.image", "nats-streaming:v0.23.2-alpine"), "answers with 404"),
+    ("probes-answered", conf("id: test-cluster", "id: test-cluster\n ns: nats://nats:4222"), "answers 503"),
+    ("nfs-version", add(VOLUME), "no NFS version"),
+    (
+        "locks-respected",
+        add(VOLUME.replace("nfs:", "mountOptions: [nfsvers=4.1, iam], nfs:")),
+        "incorrect mount option",
+    ),
+    ("memory-limit-kept", put(f"{STAN}.env.0", {"name": "GOMEMLIMIT", "value": "1Gi"}), "which Go does not read"),
     ("durable-acks", conf("slice_max_bytes: 64mb", "sync_on_flush: false"), "up to 1m of acknowledged messages"),
     ("cluster-name", conf("name: stan", ""), "no name"),
     ("files-mounted", conf("http: 8222", "http: 8222\ntls { cert_file: /etc/tls/tls.crt }"), "/etc/tls/tls.crt"),
@@ -332,7 +202,7 @@ CASES: list[tuple[str, Callable[[list[Object]], None], str]] = [
     (
         "secrets-by-reference",
         conf("http: 8222", "http: 8222\nauthorization { users: [{user: a, password: b}] }"),
-        "authorization.users.0.password",
+        "authorization.users.[].password",
     ),
     (
         "no-secret-in-env",

@@ -159,10 +159,10 @@ def test_the_official_chart_violates_exactly_what_is_known_of_it() -> None:
     [
         ("read-write-many", "the claim my-stan-pvc has access modes ['ReadWriteOnce']"),
         ("ft-without-raft", "both an FT group and a Raft cluster are configured"),
-        ("typed-keys", 'streaming.file_options.buffer_size is "32mb" in quotes'),
+        ("typed-keys", 'streaming.file_options.buffer_size is the text "32mb"'),
         (
             "files-mounted",
-            "cluster.tls.cert_file names /etc/nats-certs/cluster/route-tls/tls.crt, which no volume provides",
+            "cluster.tls.cert_file names /etc/nats-certs/cluster/route-tls/tls.crt: no volume provides it",
         ),
         ("exporter-speaks-stan", "the newest refuses -channelz -serverz"),
         ("no-port-twice", "port 7777 is declared by stan and by metrics"),
