@@ -51,6 +51,7 @@ def restart(
     then stays so, and the next call goes on from there.
     """
     kubectl = programs.find("kubectl")
+    programs.on_path("timeout")  # without it the script would take every call of kubectl for refused
     env = {
         **os.environ,
         "PATH": f"{kubectl.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",

@@ -30,6 +30,16 @@ STANFT = {
     "drill": {"faults", "group", "kube", "stan", "traffic"},
     "report": {"drill", "traffic"},
 }
+# The same of harness; what it takes of stanft is in the second set.
+HARNESS: dict[str, tuple[set[str], set[str] | None]] = {
+    "ground": (set(), {"ground"}),
+    "charts": ({"ground"}, {"ground", "kube"}),
+    "cluster": ({"ground"}, {"ground"}),  # it knows no chart and no group
+    "loopback": ({"ground"}, {"conf", "ground", "words"}),
+    "nfs_lab": ({"charts", "ground", "loopback"}, None),
+    "dev": ({"charts", "ground"}, None),
+    "local": ({"charts", "cluster", "ground"}, None),
+}
 WITHOUT_KUBERNETES = ("stan", "conf", "traffic", "store", "ground", "words")
 
 
@@ -77,6 +87,21 @@ def test_a_package_goes_through_its_own_doors_only(package: str) -> None:
     if package == "words":
         found = [name for name in imports(ast.parse((REPO / "stanft" / "words.py").read_text())) if "stanft" in name]
     assert found == []
+
+
+@pytest.mark.parametrize("package", sorted(HARNESS))
+def test_a_part_of_the_workshop_goes_through_its_own_doors_only(package: str) -> None:
+    own, of_stanft = HARNESS[package]
+    rooms = "|".join(sorted(own | {package}))
+    found = crossing(f"harness/{package}", re.compile(rf"harness\.(?!(?:{rooms})\b)"))
+    if of_stanft is not None:
+        found += crossing(f"harness/{package}", re.compile(rf"stanft\.(?!(?:{'|'.join(sorted(of_stanft))})\b)"))
+    assert found == []
+
+
+def test_the_tables_of_doors_name_every_room() -> None:
+    assert STANFT.keys() | {"cli"} == {path.stem for path in (REPO / "stanft").iterdir() if path.name[0] not in "_."}
+    assert HARNESS.keys() | {"cli"} == {path.stem for path in (REPO / "harness").iterdir() if path.name[0] not in "_."}
 
 
 @pytest.mark.parametrize("package", [name for name in WITHOUT_KUBERNETES if (REPO / "stanft" / name).is_dir()])
