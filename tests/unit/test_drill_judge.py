@@ -181,10 +181,28 @@ def test_a_publisher_that_never_comes_back_fails_the_run() -> None:
     assert problem == "publishing did not go on after the fault: channel/pub-1 never came back"
 
 
-@pytest.mark.parametrize("last", [None, 111.0])
+@pytest.mark.parametrize("last", [None, 111.0, 118.9])
 def test_a_subscriber_that_never_comes_back_fails_the_run(last: float | None) -> None:
     seen = Story().seen(served={"sub-0": 119.99, "worker-1": last})
     assert convicted(seen) == (Word.FAILED, ["the subscriber worker-1 never came back"])
+
+
+def test_a_subscriber_that_was_served_until_a_second_before_the_end_came_back() -> None:
+    seen = Story().seen()
+    assert convicted(replace(seen, served={"sub-0": seen.ledger.acks()[-1] - 1.0}))[0] is Word.OK
+
+
+def test_without_any_acknowledgement_no_subscriber_can_be_told_to_be_gone() -> None:
+    ledger = Ledger("run")
+    track = ledger.track("channel", "pub-0")
+    track.end(track.send(100.0), Outcome.UNKNOWN, 105.0)
+    seen = Seen(find("kill"), 1, Injection("kill", at=AT), ledger, 0.0, served={"sub-0": None})
+    assert not [problem for problem in convicted(seen)[1] if "sub-0" in problem]
+
+
+def test_a_pod_that_is_new_after_the_fault_counts_its_restarts_from_zero() -> None:
+    seen = Story().seen(restarts_after={"stan-9": 2})
+    assert seen.restarts == {"stan-9": 2}
 
 
 def test_two_servers_that_were_active_at_once_fail_the_run() -> None:
