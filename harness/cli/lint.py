@@ -85,7 +85,11 @@ def _helm() -> Iterator[Linter]:
 
 
 def _ct() -> Iterator[Linter]:
-    yield Linter("ct lint", [[toolchain.ensure("ct"), "lint", "--all", "--config", "ct.yaml"]])
+    lint: list[str | Path] = [toolchain.ensure("ct"), "lint", "--config", "ct.yaml"]
+    yield Linter("ct lint", [[*lint, "--all", "--check-version-increment=false"]])
+    main = shell.run(["git", "rev-parse", "--verify", "--quiet", "origin/main"], cwd=REPO, check=False)
+    if main.returncode == 0:
+        yield Linter("ct lint: changed charts have a new version", [[*lint, "--remote=origin", "--target-branch=main"]])
 
 
 def _actionlint() -> Iterator[Linter]:

@@ -148,9 +148,18 @@ def ensure(binary: str) -> Path:
     Raises KeyError for a name that no module builds, UserError if Go cannot build it (for example no network) or, while
     tests run, if it would have to be built.
     """
+    return content.built("tools", binary, _key(binary), lambda place: _build(_OWNER[binary], binary, place)) / binary
+
+
+def find(binary: str) -> Path | None:
+    """The path of a pinned binary if it is built already."""
+    path = cache() / "tools" / f"{binary}-{_key(binary)}" / binary
+    return path if path.exists() else None
+
+
+def _key(binary: str) -> str:
     module = _OWNER[binary]
-    key = content.digest(module.directory, module.packages[binary], module.ldflags + module.tags, _go_version())
-    return content.built("tools", binary, key, lambda directory: _build(module, binary, directory)) / binary
+    return content.digest(module.directory, module.packages[binary], module.ldflags + module.tags, _go_version())
 
 
 def module_source(name: str, module: str) -> Path:
