@@ -68,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
     place = made.add_argument_group("where")
     where.add_options(place)
     where.add_name(place)
+    where.add_monitor_port(place)
     place.add_argument("--cluster-id", default=CLUSTER_ID, help="NATS Streaming cluster id (default: %(default)s)")
     place.add_argument("--nats", action="append", default=[], metavar="URL", help="address of a server (repeatable)")
     place.add_argument(
@@ -238,7 +239,8 @@ def _check(options: argparse.Namespace) -> None:
 def _scene(options: argparse.Namespace) -> Scene:
     """The group, and the nodes if they are ours."""
     found = where.find(options)
-    return Scene(found.group(options.name), found.nodes, found.kubeconfig, found.context, options.debug_image)
+    group = found.group(options.name, options.monitor_port)
+    return Scene(group, found.nodes, found.kubeconfig, found.context, options.debug_image)
 
 
 def _allowed(scene: Scene, chosen: list[Fault], *, restart: bool) -> None:

@@ -10,7 +10,7 @@ from stanft.cli import where
 from stanft.ground import bounds
 from stanft.ground.progress import say
 from stanft.group import rollout
-from stanft.words import MONITOR_PORT, server_container
+from stanft.words import server_container
 
 EPILOG = """examples:
   stan-ft rollout --namespace messaging --context prod
@@ -36,9 +36,7 @@ def parser() -> argparse.ArgumentParser:
     where.add_options(made)
     where.add_name(made)
     made.add_argument("--all", action="store_true", help="restart every pod, also those that are up to date")
-    made.add_argument(
-        "--monitor-port", type=int, default=MONITOR_PORT, metavar="PORT", help="of the servers (default: %(default)s)"
-    )
+    where.add_monitor_port(made)
     made.add_argument(
         "--timeout",
         type=int,

@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     )
     where.add_options(made)
     where.add_name(made)
+    where.add_monitor_port(made)
     made.add_argument("--format", choices=("table", "json"), default="table", help="default: table")
     return made
 
@@ -32,6 +33,6 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Print the state of the group; exit code 1 if it is not whole."""
     options = parser().parse_args(arguments)
-    seen = status.look(where.find(options).group(options.name))
+    seen = status.look(where.find(options).group(options.name, options.monitor_port))
     print(json.dumps(seen.to_dict(), indent=2) if options.format == "json" else status.show(seen))
     return 1 if seen.problem else 0

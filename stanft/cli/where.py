@@ -11,7 +11,7 @@ from pathlib import Path
 from stanft.faults.scene import Nodes
 from stanft.group.live import Group
 from stanft.kube import api
-from stanft.words import NAME
+from stanft.words import MONITOR_PORT, NAME
 
 _own: list[Callable[[], Nodes | None]] = []
 
@@ -30,9 +30,11 @@ class Where:
     namespace: str
     nodes: Nodes | None
 
-    def group(self, name: str) -> Group:
+    def group(self, name: str, monitor_port: int = MONITOR_PORT) -> Group:
         """The group of that StatefulSet; raises UserError if there is no usable kubeconfig."""
-        return Group.connect(kubeconfig=self.kubeconfig, context=self.context, name=name, namespace=self.namespace)
+        made = Group.connect(kubeconfig=self.kubeconfig, context=self.context, name=name, namespace=self.namespace)
+        made.monitor_port = monitor_port
+        return made
 
 
 def add_options(parser: argparse._ActionsContainer) -> None:
@@ -46,6 +48,13 @@ def add_name(parser: argparse._ActionsContainer) -> None:
     """Add --name, the StatefulSet of the group."""
     parser.add_argument(
         "--name", "--statefulset", dest="name", default=NAME, help="name of the StatefulSet (default: %(default)s)"
+    )
+
+
+def add_monitor_port(parser: argparse._ActionsContainer) -> None:
+    """Add --monitor-port."""
+    parser.add_argument(
+        "--monitor-port", type=int, default=MONITOR_PORT, metavar="PORT", help="of the servers (default: %(default)s)"
     )
 
 

@@ -51,13 +51,16 @@ class Direct:
     description = "pod addresses, directly"
     period = 0.05
 
+    def __init__(self, monitor_port: int = MONITOR_PORT) -> None:
+        self.monitor_port = monitor_port
+
     def urls(self, _places: Sequence[Place]) -> list[str]:
         """One address per server."""
         return [url(place.ip, CLIENT_PORT) for place in _places if place.ip]
 
     def monitor(self, place: Place, path: str, timeout: float) -> dict[str, Any] | None:
         """Ask the server itself."""
-        connection = http.client.HTTPConnection(place.ip, MONITOR_PORT, timeout=timeout)
+        connection = http.client.HTTPConnection(place.ip, self.monitor_port, timeout=timeout)
         try:
             connection.request("GET", f"/{path}")
             document = json.loads(connection.getresponse().read())
@@ -154,7 +157,7 @@ def choose(
     pods = group.pods()
     reachable = way != "forward" and all(_accepts(pod.status.pod_ip, CLIENT_PORT) for pod in pods)
     if reachable:
-        return Direct()
+        return Direct(group.monitor_port)
     if way == "direct":
         raise UserError("the pods' addresses cannot be reached from here: leave out --reach, or give --nats URL.")
     return Forwarded(group, [pod.metadata.name for pod in pods], kubeconfig, context)

@@ -41,7 +41,9 @@ class ServerState:
 
 
 class Group:
-    """The servers of one StatefulSet."""
+    """The servers of one StatefulSet; monitor_port is the HTTP monitoring port of each."""
+
+    monitor_port = MONITOR_PORT
 
     def __init__(self, access: client.ApiClient, *, name: str = NAME, namespace: str = "default") -> None:
         self.name = name
@@ -89,7 +91,7 @@ class Group:
         """The JSON of a monitoring endpoint such as "streaming/serverz"; None if it does not answer in time."""
         try:
             answer = self.core.connect_get_namespaced_pod_proxy_with_path(
-                f"{pod}:{MONITOR_PORT}", self.namespace, path, _request_timeout=timeout, _preload_content=False
+                f"{pod}:{self.monitor_port}", self.namespace, path, _request_timeout=timeout, _preload_content=False
             )
             document = json.loads(answer.data)
         except Exception:  # unreachable, not up yet, or in recovery: all are "no answer"

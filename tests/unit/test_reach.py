@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http.server
+import json
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,7 +37,7 @@ def group(*addresses: str) -> Any:
         for n, address in enumerate(addresses)
     ]
     return SimpleNamespace(
-        namespace="messaging", pods=lambda: pods, monitor=lambda pod, path, _: {"asked": (pod, path)}
+        namespace="messaging", monitor_port=8222, pods=lambda: pods, monitor=lambda pod, path, _: {"asked": (pod, path)}
     )
 
 
@@ -72,6 +75,39 @@ def test_addresses_that_answer_are_used_directly(listening: None) -> None:
 
 def test_servers_of_an_ipv6_cluster_have_addresses_in_brackets() -> None:
     assert reach.Direct().urls([Place("stan-0", "fd00:10:244::5")]) == ["nats://[fd00:10:244::5]:4222"]
+
+
+@pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_a_server_is_asked_on_the_port_that_was_named_also_in_an_ipv6_cluster(
+    family: socket.AddressFamily, address: str
+) -> None:
+    class Answers(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            """Say what was asked for."""
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({"asked": self.path}).encode())
+
+        def log_message(self, *_: Any) -> None:
+            """Keep quiet."""
+
+    class Listener(http.server.HTTPServer):
+        address_family = family
+
+    with Listener((address, 0), Answers) as server:
+        thread = threading.Thread(target=server.handle_request, daemon=True)
+        thread.start()
+        way = reach.Direct(server.server_address[1])
+        assert way.monitor(Place("stan-0", address), "streaming/serverz", 5) == {"asked": "/streaming/serverz"}
+        thread.join(5)
+
+
+def test_the_way_takes_the_monitoring_port_from_the_group(listening: None) -> None:
+    servers = group("127.0.0.1")
+    servers.monitor_port = 8333
+    way = reach.choose(servers, [], None, None)
+    assert isinstance(way, reach.Direct)
+    assert way.monitor_port == 8333
 
 
 def test_one_address_that_does_not_answer_is_enough_to_forward_all(listening: None, programs: Programs) -> None:

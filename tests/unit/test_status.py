@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from playcluster import PlayCluster
@@ -16,6 +18,7 @@ from harness import local
 from harness.cli import down, status
 from harness.cluster import engine, kind
 from harness.ground.paths import REPO
+from stanft.cli import status as cli
 from stanft.ground.errors import UserError
 from stanft.group.live import Group
 
@@ -145,6 +148,28 @@ def test_the_active_is_found_and_two_of_them_are_an_error(cluster: PlayCluster) 
     cluster.pods["stan-1"].state = "FT_ACTIVE"
     with pytest.raises(AssertionError, match="more than one active"):
         group(cluster).active()
+
+
+def test_of_several_groups_in_a_namespace_only_the_pods_of_the_one_are_looked_at(cluster: PlayCluster) -> None:
+    # Charts that label all their releases alike make selectors that catch the neighbour's pods, too.
+    cluster.pods["stan-b-0"] = replace(cluster.pods["stan-1"], name="stan-b-0", uid="b-0", state="FT_ACTIVE")
+    cluster.pods["astan-0"] = replace(cluster.pods["stan-1"], name="astan-0", uid="a-0", state="FT_ACTIVE")
+    seen = group(cluster)
+    assert [server.pod for server in seen.servers()] == ["stan-0", "stan-1", "stan-2"]
+    assert seen.problem() == ""
+
+
+def test_the_servers_are_asked_on_the_monitoring_port_that_was_named(cluster: PlayCluster) -> None:
+    seen = group(cluster)
+    asked: list[str] = []
+    seen.core = SimpleNamespace(
+        connect_get_namespaced_pod_proxy_with_path=lambda pod, *_, **__: asked.append(pod) or SimpleNamespace(data="{}")
+    )
+    seen.monitor_port = 8333
+    assert seen.monitor("stan-0", "varz") == {}
+    assert asked == ["stan-0:8333"]
+    options = cli.parser().parse_args(["--monitor-port", "8333"])
+    assert options.monitor_port == 8333
 
 
 def test_a_group_that_does_not_exist_is_named_with_its_namespace(cluster: PlayCluster) -> None:
