@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stanft.exit import compare, inventory
+from stanft.exit import compare, gate, inventory, positions, reverse
 from stanft.exit import plan as planning
 from stanft.exit.copy import AT_ONCE, Copier
 from stanft.exit.plan import Plan
@@ -38,7 +38,8 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="stan-ft exit",
         description="Moves a NATS Streaming group to JetStream, each message under the sequence number that it has. "
-        "The group stays as it is: it is read, and nothing of it is changed. Steps: inventory, plan, copy, verify.",
+        "Steps: inventory, plan, copy, verify, cutover, and back. Until a cut-over the group is only read; "
+        "durables keep their positions there until you delete them.",
         epilog=f"Passwords and tokens come from the environment: {SOURCE_PASSWORD}, {SOURCE_TOKEN}, {TARGET_PASSWORD}, "
         f"{TARGET_TOKEN}. Exit code: 0 done or equal, 1 not equal, 2 not done. "
         "Example: stan-ft exit inventory --servers nats://stan:4222 --monitor http://stan-0:8222",
@@ -72,6 +73,24 @@ def parser() -> argparse.ArgumentParser:
     _both(one)
     one.add_argument("--json", action="store_true", help="print everything as JSON, with the digest of each 1,000")
     one.set_defaults(command=_verify)
+
+    one = steps.add_parser("status", help="how far each channel is, and where its durables and producers are")
+    _both(one)
+    one.set_defaults(command=_status)
+
+    one = steps.add_parser("cutover", help="move durables whose applications are stopped, or producers that are still")
+    one.add_argument("what", choices=("consumers", "producers"))
+    _both(one)
+    one.set_defaults(command=_cutover)
+
+    one = steps.add_parser("bridge", help="feed a channel from its open stream, for applications that still read it")
+    _both(one)
+    one.set_defaults(command=_bridge)
+
+    one = steps.add_parser("back", help="take durables or producers of a cut-over back to the group")
+    one.add_argument("what", choices=("consumers", "producers"))
+    _both(one)
+    one.set_defaults(command=_back)
     return made
 
 
@@ -257,3 +276,98 @@ async def _verify(options: argparse.Namespace) -> int:
     behind = sum(one.behind for one in results)
     print(f"{len(results)} channels, {total} messages compared, {bad} different, {behind} not copied yet")
     return code
+
+
+async def _status(options: argparse.Namespace) -> int:
+    plan = _chosen(options)
+    async with _opened(options) as (source, target):
+        channels = await source.channels()
+        for one in plan.streams:
+            found = await target.stream(one.stream)
+            if found is None:
+                print(f"{one.channel}: not copied yet")
+                continue
+            last = int(found["state"]["last_seq"])
+            at_source = channels[one.channel].last if one.channel in channels else 0
+            opened = await gate.is_open(target, one)
+            where = "producers: JetStream" if opened else "producers: the group"
+            print(f"{one.channel}: {where}, the group ends with {at_source}, the stream with {last}")
+            for consumer in one.consumers:
+                there = await target.consumer(one.stream, consumer.name)
+                marks = ((there or {}).get("config") or {}).get("metadata") or {}
+                moved = "moved" if marks.get(positions.PLANTED) == "yes" else "at the group"
+                print(f"  {consumer.label}: {moved}")
+    return 0
+
+
+async def _cutover(options: argparse.Namespace) -> int:
+    plan = _chosen(options)
+    failed = 0
+    async with _opened(options) as (source, target):
+        for one in plan.streams:
+            if options.what == "producers":
+                result = await gate.cut_over(plan, one, _live(source), target)
+                print(f"{result.line()}; {one.stream} is open: start the producers on JetStream, subject {one.channel}")
+                continue
+            for consumer in one.consumers:
+                try:
+                    position = await positions.read(_known(source), one.channel, consumer)
+                    await positions.plant(target, one, consumer, position)
+                except UserError as error:
+                    failed += 1
+                    print(f"not moved: {error}")
+                else:
+                    print(
+                        f"{one.channel}: {consumer.label} ({position.line()}) is the consumer {consumer.name} of "
+                        f"{one.stream}: start its application there"
+                    )
+    return 1 if failed else 0
+
+
+async def _bridge(options: argparse.Namespace) -> int:
+    plan = _chosen(options)
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with _opened(options) as (source, target):
+        for one in plan.streams:
+            if not await gate.is_open(target, one):
+                raise UserError(f"{one.channel}: producers are at the group: stan-ft exit copy --follow is the bridge.")
+        say(f"bridging {len(plan.streams)} channels until ended")
+        while not stop.is_set():
+            for one in plan.streams:
+                if copied := await reverse.copy_back(one, _live(source), target, say):
+                    say(f"{one.channel}: {copied} messages to the group")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), 0.5)
+    return 0
+
+
+async def _back(options: argparse.Namespace) -> int:
+    plan = _chosen(options)
+    async with _opened(options) as (source, target):
+        for one in plan.streams:
+            if options.what == "producers":
+                copied = await reverse.back(plan, one, _live(source), target, say)
+                print(
+                    f"{one.channel}: {one.stream} is closed, {copied} messages went to the group: start producers there"
+                )
+                continue
+            for consumer in one.consumers:
+                if await target.consumer(one.stream, consumer.name) is None:
+                    print(f"{one.channel}: {consumer.label} was not moved")
+                    continue
+                position = await positions.back(_live(source), target, one, consumer)
+                print(f"{one.channel}: {consumer.label} goes on at the group after message {position.last_sent}")
+    return 0
+
+
+def _live(source: Source) -> LiveSource:
+    if not isinstance(source, LiveSource):
+        raise UserError("this needs the running group: give --servers and --monitor, not --store.")
+    return source
+
+
+def _known(source: Source) -> LiveSource | StoreSource:
+    assert isinstance(source, (LiveSource, StoreSource))
+    return source

@@ -121,7 +121,7 @@ async def _messages(done: Compared, pair: _Pair, first: int) -> None:
                     return
             continue
         mark = record.of_source(ours)
-        if record.of_copy(*copy) != mark:
+        if record.of_copy(*copy, native=record.stamp(ours.timestamp)) != mark:
             done.problem = f"message {ours.sequence} differs: {_how(ours, copy)}"
             return
         if ours.sequence // BLOCK != block:

@@ -172,9 +172,10 @@ class Copier:
 
     async def _compare(self, one: StreamPlan, message: Message) -> None:
         copy = await self.target.get(one.stream, message.sequence)
-        if copy is None or record.TIMESTAMP not in copy[0]:
-            return  # deleted by a limit of the stream, or written by the way back
-        if record.of_copy(message.sequence, *copy) != record.of_source(message):
+        if copy is None:
+            return  # a limit of the stream dropped it
+        native = record.stamp(message.timestamp)
+        if record.of_copy(message.sequence, *copy, native=native) != record.of_source(message):
             raise UserError(
                 f"{one.channel}: message {message.sequence} is another one at the source than in {one.stream}: the "
                 "source went back and gave its numbers again (a restored backup, or messages lost with a node). "

@@ -40,6 +40,7 @@ def of_source(message: Message) -> bytes:
     return fingerprint(message.sequence, stamp(message.timestamp), message.reply, message.data)
 
 
-def of_copy(sequence: int, headers: Mapping[str, str], data: bytes) -> bytes:
-    """The fingerprint of a message in JetStream."""
-    return fingerprint(sequence, headers.get(TIMESTAMP, ""), headers.get(REPLY, ""), data)
+def of_copy(sequence: int, headers: Mapping[str, str], data: bytes, native: str = "") -> bytes:
+    """The fingerprint of a message in JetStream; native is the time to take for one that no copier wrote."""
+    timestamp = headers.get(TIMESTAMP, "") if EXPECTED in headers else native
+    return fingerprint(sequence, timestamp, headers.get(REPLY, ""), data)
