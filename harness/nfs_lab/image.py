@@ -1,16 +1,20 @@
-"""The machines' kernel and initramfs: busybox, nfs-utils, the streaming server, and the scripts in guest/."""
+"""The machines' kernel and initramfs: busybox, nfs-utils, Python, the streaming server, and the scripts in guest/."""
 
 from __future__ import annotations
 
+import py_compile
 import re
 import shutil
 import stat
 import subprocess
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from modulefinder import ModuleFinder
 from pathlib import Path
 
 from harness.ground import content, toolchain
+from harness.loopback.supervised import SUPERVISOR
 from harness.nfs_lab import packages
 from stanft.ground.errors import UserError
 from stanft.ground.progress import step
@@ -28,8 +32,15 @@ PROGRAMS = (
     "usr/sbin/nfsdcld",
     "usr/bin/flock",
     "usr/bin/perl",
+    "usr/bin/python3.11",
     "usr/bin/setpriv",
 )
+PYTHON = "usr/lib/python3.11"
+# What Python imports by itself, beside what the supervisor does.
+PYTHON_OWN = ("encodings.idna", "encodings.utf_8", "encodings.ascii", "encodings.latin_1", "site", "runpy")
+# What its library imports if it is there.
+PYTHON_WITHOUT = ["asyncio", "bz2", "doctest", "lzma", "multiprocessing", "pdb", "pydoc", "readline", "ssl", "unittest"]
+PYTHON_WITHOUT += ["_bz2", "_curses", "_hashlib", "_lzma", "_sqlite3", "_ssl"]
 FOLDERS = ("bin", "sbin", "dev", "proc", "sys", "run", "tmp", "etc", "lib64", "usr/bin", "usr/sbin", "var/lib/nfs")
 LIBRARY_FOLDERS = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu")
 
@@ -50,7 +61,7 @@ def ensure() -> Image:
     kernel = next(debian.glob("boot/vmlinuz-*"))
     release = kernel.name.removeprefix("vmlinuz-")
     # The builder is part of the key: a change of this file changes what it builds.
-    key = content.digest(debian.name, server.parent.name, GUEST, Path(__file__))
+    key = content.digest(debian.name, server.parent.name, GUEST, SUPERVISOR.parent, Path(__file__))
     folder = content.built("nfs-lab", "image", key, lambda target: _build(debian, server, release, target))
     return Image(kernel, folder / "initramfs.cpio", release)
 
@@ -68,7 +79,8 @@ def _build(debian: Path, server: Path, release: str, target: Path) -> None:
         for program in PROGRAMS:
             _copy(debian / program, root / program)
         (root / "sbin/mount.nfs4").symlink_to("mount.nfs")
-        _libraries(debian, root)
+        extensions = _python(debian, root)
+        _libraries(debian, root, extensions)
         modules = "usr/lib/x86_64-linux-gnu/perl-base"
         shutil.copytree(debian / modules, root / modules)
         _modules(debian / "lib/modules" / release, root)
@@ -93,9 +105,32 @@ def _copy(source: Path, target: Path, *, executable: bool = False) -> None:
     target.chmod(mode | 0o755 if executable or mode & stat.S_IXUSR else 0o644)
 
 
-def _libraries(debian: Path, root: Path) -> None:
+def _python(debian: Path, root: Path) -> list[Path]:
+    """Copy the modules that the supervisor imports, compiled if this Python can; returns those that are libraries."""
+    folders = [debian / PYTHON, debian / PYTHON / "lib-dynload"]
+    finder = ModuleFinder(path=[str(SUPERVISOR.parent), *map(str, folders)], excludes=PYTHON_WITHOUT)
+    finder.run_script(str(SUPERVISOR))
+    for name in PYTHON_OWN:
+        finder.import_hook(name)
+    extensions = []
+    for module in finder.modules.values():
+        source = Path(getattr(module, "__file__", None) or "")
+        if not source.is_relative_to(debian):
+            continue
+        copy = root / source.relative_to(debian)
+        _copy(source, copy)
+        if source.suffix == ".so":
+            extensions.append(copy)
+        elif sys.version_info[:2] == (3, 11):
+            cached = copy.parent / "__pycache__" / f"{copy.stem}.cpython-311.pyc"
+            mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+            py_compile.compile(str(copy), str(cached), doraise=True, invalidation_mode=mode)
+    return extensions
+
+
+def _libraries(debian: Path, root: Path, extensions: Iterable[Path]) -> None:
     """Copy every library that the programs load, by their ELF headers; raises UserError if one is in no package."""
-    waiting = [root / program for program in PROGRAMS]
+    waiting = [*(root / program for program in PROGRAMS), *extensions]
     while waiting:
         for name in _needed(waiting.pop()):
             copy = root / "lib/x86_64-linux-gnu" / name

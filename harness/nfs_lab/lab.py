@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+from harness.loopback.supervised import SUPERVISOR
 from harness.nfs_lab import network
 from harness.nfs_lab.image import Image
 from harness.nfs_lab.judge import ACTIVE_LINE, ENDED_LINE, FROZEN, POWERED_OFF, THAWED
 from harness.nfs_lab.machine import Line, Machine, MachineError
-from harness.nfs_lab.pod import SERVER, Pod
+from harness.nfs_lab.pod import SCRIPTS, SERVER, Pod
 from stanft.ground import shell
 from stanft.ground.progress import say
 
@@ -126,6 +127,9 @@ class Lab:
         )
         node.write("/etc/stan-config/stan.conf", pod.configuration)
         node.write("/run/stan.env", exports(pod.resolved(pod.environment, number)))
+        if pod.supervisor:
+            for file in SUPERVISOR.parent.glob("*.py"):
+                node.write(f"{SCRIPTS}/{file.name}", file.read_text())
         if pod.guard:
             self._start_guard(node)
         if pod.fence:
@@ -134,11 +138,12 @@ class Lab:
 
     def start_server(self, node: Machine) -> None:
         """Run the streaming server on a node, from now on restarted whenever it ends."""
-        node.run(f"touch /run/stan.wanted; /lab/stan.sh {shlex.join(self.pod.arguments)} </dev/null >/dev/null 2>&1 &")
+        node.run(f"touch /run/stan.wanted; /lab/stan.sh {shlex.join(self.pod.command)} </dev/null >/dev/null 2>&1 &")
 
     def kill_server(self, node: Machine) -> None:
         """End a node's server at once (SIGKILL); it is started again like a container."""
-        node.run("kill -9 $(cat /run/nats-streaming-server.pid) 2>/dev/null; true")
+        program = Path(self.pod.command[0]).name
+        node.run(f"kill -9 $(cat /run/{program}.pid) 2>/dev/null; true")
 
     def _start_fence(self, node: Machine) -> None:
         """Run the chart's fence beside the server; its container has the same user, and sees the server's process."""
@@ -195,6 +200,7 @@ NOTABLE = (
     ACTIVE_LINE,
     "fence: ",
     "guard: ",
+    "supervisor: ",
     "panic:",
     "[FTL]",
     "claims to be active",

@@ -30,10 +30,14 @@ GUEST_PACKAGES = (
     "libcap-ng0",
     "libcap2",
     "libevent-core-2.1-7",
+    "libexpat1",
+    "libffi8",
     "libmount1",
     "libnsl2",
     "libselinux1",
     "libpcre2-8-0",
+    "libpython3.11-minimal",
+    "libpython3.11-stdlib",
     "libsqlite3-0",
     "libtirpc-common",
     "libtirpc3",
@@ -50,7 +54,9 @@ GUEST_PACKAGES = (
     "nfs-common",
     "nfs-kernel-server",
     "perl-base",
+    "python3.11-minimal",
     "util-linux",
+    "zlib1g",
 )
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
 

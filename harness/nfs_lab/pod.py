@@ -7,23 +7,29 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.charts.render import render
+from harness.loopback.supervised import SUPERVISOR
+from stanft.conf import edit
 from stanft.kube.objects import Object
 
 SERVER = "10.99.0.1"  # the NFS server's address in the lab's network (network.PREFIX)
 RELEASE, NAMESPACE = "stan", "default"
+SCRIPTS = "/etc/stan-supervisor"  # where the machines have the supervisor's files
 
 # What AWS advises for EFS, and what the charts had before the lab showed what it does not cover.
 PLAIN_OPTIONS = ("nfsvers=4.1", "rsize=1048576", "wsize=1048576", "hard", "timeo=600", "retrans=2", "noresvport")
 
 
 # What each set of remedies has on: the defaults (mount options, no read-ahead), the guard, the fence.
+# The supervisor needs no mount option of its own, so it is played on those of AWS.
 REMEDIES = {
     "none": (False, False, False),
     "defaults": (True, False, False),
     "fence": (True, False, True),
     "guard": (True, True, False),
     "all": (True, True, True),
+    "supervisor": (True, False, False),
 }
+SUPERVISED = "supervisor"
 
 
 def values(nodes: int, remedies: str, options: tuple[str, ...] | None = None) -> dict[str, Any]:
@@ -33,7 +39,7 @@ def values(nodes: int, remedies: str, options: tuple[str, ...] | None = None) ->
     """
     defaults, guard, fence = REMEDIES[remedies]
     server: dict[str, Any] = {"server": SERVER}
-    if options or not defaults:
+    if options or not defaults or remedies == SUPERVISED:
         server["mountOptions"] = list(options or PLAIN_OPTIONS)
     volume = {"enabled": True, "driver": "nfs", "nfs": server}
     return {
@@ -67,6 +73,12 @@ class Pod:
     fence_environment: dict[str, str] = field(default_factory=dict)
     guard: str = ""  # the guard's script, empty without it
     guard_environment: dict[str, str] = field(default_factory=dict)
+    supervisor: tuple[str, ...] = ()  # the words that start the server under the supervisor, none without it
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The container's command with its arguments."""
+        return (*self.supervisor, "nats-streaming-server", *self.arguments)
 
     def hostname(self, number: int) -> str:
         """The name of a pod: stan-0."""
@@ -84,7 +96,7 @@ class Pod:
         return found
 
 
-def rendered(values: Mapping[str, Any]) -> Pod:
+def rendered(values: Mapping[str, Any], remedies: str = "") -> Pod:
     """The pod that charts/stan-ft makes of these values (see values()); raises RenderError when helm refuses them."""
     objects = render("stan-ft", dict(values), release=RELEASE, namespace=NAMESPACE)
     stateful = _kind(objects, "StatefulSet")
@@ -111,7 +123,14 @@ def rendered(values: Mapping[str, Any]) -> Pod:
         fence_environment=_environment(fence) if fence else {},
         guard=texts.get("guard.pl", ""),
         guard_environment=_environment(guard) if guard else {},
+        supervisor=_supervisor(texts["stan.conf"]) if remedies == SUPERVISED else (),
     )
+
+
+def _supervisor(configuration: str) -> tuple[str, ...]:
+    store = edit.unquoted(edit.find(configuration, "streaming", "dir") or "")
+    script = f"{SCRIPTS}/{SUPERVISOR.name}"
+    return ("python3.11", script, "--store", store, "--monitor", "http://127.0.0.1:8222", "--")
 
 
 def _environment(container: Mapping[str, Any]) -> dict[str, str]:

@@ -73,7 +73,7 @@ def once(
 
     Raises UserError or RenderError only where the lab itself cannot run.
     """
-    pod = rendered(values(settings.nodes, settings.remedies, settings.options))
+    pod = rendered(values(settings.nodes, settings.remedies, settings.options), settings.remedies)
     try:
         with running(settings, pod, image, accelerator, live=live) as lab:
             clients = Clients(lab, f"{fault.name}-{number}")

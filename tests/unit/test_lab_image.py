@@ -61,6 +61,7 @@ def debian(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy(LIBRARIES / "ld-linux-x86-64.so.2", tree / "lib64/ld-linux-x86-64.so.2")
     texts = {f"etc/{name}": "x" for name in ("netconfig", "protocols", "services")}
     texts |= {f"boot/vmlinuz-{RELEASE}": "kernel", f"{image.LIBRARY_FOLDERS[1]}/perl-base/strict.pm": "1;"}
+    texts |= {f"{image.PYTHON}/{name.replace('.', '/')}.py": "" for name in ("encodings.__init__", *image.PYTHON_OWN)}
     texts |= {f"lib/modules/{RELEASE}/kernel/{name}.ko": f"ELF\0{says}\0end" for name, says in MODULES.items()}
     texts["DEBIAN/control"] = (
         "Package: all\nVersion: 1.0\nArchitecture: amd64\nMaintainer: test <t@example.org>\nDescription: test\n"
@@ -110,6 +111,11 @@ def test_every_program_is_there_with_the_libraries_that_it_loads(booted: Path) -
     assert (booted / "lib/x86_64-linux-gnu/libc.so.6").exists()
     command = [booted / "lib64/ld-linux-x86-64.so.2", "--library-path", booted / "lib/x86_64-linux-gnu"]
     subprocess.run([*command, booted / image.PROGRAMS[0]], check=True)  # runs from these files alone
+
+
+def test_python_is_there_with_what_the_supervisor_imports(booted: Path) -> None:
+    assert (booted / image.PYTHON / "encodings/idna.py").exists()
+    assert (booted / "usr/bin/python3.11").exists()
 
 
 def test_modules_are_listed_after_what_they_depend_on_and_unwanted_ones_are_left_out(booted: Path) -> None:

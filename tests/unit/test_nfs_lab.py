@@ -48,8 +48,16 @@ def test_every_remedy_is_on_unless_others_are_asked_for() -> None:
 
 @pytest.mark.parametrize(("remedies", "on"), REMEDIES.items())
 def test_each_set_of_remedies_switches_on_what_it_names(remedies: str, on: tuple[bool, ...]) -> None:
-    pod = rendered(values(2, remedies))
-    assert ("sync" in pod.options, bool(pod.guard), bool(pod.fence)) == on
+    pod = rendered(values(2, remedies), remedies)
+    supervised = remedies == "supervisor"
+    assert ("sync" in pod.options or supervised, bool(pod.guard), bool(pod.fence)) == on
+    assert (pod.command[0] == "python3.11") == supervised
+
+
+def test_the_supervisor_guards_the_directory_of_the_configuration_without_a_mount_option_of_its_own() -> None:
+    pod = rendered(values(2, "supervisor"), "supervisor")
+    assert pod.command[pod.command.index("--store") + 1] == "/data/stan/store"
+    assert "sync" not in pod.options
 
 
 def test_grace_follows_the_lease_unless_given() -> None:

@@ -5,4 +5,4 @@
 . "$1"
 shift
 echo $$ >"/run/${1##*/}.pid"
-exec /usr/bin/setpriv --reuid stan --regid stan --clear-groups "$@"
+exec /usr/bin/setpriv --reuid stan --regid stan --clear-groups --no-new-privs --inh-caps -all --bounding-set -all "$@"

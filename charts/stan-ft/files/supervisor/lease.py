@@ -134,6 +134,8 @@ def file_system(store: bytes, mountinfo: Path = Path("/proc/self/mountinfo")) ->
 def lease_seconds(store: bytes, mountstats: Path = Path("/proc/self/mountstats")) -> float | None:
     """The lease that the NFS server granted, as the kernel says it for the mount of the store; None if it does not."""
     found, length, best = None, -1, False
+    if not mountstats.exists():  # a kernel without NFS
+        return None
     for line in mountstats.read_bytes().splitlines():
         if match := re.match(rb"device \S+ mounted on (\S+) with fstype", line):
             point = _unescaped(match[1])
