@@ -85,6 +85,26 @@ def test_the_lease_file_is_made_in_a_store_that_does_not_exist_yet(tmp_path: Pat
     assert (tmp_path / "stan/store" / f"{PREFIX.decode()}stan-0").stat().st_size == 1
 
 
+def test_on_a_disk_of_this_machine_alone_only_the_renewal_asks() -> None:
+    asked: list[int] = []
+    lease = Lease(7, locked=True, local=True, write=asked.append)
+    lease.prove()
+    assert asked == []
+    lease.renew()
+    assert asked == [7]
+
+
+def test_a_lease_that_a_renewal_found_lost_is_lost_to_all() -> None:
+    def refuse(_: int) -> None:
+        raise OSError(errno.EIO, "lost")
+
+    lease = Lease(7, locked=True, local=True, write=refuse)
+    with pytest.raises(LostError):
+        lease.renew()
+    with pytest.raises(LostError):
+        lease.prove()
+
+
 def test_a_lease_file_that_another_holds_is_left_alone(tmp_path: Path) -> None:
     first, second = (hold(os.fsencode(tmp_path), "stan-0") for _ in range(2))
     first.prove()

@@ -23,6 +23,10 @@ NO_MORE_LOCKS = (errno.EDQUOT, errno.ENOLCK, errno.ENOSPC, errno.ENOMEM)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+# File systems of this machine alone: while it runs, nobody can take a lock away.
+LOCAL = ("btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs", "zfs")
+
+
 class LostError(Exception):
     """The lock was lost at some time, or the store answers with an error that no longer lets anybody be sure of it."""
 
@@ -39,10 +43,12 @@ def overwrite(descriptor: int) -> None:
 
 
 class Lease:
-    """A locked file of the store. locked says whether the file system granted the lock at all."""
+    """A locked file of the store. locked: the file system granted the lock; local: it is one that nobody shares."""
 
-    def __init__(self, descriptor: int, *, locked: bool, write: Callable[[int], None] = overwrite) -> None:
-        self.locked = locked
+    def __init__(
+        self, descriptor: int, *, locked: bool, local: bool = False, write: Callable[[int], None] = overwrite
+    ) -> None:
+        self.locked, self.local = locked, local
         self.good = now()  # when the last proof that succeeded was sent
         self._descriptor, self._write = descriptor, write
         self._changed = threading.Condition()
@@ -55,9 +61,16 @@ class Lease:
         return self._lost
 
     def prove(self) -> None:
-        """Return when the storage has confirmed the lock after this call began. Raises LostError, then for ever.
+        """Return when the storage has confirmed the lock after this call began. Raises LostError, then for ever."""
+        if self._lost:
+            raise LostError(self._lost)
+        if not self.local:
+            self.renew()
 
-        Callers at the same time share a proof: one that began before a caller came proves nothing for it.
+    def renew(self) -> None:
+        """Ask the storage. Raises LostError.
+
+        Callers at the same time share an answer: a question that was sent before a caller came is none of its own.
         """
         with self._changed:
             wanted = self._begun + 1
@@ -101,7 +114,7 @@ def hold(store: bytes, owner: str, *, attempts: int = 100) -> Lease:
             if os.fstat(descriptor).st_size == 0:
                 os.pwrite(descriptor, b"\n", 0)
             os.fsync(descriptor)
-            return Lease(descriptor, locked=locked)
+            return Lease(descriptor, locked=locked, local=file_system(store) in LOCAL)
         except BlockingIOError:
             os.close(descriptor)
         except OSError:

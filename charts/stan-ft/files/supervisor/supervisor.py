@@ -278,7 +278,7 @@ class Supervisor:
         while True:
             began = leases.now()
             try:
-                held.prove()
+                held.renew()
             except LostError as error:
                 self.end(f"the lease of the store was lost ({error}): another server may be let in")
                 return
