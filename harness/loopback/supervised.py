@@ -14,7 +14,7 @@ SUPERVISOR = CHARTS / "stan-ft" / "files" / "supervisor" / "supervisor.py"
 
 def command(store: Path, *options: str) -> list[str]:
     """The words that start a program under the supervisor over this store; the program's own words follow."""
-    return [sys.executable, "-B", str(SUPERVISOR), "--store", str(store), *options, "--"]
+    return [sys.executable, "-B", str(SUPERVISOR), "--directory", str(store), *options, "--"]
 
 
 def supervise(group: Group, options: Sequence[str] = ()) -> None:

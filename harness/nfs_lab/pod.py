@@ -130,7 +130,7 @@ def rendered(values: Mapping[str, Any], remedies: str = "") -> Pod:
 def _supervisor(configuration: str) -> tuple[str, ...]:
     store = edit.unquoted(edit.find(configuration, "streaming", "dir") or "")
     script = f"{SCRIPTS}/{SUPERVISOR.name}"
-    return ("python3.11", script, "--store", store, "--monitor", "http://127.0.0.1:8222", "--")
+    return ("python3.11", script, "--directory", store, "--monitor", "http://127.0.0.1:8222", "--")
 
 
 def _environment(container: Mapping[str, Any]) -> dict[str, str]:

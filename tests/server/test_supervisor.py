@@ -136,7 +136,7 @@ def test_a_server_whose_store_is_elsewhere_is_ended_and_told(make_group: Callabl
     group = make_group({"replicas": 2}, size=2)
     supervised.supervise(group)
     lone = group[0]
-    lone.prefix[lone.prefix.index("--store") + 1] = str(tmp_path / "elsewhere")
+    lone.prefix[lone.prefix.index("--directory") + 1] = str(tmp_path / "elsewhere")
     lone.start()
     assert lone.wait_exit(PATIENCE) == 1
     assert f"the server's store is {group.store}, but {tmp_path / 'elsewhere'} is guarded" in lone.log

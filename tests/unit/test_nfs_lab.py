@@ -56,7 +56,7 @@ def test_each_set_of_remedies_switches_on_what_it_names(remedies: str, on: tuple
 
 def test_the_supervisor_guards_the_directory_of_the_configuration_without_a_mount_option_of_its_own() -> None:
     pod = rendered(values(2, "supervisor"), "supervisor")
-    assert pod.command[pod.command.index("--store") + 1] == "/data/stan/store"
+    assert pod.command[pod.command.index("--directory") + 1] == "/data/stan/store"
     assert "sync" not in pod.options
 
 

@@ -7,10 +7,12 @@ import os
 import re
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -432,6 +434,19 @@ def test_what_is_missing_is_told_and_the_mode_decides(tmp_path: Path, what: str,
     assert (preferred.returncode, preferred.stdout) == (0, "runs\n")
     assert "THE STORE IS NOT GUARDED" in preferred.stderr
     assert said in preferred.stderr
+
+
+@pytest.mark.parametrize("address", ["", "127.0.0.1", "[::1]"])
+def test_its_state_is_told_over_http_on_every_family(tmp_path: Path, address: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    program = "print('up', flush=True); input()"
+    with running(tmp_path, program, "--listen", f"{address}:{port}") as process:
+        assert line(process) == "up"
+        with urllib.request.urlopen(f"http://{address or '127.0.0.1'}:{port}/healthz", timeout=PATIENCE) as answer:
+            told = json.load(answer)
+    assert told["stan_fencing_guarded"] == 1
+    assert told["stan_fencing_lease_age_seconds"] < 3
 
 
 def test_a_store_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:

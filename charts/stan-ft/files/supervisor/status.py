@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import http.server
 import json
+import socket
 import threading
 import time
 import urllib.parse
@@ -75,9 +76,20 @@ class Server(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], status: Status) -> None:
+    def __init__(self, address: str, port: int, status: Status) -> None:
+        """Without an address: all of this machine's, of both families where it has both. Raises OSError."""
         self.status = status
-        super().__init__(address, _Handler)
+        both = not address and socket.has_dualstack_ipv6()
+        self.address_family = socket.AF_INET6 if both or ":" in address else socket.AF_INET
+        super().__init__((address, port), _Handler, bind_and_activate=False)
+        try:
+            if both:
+                self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            self.server_bind()
+            self.server_activate()
+        except OSError:
+            self.server_close()
+            raise
 
     def serve(self) -> None:
         """Answer in a thread of its own."""

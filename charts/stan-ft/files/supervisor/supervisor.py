@@ -1,7 +1,7 @@
 """Runs the streaming server and stands between it and its store: no file without a lock, no change without a proof.
 
-Usage: supervisor.py --store DIRECTORY [options] -- PROGRAM ARGUMENTS. The first process of the server's container; it
-needs no privilege. The server ends with it, and it ends with the server, with the server's exit code.
+Usage: supervisor.py --directory DIRECTORY [options] -- PROGRAM ARGUMENTS. The first process of the server's container,
+which needs no privilege. The server ends with it, and it ends with the server, with the server's exit code.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def say(text: str) -> None:
 class Options:
     """The command line; seconds are of the storage's lease, 0 asks the kernel."""
 
-    store: bytes
+    directory: bytes
     mode: str
     seconds: float
     beyond_quota: str
@@ -66,7 +66,7 @@ class Options:
 def parsed(arguments: Sequence[str]) -> Options:
     """The options in these arguments; ends the process with a message when they are wrong."""
     parser = argparse.ArgumentParser(prog="supervisor.py", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--store", required=True, type=os.fsencode, help="the directory of the server's file store")
+    parser.add_argument("--directory", required=True, type=os.fsencode, help="the directory of the server's file store")
     parser.add_argument(
         "--mode", choices=("require", "prefer"), default="require", help="what to do where it cannot work"
     )
@@ -185,7 +185,7 @@ class Supervisor:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.store = os.path.realpath(options.store)
+        self.store = os.path.realpath(options.directory)
         seconds = options.seconds or leases.lease_seconds(self.store) or leases.DEFAULT_SECONDS
         file_system = leases.file_system(self.store)
         self.status = Status(os.fsdecode(self.store), file_system, limit=seconds / 2)
@@ -197,8 +197,8 @@ class Supervisor:
     def run(self) -> int:
         """Start the server, supervise it, and return the exit code for its container."""
         signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
-        listen = self.options.listen.rpartition(":")
-        server = Server((listen[0], int(listen[2])), self.status) if self.options.listen else None
+        address, _, port = self.options.listen.rpartition(":")
+        server = Server(address.strip("[]"), int(port), self.status) if port else None
         try:
             self.child = self._start()
         except CannotError:
