@@ -118,6 +118,12 @@ def _debian(name: str) -> ImageSpec:
     )
 
 
+def _python(name: str) -> ImageSpec:
+    # Python with its standard library, under the name by which the supervisor of charts/stan-ft is started.
+    files = {**_busybox(), **nodeimage.closure("python", "/usr/bin/python3.11", "/usr/lib/python3.11")}
+    return ImageSpec(name, files, {**_applets(), "/usr/local/bin/python3": "/usr/bin/python3.11"}, (_TMP, "/etc"))
+
+
 def _box(name: str, *, tools: tuple[str, ...], entrypoint: tuple[str, ...] = ()) -> ImageSpec:
     files = {**_busybox(), **{f"/usr/local/bin/{tool}": toolchain.ensure(tool) for tool in tools}}
     return ImageSpec(name, files, _applets(), directories=(_TMP, "/etc"), entrypoint=entrypoint, command=("/bin/sh",))
@@ -133,6 +139,7 @@ RECIPES: dict[str, Callable[[str], ImageSpec]] = {
     "nats-streaming": _server,
     "natsio/nats-box": lambda name: _box(name, tools=("stan-pub", "stan-sub", "stan-bench")),
     "debian": _debian,
+    "python": _python,
     "alpine/kubectl": lambda name: _box(name, tools=("kubectl",), entrypoint=("kubectl",)),
     "busybox": lambda name: _box(name, tools=()),
     "rancher/local-path-provisioner": _provisioner,

@@ -76,7 +76,8 @@ class Scene:
 
     def pid(self, pod: Any, container: str = "") -> int:
         """The server's process id as its node sees it; raises UserError if it does not run."""
-        return container_pid(self.nodes, pod, container or server_container(pod))
+        found = container_pid(self.nodes, pod, container or server_container(pod))
+        return found if container else _supervised(self.nodes, pod.spec.node_name, found)
 
     def signal_pid(self, node: str, pid: int, number: int) -> float:
         """Send a signal to a process of a node; gives the monotonic time of it, taken beside the kill itself."""
@@ -130,6 +131,12 @@ class Scene:
         }
         api: Any = client.AuthorizationV1Api(self.group.core.api_client)
         return bool(api.create_self_subject_access_review(review).status.allowed)
+
+
+def _supervised(nodes: Nodes, node: str, pid: int) -> int:
+    """The one child of a container's first process, where that is the chart's supervisor; else the process itself."""
+    children = nodes.node_exec(node, "cat", f"/proc/{pid}/task/{pid}/children", check=False).split()
+    return int(children[0]) if len(children) == 1 else pid
 
 
 def container_pid(nodes: Nodes, pod: Any, container: str) -> int:

@@ -113,7 +113,9 @@ def play(programs: Programs, name: str, on: Scene | None = None) -> tuple[list[s
         victims = injection.victims
         assert injection.at > 0
         raise ZeroDivisionError
-    done = [line for line in before if "ctr -n" not in line and not line.startswith("docker ps")]
+    done = [
+        line for line in before if "ctr -n" not in line and "/children" not in line and not line.startswith("docker ps")
+    ]
     return victims, done, programs.asked("docker")[len(before) :]
 
 
@@ -189,6 +191,15 @@ def test_a_signal_goes_to_the_process_of_the_pod_that_is_named(programs: Program
     assert sent == hit
     assert len(victims) == len(hit)
     assert healed == [], "what is killed is started again by Kubernetes"
+
+
+def test_a_signal_goes_to_the_server_and_not_to_its_supervisor(programs: Programs) -> None:
+    programs.add(
+        "docker",
+        DOCKER.replace("case", 'case "$*" in *"/proc/101/task/101/children") echo 4711; exit ;; esac\ncase', 1),
+    )
+    _, done, _ = play(programs, "hang")
+    assert done[0].endswith("kill -19 4711")
 
 
 def test_a_stopped_server_goes_on(programs: Programs) -> None:
