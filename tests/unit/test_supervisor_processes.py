@@ -342,10 +342,12 @@ def test_the_programs_last_words_are_the_last_in_the_log(tmp_path: Path) -> None
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1])
 def test_signals_reach_the_program(tmp_path: Path, number: signal.Signals) -> None:
     program = f"""
-    import signal
-    signal.signal({int(number)}, lambda *_: print("got it", flush=True))
+    import signal, time
+    got = []
+    signal.signal({int(number)}, lambda *_: (got.append(1), print("got it", flush=True)))
     print("ready", flush=True)
-    signal.pause(); raise SystemExit(5)
+    while not got: time.sleep(0.01)
+    raise SystemExit(5)
     """
     with running(tmp_path, program) as process:
         assert line(process) == "ready"
