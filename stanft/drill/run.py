@@ -190,8 +190,11 @@ def _read_again(seen: Seen, scene: Scene, reach: Reach, settings: Settings, *, r
     group, problem = scene.group, ""
     try:
         if settings.last_read == RESTART:
-            for pod in scene.pods().values():
+            pods = list(scene.pods().values())
+            for pod in pods:
                 scene.delete(pod, grace=0)
+            for pod in pods:
+                scene.wait_gone(pod)
         group.wait_whole(settings.whole_within)
         reader = replace(reader, servers=reach.urls(_places(group)))
     except Exception as error:  # whatever it is, the reading below shows whether anybody serves

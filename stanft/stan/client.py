@@ -26,13 +26,13 @@ from stanft.stan.publishing import Publications, PublishCallback, nobody_answere
 from stanft.stan.subscription import Handler, Subscription
 
 RETRY_PAUSE = 0.02  # seconds between two tries while there is no active
+CANCEL_AGAIN = 0.2  # seconds between two tries to end a connection attempt
 SWEEP = 0.025  # seconds between two looks for overdue acknowledgements
 TAKEN = "clientID already registered"  # the server's words: nats-streaming-server server/server.go ErrInvalidClient
 TOLD_AT_CONNECT = ("Authorization Violation", "certificate", "CERTIFICATE", "Secure Connection")
 
 Response = TypeVar("Response", pb.ConnectResponse, pb.SubscriptionResponse, pb.CloseResponse)
 _nuid = NUID()
-CANCEL_AGAIN = 0.2  # seconds
 
 
 def _new_id() -> str:

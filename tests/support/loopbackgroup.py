@@ -77,6 +77,9 @@ class PodScene(Scene):
         """A new pod of this name."""
         return self.end(pod, restarts=0)
 
+    def wait_gone(self, pod: Any, timeout: float = 0.0) -> None:
+        """It is."""
+
     def crash(self, pod: Any) -> float:
         """The container starts again."""
         return self.end(pod, restarts=self._pods.restarts[pod.metadata.name] + 1)
