@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from stanft.invariants.servers import Container, Server, repository, server_of, total
-from stanft.kube import objects
+from stanft.kube import kubeschema, objects
 from stanft.kube.objects import Object, dig
 
 EXPORTER_IMAGE: Final = "prometheus-nats-exporter"
@@ -65,6 +65,16 @@ class Invariant:
 
     def run(self, manifests: Manifests) -> Outcome:
         """Look at every subject."""
+        try:
+            return self._run(manifests)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            if manifests.well_shaped:
+                raise
+            what = "some of these objects are not of the shape that Kubernetes takes, so this could not be judged"
+            unseen = Finding(self.name, self.severity, "these objects", what, "Mend what the rule served names.", True)
+            return Outcome(self, State.UNSEEN, (unseen,))
+
+    def _run(self, manifests: Manifests) -> Outcome:
         subjects = list(self.over(manifests))
         findings = [
             Finding(
@@ -129,10 +139,19 @@ class Manifests:
     def __init__(
         self, items: Sequence[Object], namespace: str | None = None, kube_version: str | None = None, live: bool = False
     ) -> None:
-        self.items = list(items)
+        self.given = list(items)
+        self.items = self.given if live else [kubeschema.shaped(each, kube_version) for each in items]
         self.namespace = namespace
         self.kube_version = kube_version
         self.live = live
+
+    @cached_property
+    def well_shaped(self) -> bool:
+        """Whether Kubernetes would take every object (custom resources are not known well enough to say so)."""
+        return all(
+            kubeschema.knows(each, self.kube_version) and not kubeschema.problems(each, self.kube_version)
+            for each in self.given
+        )
 
     def of(self, *kinds: str) -> list[Object]:
         """The objects of these kinds."""

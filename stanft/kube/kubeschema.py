@@ -171,8 +171,58 @@ def problems(item: Object, version: str | None = None) -> list[str]:
 
     Custom resources (API groups other than Kubernetes' own) are judged by apiVersion, kind and name only.
     """
-    text = json.dumps(item, sort_keys=True)
+    try:
+        text = json.dumps(item, sort_keys=True)
+    except (TypeError, ValueError):
+        return ["a key of it is no text"]
     return list(_problems(text, supported(version)))
+
+
+def knows(item: Object, version: str | None = None) -> bool:
+    """Whether the fields of such an object are known here (not those of custom resources)."""
+    group, _, api = str(item.get("apiVersion", "")).rpartition("/")
+    return (group, api, str(item.get("kind"))) in _kinds(supported(version))
+
+
+def shaped(item: Object, version: str | None = None) -> Object:
+    """The object without what is of a type that Kubernetes does not take there, so that its fields can be looked up.
+
+    Fields and values that are wrong in another way stay. What problems() has nothing to say of comes back as it is.
+    """
+    if not problems(item, version):
+        return item
+    try:
+        made = json.loads(json.dumps(item))
+    except (TypeError, ValueError):
+        return {}
+    for path in (("metadata",), ("metadata", "labels"), ("metadata", "annotations"), ("spec",)):
+        holder: Any = made if len(path) == 1 else made.get(path[0], {})
+        if not isinstance(holder.get(path[-1], {}), dict):
+            del holder[path[-1]]
+    group, _, api = str(made.get("apiVersion", "")).rpartition("/")
+    definition = _kinds(supported(version)).get((group, api, str(made.get("kind"))))
+    while definition is not None and (places := _misplaced(made, _validator(supported(version), definition))):
+        for place in places:
+            _remove(made, place)
+    return made  # type: ignore[no-any-return]
+
+
+def _misplaced(item: Object, validator: jsonschema.Draft202012Validator) -> list[list[str | int]]:
+    """Where values of a wrong type are, or list members and blocks that lack what they need; last ones first."""
+    wrong = {
+        tuple(error.absolute_path)
+        for error in validator.iter_errors(item)
+        if error.validator in ("type", "oneOf") or (error.validator == "required" and len(error.absolute_path) > 1)
+    }
+    return sorted(
+        (list(path) for path in wrong if path), key=lambda path: [str(part).zfill(6) for part in path], reverse=True
+    )
+
+
+def _remove(item: Any, place: list[str | int]) -> None:
+    for part in place[:-1]:
+        item = item[part]
+    del item[place[-1]]
 
 
 @lru_cache(maxsize=20_000)
@@ -192,7 +242,8 @@ def _problems(text: str, version: str) -> tuple[str, ...]:
 
 
 def _name_problems(item: Object) -> Iterator[str]:
-    name = (item.get("metadata") or {}).get("name")
+    metadata = item.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
     kind = str(item.get("kind"))
     if not isinstance(name, str) or not name:
         yield "metadata.name: is missing"
