@@ -13,6 +13,7 @@ from harness.nfs_lab.faults import FAULTS
 from harness.nfs_lab.lab import Settings
 from harness.nfs_lab.pod import REMEDIES
 from harness.nfs_lab.run import Result, once
+from harness.nfs_lab.scenes import SCENES
 from stanft.cli import common
 from stanft.ground.errors import UserError
 from stanft.ground.progress import say, step
@@ -25,12 +26,14 @@ KNFSD_LEAST = 10  # seconds; the Linux NFS server takes no shorter lease or grac
 def parser() -> argparse.ArgumentParser:
     """The command's options."""
     faults = "\n".join(f"  {name:13}{fault.title}" for name, fault in FAULTS.items())
+    scenes = "\n".join(f"  {name:13}{scene.title}" for name, scene in SCENES.items())
     made = argparse.ArgumentParser(
         prog="scripts/nfs-lab",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Runs NATS Streaming in fault-tolerant mode on small virtual machines that share a real NFSv4.1\n"
         "mount, injects a fault, and says what became of the messages. Each run boots machines of its own.",
-        epilog=f"faults:\n{faults}\n\nIt needs root, Debian 12 on x86-64 and 1.5 GiB of memory; QEMU and a few tools "
+        epilog=f"faults:\n{faults}\n\nscenes:\n{scenes}\n\n"
+        "It needs root, Debian 12 on x86-64 and 1.5 GiB of memory; QEMU and a few tools "
         "are installed.\nA run that proves nothing (known before its fault) is made again, once. The exit code is 0 if "
         "every run with all\nremedies was ok in the end and no attempt of one did harm or left a doubt, else 1.",
     )
@@ -38,6 +41,14 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--smoke", action="store_true", help=f"one run of each of {', '.join(SMOKE)} (the default)")
     what.add_argument("--all", action="store_true", help="every fault, with all of the chart's remedies and with none")
     what.add_argument("--fault", action="append", choices=FAULTS, metavar="NAME", help="this fault; may be repeated")
+    made.add_argument(
+        "--scene",
+        action="append",
+        choices=SCENES,
+        metavar="NAME",
+        help="what goes on meanwhile (below); with the faults that can hurt in it unless --fault says others; may be "
+        "repeated (default: plain)",
+    )
     made.add_argument("--runs", type=_positive, metavar="N", help="runs of each (default: 1, --all: 10)")
     made.add_argument(
         "--remedies",
@@ -90,7 +101,7 @@ def main() -> int:
     keep = options.output.parent / f"{options.output.stem}-kept" if options.output else None
     judged: list[list[Word]] = []
     for number, (name, settings) in enumerate(plan, 1):
-        what = f"run {number} of {len(plan)}: {FAULTS[name].title}, remedies: {settings.remedies}"
+        what = f"run {number} of {len(plan)}: {FAULTS[name].title}, {settings.scene}, remedies: {settings.remedies}"
         words: list[Word] = []
         # A void run says something of this computer only, so it is repeated, once.
         for attempt in (what, f"{what}, again"):
@@ -113,7 +124,7 @@ def main() -> int:
 
 
 def _plan(options: argparse.Namespace) -> list[tuple[str, Settings]]:
-    chosen = list(FAULTS) if options.all else options.fault or list(SMOKE)
+    scenes = [SCENES[name] for name in options.scene or ["plain"]]
     remedies = options.remedies or (["all", "none"] if options.all else ["all"])
     mount = tuple(options.options.split(",")) if options.options else None
     if mount and not all(mount):
@@ -121,9 +132,10 @@ def _plan(options: argparse.Namespace) -> list[tuple[str, Settings]]:
     runs = options.runs or (10 if options.all else 1)
     grace = options.grace or options.lease
     return [
-        (name, Settings(options.lease, grace, options.nodes, which, mount))
+        (name, Settings(options.lease, grace, max(options.nodes, scene.nodes), which, mount, scene.name))
         for _ in range(runs)
-        for name in chosen
+        for scene in scenes
+        for name in (list(FAULTS) if options.all else options.fault or scene.faults or SMOKE)
         for which in remedies
     ]
 

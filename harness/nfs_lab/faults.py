@@ -11,6 +11,7 @@ from harness.nfs_lab.judge import FROZEN, POWERED_OFF, THAWED
 from harness.nfs_lab.lab import Lab
 from harness.nfs_lab.machine import Machine
 
+FAIL_BACK_AFTER = 10.0  # seconds
 Act = Callable[[Lab, Machine], None]
 
 
@@ -63,6 +64,30 @@ def _thaw(lab: Lab, active: Machine) -> None:
     active.thaw()
 
 
+def _stop(lab: Lab, active: Machine) -> None:
+    active.stop()
+    lab.note(active.name, FROZEN)
+
+
+def _go_on(lab: Lab, active: Machine) -> None:
+    lab.note(active.name, THAWED)
+    active.go_on()
+
+
+def _fail_back(lab: Lab, active: Machine) -> None:
+    """A takeover there and back, well within the 30 s for which an NFS client keeps names (acdirmin)."""
+    lab.kill_server(active)
+    other = lab.wait_active(other_than=active)
+    time.sleep(FAIL_BACK_AFTER)
+    lab.kill_server(other)
+
+
+def _restart_nfs(lab: Lab, _active: Machine) -> None:
+    lab.note(lab.nfs.name, "its NFS service restarted")
+    # Two seconds, as a fail-over takes: clients find it again, and reclaim their locks in the grace period.
+    lab.nfs.run("rpc.nfsd 0; sleep 2; rpc.nfsd --no-nfs-version 3 8", timeout=120)
+
+
 def _reset_nfs(lab: Lab, _active: Machine) -> None:
     started = lab.note(lab.nfs.name, "reset")
     lab.nfs.reset()
@@ -106,6 +131,13 @@ FAULTS = {
             _beyond_lease,
         ),
         Fault(
+            "freeze-stop",
+            "the same, its clocks jump at the thaw (SIGSTOP)",
+            _stop,
+            _go_on,
+            _beyond_lease,
+        ),
+        Fault(
             "freeze-short",
             "active's node frozen for half the lease, then thawed",
             _freeze,
@@ -134,6 +166,8 @@ FAULTS = {
             _beyond_lease,
         ),
         Fault("nfs-restart", "NFS server restarted (grace period)", _reset_nfs, _nothing, _at_once),
+        Fault("nfs-reclaim", "NFS service away for 2 s (locks reclaimed)", _restart_nfs, _nothing, _ten_seconds),
+        Fault("failback", "server killed, and the next one 10 s later", _fail_back, _nothing, _ten_seconds),
         Fault(
             "nfs-hang",
             "NFS server silent for longer than the lease",

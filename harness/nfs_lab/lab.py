@@ -34,7 +34,8 @@ PAUSES = (FROZEN, THAWED, POWERED_OFF, "reset", "lab: ready")  # events that exp
 class Settings:
     """What one lab is like: lease and grace of the NFS server in seconds, nodes, which of the chart's remedies are on.
 
-    remedies is one of pod.REMEDIES; options are mount options that replace the chart's, None means its own.
+    remedies is one of pod.REMEDIES; options are mount options that replace the chart's, None means its own; scene is
+    one of scenes.SCENES.
     """
 
     lease: int = 10
@@ -42,6 +43,7 @@ class Settings:
     nodes: int = 2
     remedies: str = "all"
     options: tuple[str, ...] | None = None
+    scene: str = "plain"
 
 
 @dataclass

@@ -10,9 +10,11 @@ from typing import Any
 
 from harness.nfs_lab.faults import FAULTS
 from harness.nfs_lab.pod import REMEDIES
+from harness.nfs_lab.scenes import SCENES
 
 COLUMNS = (
     "fault",
+    "scene",
     "lease",
     "remedies",
     "runs",
@@ -57,13 +59,15 @@ def table(results: Iterable[dict[str, Any]]) -> str:
             settings["lease"],
             list(REMEDIES).index(settings["remedies"]),
             options,
+            list(SCENES).index(settings.get("scene", "plain")),
         )
         groups.setdefault(key, []).append(result)
-    for (fault, lease, remedies, options), group in sorted(groups.items(), key=lambda item: item[0]):
+    for (fault, lease, remedies, options, scene), group in sorted(groups.items(), key=lambda item: item[0]):
         good = [each for each in group if not each["void"]]
         void = len(group) - len(good)
         cells = [
             FAULTS[list(FAULTS)[fault]].title,
+            list(SCENES)[scene],
             f"{lease} s",
             ", ".join(text for text in (list(REMEDIES)[remedies], options) if text),
             f"{len(good)}" + (f" ({void} void)" if void else ""),

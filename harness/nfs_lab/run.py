@@ -18,9 +18,11 @@ from harness.nfs_lab.judge import WARM_UP, Seen, takeovers
 from harness.nfs_lab.lab import PAUSES, Lab, Settings, running
 from harness.nfs_lab.machine import Machine, MachineError
 from harness.nfs_lab.pod import rendered, values
+from harness.nfs_lab.scenes import SCENES, mount_options
 from stanft.ground import wait
 from stanft.ground.errors import UserError
 from stanft.ground.textfile import write
+from stanft.kube.charts import layered
 from stanft.traffic.verdict import Judgement, Word
 
 AFTER_TAKEOVER = 8.0  # seconds for which a cut or a frozen node goes on beside the next active
@@ -73,10 +75,11 @@ def once(
 
     Raises UserError or RenderError only where the lab itself cannot run.
     """
-    pod = rendered(values(settings.nodes, settings.remedies, settings.options), settings.remedies)
+    scene = SCENES[settings.scene]
+    pod = rendered(chart_values(settings), settings.remedies)
     try:
         with running(settings, pod, image, accelerator, live=live) as lab:
-            clients = Clients(lab, f"{fault.name}-{number}")
+            clients = Clients(lab, f"{fault.name}-{number}", scene)
             try:
                 active, why = _before(lab, clients, settings)
                 if why:
@@ -92,11 +95,21 @@ def once(
         raise UserError(f"the NFS lab cannot run here: {error}") from error
 
 
+def chart_values(settings: Settings) -> dict[str, Any]:
+    """The chart's values for a lab: those of its remedies, with the scene's laid over them."""
+    scene = SCENES[settings.scene]
+    options = settings.options or (mount_options(scene.environment) if scene.environment else None)
+    return layered(values(settings.nodes, settings.remedies, options), scene.values)
+
+
 def _before(lab: Lab, clients: Clients, settings: Settings) -> tuple[Machine, str]:
     """Traffic before the fault; gives the active, and why a fault now would prove nothing ("" if it would)."""
     lab.wait_active()
     clients.start()
     wait.happens(lambda: clients.flowing(0.0), 30, every=0.1)
+    if clients.scene.before is not None:
+        clients.scene.before(lab, lab.wait_active())
+        wait.happens(lambda: clients.flowing(time.monotonic() - 1), 30, every=0.1)
     began = time.monotonic()
     time.sleep(WARM_UP)
     active = lab.wait_active()
@@ -108,6 +121,7 @@ def _through_the_fault(lab: Lab, clients: Clients, fault: Fault, active: Machine
     """The fault, its end, traffic until all is served, and the last read after a restart of all servers."""
     settings, broken = lab.settings, list[str]()
     at = lab.note("lab", f"fault: {fault.title}")
+    clients.use_quiet_channels()
     with _noted(broken):
         fault.inject(lab, active)
     _hold(lab, active, at, fault.hold(settings.lease))

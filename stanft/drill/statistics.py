@@ -85,7 +85,7 @@ def slower(data: dict[str, Any], kept: dict[str, Any], ratio: float) -> list[str
 
     Compared is the time in which no publisher was served, which drills of every version have; of faults in both.
     """
-    now, then = ({each["fault"]: figures(_merged(each)) for each in one["series"]} for one in (data, kept))
+    now, then = ({each["fault"]: figures(merged(each)) for each in one["series"]} for one in (data, kept))
     found = []
     for fault, before in then.items():
         if before is None or fault not in now:
@@ -102,7 +102,7 @@ def slower(data: dict[str, Any], kept: dict[str, Any], ratio: float) -> list[str
     return found
 
 
-def _merged(series: dict[str, Any]) -> list[float]:
+def merged(series: dict[str, Any]) -> list[float]:
     """The outage of all publishers together of each run that counts, in seconds."""
     if series.get("sum_gaps"):
         return [between_reigns({"gaps": run["gaps"], "reigns": run["reigns"]}) for run in counted(series)]

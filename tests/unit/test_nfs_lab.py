@@ -18,7 +18,9 @@ from harness.nfs_lab.faults import FAULTS
 from harness.nfs_lab.lab import Lab, Settings
 from harness.nfs_lab.machine import Machine
 from harness.nfs_lab.pod import REMEDIES, Pod, rendered, values
-from harness.nfs_lab.run import Result
+from harness.nfs_lab.run import Result, chart_values
+from harness.nfs_lab.scenes import ENVIRONMENTS, KEPT, SCENES, Scene, mount_options
+from stanft.ground import wait
 from stanft.ground.errors import UserError
 from stanft.traffic.verdict import Judgement
 
@@ -58,6 +60,56 @@ def test_the_supervisor_guards_the_directory_of_the_configuration_without_a_moun
     pod = rendered(values(2, "supervisor"), "supervisor")
     assert pod.command[pod.command.index("--directory") + 1] == "/data/stan/store"
     assert "sync" not in pod.options
+
+
+@pytest.mark.parametrize("scene", SCENES.values(), ids=lambda scene: scene.name)
+def test_the_chart_takes_the_values_of_each_scene_and_its_faults_are_there(scene: Scene) -> None:
+    pod = rendered(chart_values(Settings(nodes=scene.nodes, scene=scene.name)), "all")
+    assert pod.replicas == scene.nodes
+    assert set(scene.faults) <= set(FAULTS)
+    for limit, words in (("maxMsgs", f"max_msgs: {KEPT}"), ("maxInactivity", 'max_inactivity: "20s"')):
+        assert (limit in scene.values.get("store", {}).get("limits", {})) == (words in pod.configuration)
+
+
+def test_a_scene_is_played_with_its_own_faults_and_nodes_unless_others_are_asked_for() -> None:
+    plan = nfs_lab._plan(options("--scene", "three", "--scene", "failback"))
+    assert [(name, settings.scene, settings.nodes) for name, settings in plan] == [
+        ("kill", "three", 3),
+        ("freeze", "three", 3),
+        ("cut-both", "three", 3),
+        ("failback", "failback", 2),
+    ]
+    [(name, settings)] = nfs_lab._plan(options("--scene", "quiet", "--fault", "kill"))
+    assert (name, settings.scene) == ("kill", "quiet")
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_volume_is_mounted_as_an_environment_has_it(environment: str) -> None:
+    own = mount_options(environment)
+    assert {"hard", "noresvport"} <= set(own)
+    assert rendered(chart_values(Settings(scene=f"as-{environment}")), "all").options == own
+    given = Settings(scene=f"as-{environment}", options=("nfsvers=4.1", "hard"))
+    assert rendered(chart_values(given), "all").options == ("nfsvers=4.1", "hard")
+
+
+def test_every_scene_has_a_row_of_its_own() -> None:
+    other = {**result()["settings"], "scene": "quiet"}
+    rows = report.table([result(), result(settings=other)]).splitlines()[2:]
+    assert ["| plain |" in rows[0], "| quiet |" in rows[1]] == [True, True]
+
+
+def test_a_stopped_machine_stands_still_until_it_goes_on() -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        machine = Machine.__new__(Machine)
+        machine._process = process
+        state = Path(f"/proc/{process.pid}/stat")
+        machine.stop()
+        assert wait.happens(lambda: state.read_text().split()[2] == "T", 5)
+        machine.go_on()
+        assert wait.happens(lambda: state.read_text().split()[2] != "T", 5)
+        process.kill()
+    machine._process = None
+    machine.go_on()
 
 
 def test_grace_follows_the_lease_unless_given() -> None:

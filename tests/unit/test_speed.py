@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness.ground.paths import REPO
-from stanft.cli import report as cli
+from stanft.cli import compare as cli
 from stanft.drill.statistics import outages, slower
 
 KEPT = REPO / "docs" / "reports" / "failover" / "chart.json"
@@ -106,7 +106,7 @@ def test_the_command_ends_with_1_where_a_fault_takes_longer_than_the_kept_drill(
         for run in series["runs"]:
             run["outage"] *= 4
     slow.write_text(json.dumps(kept))
-    assert cli.main([str(same), "--baseline", str(KEPT)]) == 0
-    assert cli.main([str(slow), "--baseline", str(KEPT)]) == 1
-    assert "slower: kill: median 2.6" in capsys.readouterr().err
-    assert cli.main([str(slow), "--baseline", str(KEPT), "--slower", "5"]) == 0
+    assert cli.main([str(KEPT), str(same)]) == 0
+    assert cli.main([str(KEPT), str(slow)]) == 1
+    assert "worse: median 2.6" in capsys.readouterr().out
+    assert cli.main([str(KEPT), str(slow), "--slower", "5"]) == 0

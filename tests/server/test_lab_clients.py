@@ -1,0 +1,110 @@
+"""The NFS lab's clients on servers of this machine: busy and quiet channels, consumers with late acknowledgements."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from harness.loopback.server import Group, Server
+from harness.nfs_lab.clients import CHANNEL, Clients
+from harness.nfs_lab.scenes import Scene
+from stanft.ground import wait
+from stanft.traffic.ledger import STORED
+
+QUIET = "lab.quiet-1"
+
+
+@dataclass(eq=False)
+class Node:
+    """What the clients know of a machine."""
+
+    name: str
+    server: Server
+    running: bool = True
+
+
+class PlayLab:
+    """A lab whose nodes are servers on loopback."""
+
+    def __init__(self, group: Group) -> None:
+        self.nodes = [Node(server.name, server) for server in group.servers]
+
+    def client_url(self, node: Node) -> str:
+        """Where the node's server is."""
+        return node.server.url
+
+
+@pytest.fixture
+def begun(make_group: Callable[..., Group]) -> Iterator[Callable[[Scene], tuple[Clients, Group]]]:
+    """Starts clients of a scene on two servers, and ends them."""
+    made: list[Clients] = []
+
+    def begin(scene: Scene) -> tuple[Clients, Group]:
+        group = make_group(size=2)
+        group.start()
+        lab: Any = PlayLab(group)
+        clients = Clients(lab, "run", scene)
+        made.append(clients)
+        clients.start()
+        assert wait.happens(lambda: clients.flowing(0.0), 20), "every publisher, also of the quiet channels"
+        return clients, group
+
+    yield begin
+    for each in made:
+        each.close()
+
+
+def test_a_quiet_channel_gets_one_message_at_the_start_and_none_until_its_time(
+    begun: Callable[[Scene], tuple[Clients, Group]],
+) -> None:
+    clients, _ = begun(Scene("quiet", "", (), quiet=(QUIET,)))
+    time.sleep(2)
+    quiet = [track for track in clients.ledger.tracks if track.channel == QUIET]
+    assert [len(track.sent) for track in quiet] == [1, 1]
+    assert list(clients.publishers) == ["stan-0", "stan-1"]
+    before = time.monotonic()
+    assert clients.flowing(before - 1), "what is quiet on purpose does not count"
+    clients.use_quiet_channels()
+    assert wait.happens(lambda: clients.flowing(before), 10)
+    clients.stop()
+    clients.read_all(20)
+    assert all(len(track.sent) > 1 for track in quiet)
+    assert clients.ledger.verdict().passed, clients.ledger.verdict().sentence()
+    assert sorted(view.channel for view in clients.ledger.views) == sorted([CHANNEL, QUIET])
+
+
+def test_consumers_that_acknowledge_late_get_everything_over_a_takeover(
+    begun: Callable[[Scene], tuple[Clients, Group]],
+) -> None:
+    clients, group = begun(Scene("consumers", "", (), consumers=2, acks_after=0.3))
+    group.wait_active().kill()
+    at = time.monotonic()
+    [dead] = [server for server in group.servers if not server.alive]
+    dead.start()
+    assert wait.happens(lambda: clients.flowing(at), 30)
+    clients.stop()
+    clients.read_all(20)
+    verdict = clients.ledger.verdict()
+    assert verdict.passed, verdict.sentence()
+    consumers = [view for view in clients.ledger.views if not view.last]
+    assert [view.name for view in consumers] == ["consumer-0", "consumer-1"]
+    assert all(clients.ledger.missing(view) == 0 for view in consumers)
+
+
+def test_what_a_limit_dropped_is_known_from_the_consumers(begun: Callable[[Scene], tuple[Clients, Group]]) -> None:
+    clients, group = begun(Scene("limits", "", (), consumers=1, keeps=20))
+    assert wait.happens(lambda: sum(track.codes.count(STORED) for track in clients.ledger.tracks) > 100, 20)
+    clients.stop()
+    # The servers of this test have no such limit, so all is there, and nothing is excused that is missing.
+    clients.read_all(20)
+    [last] = [view for view in clients.ledger.views if view.last]
+    assert last.first == max(last.sequences) - 19
+    assert clients.ledger.verdict().passed
+    for track in last.seen.values():
+        track[5] = 0
+    assert clients.ledger.verdict().findings["dropped"].count == 2
+    assert group.wait_active().is_active
