@@ -20,6 +20,7 @@ from stanft.ground.progress import say, step
 LOGS = REPO / "build" / "rehearse"
 # Ubuntu where its archive is reached, which the table tells.
 SYSTEMS = ("bookworm", "trixie", "noble")
+ON_REQUEST = ("forky",)  # Debian's testing, with the newest Python
 PATIENCE = 3600.0  # seconds for one command; the short form has less
 SHORT_PATIENCE = 900.0
 INSTALL = "scripts/lib/venv python -m pip --version"
@@ -44,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--short", action="store_true", help="only Debian 12 with its pip, as the user: install, unit and render"
     )
-    made.add_argument("--system", action="append", choices=SYSTEMS, help="only this one; may be repeated")
+    made.add_argument("--system", action="append", choices=SYSTEMS + ON_REQUEST, help="only this one; may be repeated")
     made.add_argument("--guise", action="append", choices=GUISES, help="only as root, or as the user")
     made.add_argument("--step", action="append", choices=WHOLE, help="only this step and the install")
     made.add_argument("--cold", action="store_true", help="every play builds its tools itself (hours)")

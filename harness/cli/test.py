@@ -49,6 +49,7 @@ ACCEPTANCE = (
     "--cluster-type=kind",
 )
 
+_REGISTRY = ("docker-registry", "docker-registry")  # an OCI registry on loopback
 # Servers and clients of NATS; whichever the toolchain knows.
 _NATS = tuple(name for name in toolchain.names() if name.startswith(("nats-", "stan-")))
 SUITES = (
@@ -65,7 +66,7 @@ SUITES = (
         ("server",),
         workers=3,
         patience=120,
-        packages=(("strace", "strace"), ("perl", "perl-base"), ("/usr/lib/postgresql", "postgresql")),
+        packages=(("strace", "strace"), ("perl", "perl-base"), ("/usr/lib/postgresql", "postgresql"), _REGISTRY),
         tools=(*_NATS, "helm", "helm-render", "prometheus", "promtool"),
         sources=(("stan", "github.com/nats-io/nats-streaming-server"),),
     ),
@@ -75,6 +76,7 @@ SUITES = (
         "failover",
         ("failover",),
         needs_cluster=True,
+        packages=(_REGISTRY,),
         tools=(*_NATS, "ct", "directory-provisioner", "helm", "helm-render", "kind", "kubectl"),
     ),
 )
