@@ -70,7 +70,7 @@ def _make(target: Path, interpreter: Path) -> None:
             f"{interpreter} could not make a virtual environment",
             "Install the distribution's package with the module venv, or another Python.",
         )
-        options = ["--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
+        options = ["--quiet", "--no-compile", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
         _run(
             [*pip, "install", *options, "--requirement", LOCK],
             variables,

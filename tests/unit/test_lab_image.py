@@ -150,3 +150,16 @@ def test_a_package_that_is_not_offered_is_looked_for_after_an_update_and_then_na
     with pytest.raises(UserError, match="apt-get offers no nfs-kernel-server.*\n.*Debian 12 package source"):
         packages.unpacked()
     assert programs.asked("apt-get") == ["apt-get update"]
+
+
+def test_lists_that_name_a_version_which_the_mirror_has_no_more_are_renewed(
+    programs: Programs, debian: Path, tmp_path: Path
+) -> None:
+    new = tmp_path / "new-lists"
+    gone = f'[ -e {new} ] || {{ echo "404 Not Found" >&2; exit 100; }}'
+    programs.add(
+        "apt-get", f'case "$*" in *download*) {gone}; cp {debian}/*.deb . ;; update) touch {new} ;; *) exit 64 ;; esac'
+    )
+    assert image.ensure().release == RELEASE
+    asked = [call for call in programs.asked("apt-get") if "download" in call or "update" in call]
+    assert ["download" if "download" in call else "update" for call in asked] == ["download", "update", "download"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
 
 import pytest
 from standins import Programs
 
 from harness.ground import system
+from harness.nfs_lab import packages
 from stanft.ground.errors import UserError
 
 WANTED = {"no-such-program": "its-package", "sh": "dash"}
@@ -56,3 +59,55 @@ def test_a_kernel_limit_that_is_too_low_is_raised_and_one_that_suffices_stays(
 def test_a_disk_with_room_and_a_free_port_stop_nothing(tmp_path: Path) -> None:
     system.require_free_disk(tmp_path / "not" / "made" / "yet", 1)
     system.require_free_port(0, "a test", "")
+
+
+def test_what_is_started_again_as_root_finds_this_checkout_whatever_sudo_drops(
+    programs: Programs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Debian's sudo drops PYTHONPATH also with -E, and resets the rest."""
+    started: list[str] = []
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("os.execvp", lambda _, command: started.extend(command))
+    monkeypatch.setattr("sys.argv", ["nfs-lab", "--smoke"])
+    monkeypatch.setenv("PYTHONPATH", "/checkout")
+    monkeypatch.setenv("STAN_FT_CACHE", "/cache")
+    monkeypatch.setenv("SECRET", "x")
+    programs.add("sudo")
+    system.become_root("harness.cli.nfs_lab")
+    assert started[:2] == ["sudo", "env"]
+    assert {"PYTHONPATH=/checkout", "STAN_FT_CACHE=/cache", "PYTHONDONTWRITEBYTECODE=1"} <= set(started)
+    assert started[-4:] == [sys.executable, "-m", "harness.cli.nfs_lab", "--smoke"]
+    assert not [word for word in started if "SECRET" in word]
+
+
+def test_root_stays_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("os.execvp", lambda *_: pytest.fail("nothing has to be started again"))
+    system.become_root("harness.cli.nfs_lab")
+    assert system.root_is_to_be_had()
+
+
+@pytest.mark.parametrize(("answer", "to_be_had"), [("true", True), ("exit 1", False)])
+def test_a_sudo_that_wants_a_password_is_no_root_where_nobody_can_type_it(
+    programs: Programs, monkeypatch: pytest.MonkeyPatch, answer: str, to_be_had: bool
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    programs.add("sudo", answer)
+    assert system.root_is_to_be_had() == to_be_had
+
+
+@pytest.mark.parametrize(
+    ("machine", "release", "words"),
+    [
+        ("aarch64", {"ID": "debian", "VERSION_ID": "12"}, "are x86-64, this computer is aarch64: run it on x86-64"),
+        ("x86_64", {"ID": "ubuntu", "VERSION_ID": "24.04"}, "packages of Debian 12, and this is ubuntu 24.04: run it"),
+        ("x86_64", {"ID": "debian", "VERSION_ID": "13"}, "packages of Debian 12, and this is debian 13: run it"),
+    ],
+)
+def test_a_computer_on_which_the_nfs_lab_cannot_run_is_told_why(
+    monkeypatch: pytest.MonkeyPatch, machine: str, release: dict[str, str], words: str
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr("platform.freedesktop_os_release", lambda: release)
+    assert words in (packages.unfit() or "")
