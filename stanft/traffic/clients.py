@@ -21,6 +21,7 @@ from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from stanft.ground import wait
 from stanft.stan.client import Client
 from stanft.stan.errors import ConnectError, ConnectionLostError, NoActiveError, StanError
 from stanft.stan.options import STAN_GO_DEFAULTS, ConnectOptions, Start
@@ -475,32 +476,41 @@ class Traffic:
         at a fixed time after the last takeover it would always meet the same one, and outages would all be alike.
         Raises TimeoutError with the rate that was reached, after timeout seconds.
         """
-        deadline = time.monotonic() + timeout
-        begin = time.monotonic()
-        while True:
-            time.sleep(0.05)
+        rate, begin = 0.0, time.monotonic()
+
+        def enough() -> bool:
+            nonlocal rate
             now = time.monotonic()
             rate = self._acks_since(now - seconds) / seconds
-            if now - begin >= seconds and rate >= minimum:
-                time.sleep(random.uniform(0, spread))  # noqa: S311
-                return rate
-            if now > deadline:
-                raise TimeoutError(f"only {rate:.0f} acknowledged messages per second, {minimum:.0f} are needed")
+            return now - begin >= seconds and rate >= minimum
+
+        wait.until(
+            enough,
+            timeout,
+            lambda: f"only {rate:.0f} acknowledged messages per second, {minimum:.0f} are needed",
+            every=0.05,
+            error=TimeoutError,
+        )
+        time.sleep(random.uniform(0, spread))  # noqa: S311
+        return rate
 
     def wait_recovered(self, since: float, *, acks: int = 500, timeout: float = 120.0) -> float:
         """Wait until so many messages that were sent after since (monotonic seconds) are acknowledged, some to each.
 
         Gives how many seconds after since that was; raises TimeoutError after timeout seconds, which names who waits.
         """
-        deadline = time.monotonic() + timeout
-        while True:
-            stored = {track.publisher: _stored_after(track, since) for track in self.ledger.tracks}
-            if sum(stored.values()) >= acks and all(stored.values()):
-                return time.monotonic() - since
-            if time.monotonic() > deadline:
-                waiting = ", ".join(name for name, count in stored.items() if not count) or "too few messages"
-                raise TimeoutError(f"publishing did not go on within {timeout:g} s: {waiting}")
-            time.sleep(0.02)
+        stored: dict[str, int] = {}
+
+        def goes_on() -> bool:
+            stored.update({track.publisher: _stored_after(track, since) for track in self.ledger.tracks})
+            return sum(stored.values()) >= acks and all(stored.values())
+
+        def why() -> str:
+            waiting = ", ".join(name for name, count in stored.items() if not count) or "too few messages"
+            return f"publishing did not go on within {timeout:g} s: {waiting}"
+
+        wait.until(goes_on, timeout, why, every=0.02, error=TimeoutError)
+        return time.monotonic() - since
 
     def _acks_since(self, since: float) -> int:
         """How many acknowledgements came after since (ledger.rate() would look at the whole run, again and again)."""

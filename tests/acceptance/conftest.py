@@ -5,16 +5,22 @@ What else has to be said goes into --test_extra_info, as name=value pairs with c
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pytest_helm_charts.clusters import Cluster
 
+from harness.ground import toolchain
 from stanft import words
 from stanft.drill import reach
 from stanft.drill.reach import Place, Reach
 from stanft.faults import Scene
+from stanft.ground import programs
 from stanft.group.live import Group
+
+programs.provided_by(lambda name: Path(shutil.which(name) or toolchain.ensure(name)))  # the user's own come first
 
 # What may be said, and what holds where it is not said.
 EXTRA = {
@@ -54,7 +60,7 @@ def scene(group: Group, kubeconfig: Path) -> Scene:
 
 
 @pytest.fixture(scope="module")
-def way(group: Group, kubeconfig: Path) -> Reach:
+def way(group: Group, kubeconfig: Path) -> Iterator[Reach]:
     """How this machine gets to the servers: directly where there is a route, else through forwarded ports."""
     found = reach.choose(group, [], kubeconfig, None)
     yield found
