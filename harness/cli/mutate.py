@@ -101,7 +101,13 @@ def _python(options: argparse.Namespace) -> int:
             print(f"error: {' '.join(target.tests)} fail for {target.file} as it is.", file=sys.stderr)
             return 2
         here: list[PyResult] = []
-        run(target, found, options.jobs, here.append)
+
+        def told(result: PyResult, here: list[PyResult] = here) -> None:
+            here.append(result)
+            if not result.noticed:
+                say(f"    NOT SEEN {result.target.file}, {result.mutant}")
+
+        run(target, found, options.jobs, told)
         results += here
         say(f"{target.file}: {sum(each.noticed for each in here)} of {len(here)} noticed")
     return 0 if options.list else _summary_python(results)

@@ -260,6 +260,110 @@ def test_a_resend_is_a_new_attempt_that_names_the_old_one() -> None:
     assert history.track.retries == {again: lost}
 
 
+# --- what the store holds afterwards, and readings that did not end ---------------------------------------------------
+
+
+def test_what_the_last_read_holds_and_a_subscription_misses_was_skipped_and_what_neither_has_is_lost() -> None:
+    history = History(3)
+    history.deliver(1)
+    store = history.ledger.view("last read", "channel", last=True)
+    for number in (1, 2):
+        history.ledger.deliver(store, encode("run", "pub", number), number, False, history.now)
+    assert history.found() == {"skipped": 1, "lost": 2}, "3 is lost to both"
+
+
+def test_another_channels_store_or_one_that_was_not_read_to_its_end_says_nothing_of_this_one() -> None:
+    history = History(2)
+    history.deliver(1)
+    for channel, why in (("channel", "cut off"), ("other", "")):
+        view = history.ledger.view("last read", channel, complete=False, last=True)
+        history.ledger.deliver(view, encode("run", "pub", 2), 2, False, history.now)
+        view.unfinished = why
+    history.ledger.views[2].seen[0] = bytearray([0, 1, 1])
+    assert history.found()["lost"] == 1
+
+
+def test_what_a_reading_that_did_not_end_misses_is_a_doubt_and_no_loss() -> None:
+    history = History(5)
+    history.deliver(1, 2, 3)
+    history.view.unfinished = "it was cut off"
+    verdict = history.ledger.verdict()
+    assert verdict.doubts == ("sub misses 2 acknowledged messages, and its reading did not end: it was cut off",)
+    assert (verdict.valid, verdict.passed) == (True, False)
+    assert verdict.sentence().endswith("unknown: " + verdict.doubts[0])
+    assert verdict.lost_where == {"prefix": 0, "middle": 0, "postfix": 0}
+
+
+def test_a_subscription_that_ended_early_and_misses_nothing_leaves_no_doubt_but_a_last_read_does() -> None:
+    history = History(2)
+    history.deliver(1, 2)
+    history.view.unfinished = "it was cut off"
+    assert history.ledger.verdict().passed
+    history.view.last = True
+    assert not history.ledger.verdict().passed
+
+
+def test_a_reading_that_was_made_again_leaves_no_doubt() -> None:
+    history = History(2)
+    history.deliver(1, 2)
+    first = history.ledger.view("last read", "channel", complete=False, last=True)
+    first.unfinished = "its session was lost"
+    assert history.ledger.verdict().passed
+
+
+def test_an_older_message_that_the_limits_may_have_dropped_is_told_apart() -> None:
+    history = History(4)
+    history.deliver(1, 2, 3, 4)
+    store = history.ledger.view("last read", "channel", last=True)
+    for number in (3, 4):
+        history.ledger.deliver(store, encode("run", "pub", number), number, False, history.now)
+    store.first = 3
+    assert history.found() == {"dropped": 2}
+    store.first = 2
+    assert history.found() == {"dropped": 1, "lost": 1}
+
+
+def test_a_message_whose_sequence_nobody_knows_is_lost_whatever_the_limits_dropped() -> None:
+    history = History(4)
+    history.view.complete = False
+    history.deliver(2, 3, 4)
+    store = history.ledger.view("last read", "channel", last=True)
+    for number in (3, 4):
+        history.ledger.deliver(store, encode("run", "pub", number), number, False, history.now)
+    store.first = 3
+    assert history.found() == {"dropped": 1, "lost": 1}
+
+
+@pytest.mark.parametrize(
+    ("sequence", "marked", "kind"),
+    [(9, False, "rewound"), (10, False, "repeated"), (9, True, "redelivered")],
+)
+def test_a_durable_position_may_go_back_by_what_can_be_unacknowledged(sequence: int, marked: bool, kind: str) -> None:
+    history = History(20)
+    history.view.window = 10
+    history.deliver(*range(1, 21))
+    history.deliver(sequence, marked=marked)
+    assert history.found() == {kind: 1}
+
+
+def test_where_the_position_does_not_matter_nothing_goes_back() -> None:
+    history = History(20)
+    history.deliver(*range(1, 21))
+    history.deliver(1)
+    assert history.found() == {"repeated": 1}
+
+
+def test_one_sequence_that_held_two_messages_is_found_across_subscriptions_of_a_channel() -> None:
+    history = History(2)
+    history.deliver(1, 2)
+    other = history.ledger.view("other", "channel", complete=False)
+    elsewhere = history.ledger.view("elsewhere", "other-channel", complete=False)
+    history.ledger.deliver(other, encode("run", "pub", 2), 1, False, history.now)
+    assert history.found() == {"conflicting": 1}
+    history.ledger.deliver(elsewhere, encode("run", "pub", 2), 1, False, history.now)
+    assert history.found() == {"conflicting": 1, "unexpected": 1}
+
+
 # --- outage -------------------------------------------------------------------------------------------------------
 
 
@@ -320,6 +424,24 @@ def test_an_outage_after_the_next_fault_does_not_count_for_this_one() -> None:
     outage = acknowledged(1.0, 1.5, 2.0, 2.5, until=9.0).outage(1.0, until=2.0)
     assert outage.recovered
     assert outage.seconds == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("sent", "ends"), [(1.9, False), (2.0, False), (2.1, True)])
+def test_only_a_message_sent_after_the_fault_ends_an_outage(sent: float, ends: bool) -> None:
+    ledger = acknowledged(1.0, 2.0)
+    track = ledger.tracks[0]
+    track.end(track.send(sent), Outcome.STORED, 4.0)
+    track.end(track.send(8.0), Outcome.STORED, 9.0)
+    assert ledger.outage(2.0).seconds == pytest.approx(5.0 if ends else 7.0)
+
+
+def test_each_publisher_has_an_outage_of_its_own() -> None:
+    ledger = acknowledged(1.0, 4.0)
+    busy = ledger.track("channel", "busy")
+    for at in (1.0, 2.0, 3.0, 4.0):
+        busy.end(busy.send(at - 0.001), Outcome.STORED, at)
+    found = {name: outage.seconds for name, outage in ledger.outages(1.0).items()}
+    assert found == {"channel/pub": pytest.approx(3.0), "channel/busy": pytest.approx(1.0)}
 
 
 def test_a_run_without_any_acknowledgement_is_an_outage_from_the_fault_on() -> None:
@@ -405,7 +527,14 @@ def test_a_kept_ledger_is_judged_the_same_again() -> None:
     history.ledger.mark("fault", 100.01)
     history.ledger.last_value("channel", 19)
 
+    store = history.ledger.view("last read", "channel", complete=False, ordered=False, window=7, last=True)
+    store.unfinished, store.first = "it was cut off", 3
+
     copy = Ledger.from_dict(json.loads(json.dumps(history.ledger.to_dict())))
+
+    kept = copy.views[1]
+    assert (kept.complete, kept.ordered, kept.window, kept.last) == (False, False, 7, True)
+    assert (kept.unfinished, kept.first) == ("it was cut off", 3)
 
     assert copy.verdict() == history.ledger.verdict()
     assert copy.to_dict() == history.ledger.to_dict()

@@ -129,11 +129,23 @@ def test_an_acknowledgement_whose_sending_nobody_knows_is_the_losers() -> None:
 
 @pytest.mark.parametrize(
     "ack",
-    [(111.9, "stan-0", "guid"), (112.5, "stan-1", "guid"), (120.5, "stan-0", "guid"), (109.0, "stan-0", "guid")],
-    ids=["before the takeover", "by the new active", "when all was over", "before the fault"],
+    [
+        (111.9, "stan-0", "guid"),
+        (112.5, "stan-1", "guid"),
+        (120.5, "stan-0", "guid"),
+        (109.0, "stan-0", "guid"),
+        (AT, "stan-1", "guid"),
+    ],
+    ids=["before the takeover", "by the new active", "when all was over", "before the fault", "at the fault"],
 )
 def test_every_other_acknowledgement_is_lawful(ack: tuple[float, str, str]) -> None:
     assert convicted(seen(acks=(ack,), sent={"guid": 111.0}))[0] is Word.OK
+
+
+def test_the_last_moment_of_the_traffic_and_the_first_of_the_fault_count() -> None:
+    found = seen(acks=((120.0, "stan-0", "guid"),), sent={"guid": AT})
+    assert convicted(found)[0] is Word.FAILED
+    assert (measure(found)["acks_by_loser"], measure(found)["late_acks"]) == (1, 0)
 
 
 def test_without_a_takeover_there_is_no_loser() -> None:
@@ -141,9 +153,11 @@ def test_without_a_takeover_there_is_no_loser() -> None:
     assert convicted(seen(**LATE, sent={"guid": 111.0}, events=events))[0] is Word.OK
 
 
-@pytest.mark.parametrize(("when", "outdated"), [(92.0, False), (113.0, True), (133.0, True), (141.0, False)])
+@pytest.mark.parametrize(
+    ("when", "outdated"), [(80.0, False), (92.0, False), (113.0, True), (133.0, True), (141.0, False)]
+)
 def test_an_acknowledgement_is_the_losers_while_another_became_active_last(when: float, outdated: bool) -> None:
-    found = seen(events=(*EVENTS, (140.0, "stan-0", ACTIVE)))
+    found = seen(events=((91.0, "stan-1", "lab: server starts"), *EVENTS, (140.0, "stan-0", ACTIVE)))
     assert found.outdated("stan-0", when) is outdated
 
 
