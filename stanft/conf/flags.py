@@ -14,6 +14,7 @@ from typing import Any, Final
 from stanft.conf import duration, parse
 
 _NUMBER = re.compile(r"([-+]?)(0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO]?[0-7_]*|[1-9][0-9_]*)", re.ASCII)
+GONE: Final = ("ack_subs",)  # numbers that older servers took, and 0.25.6 refuses
 _TRUE: Final = frozenset(["1", "t", "T", "TRUE", "true", "True"])
 _FALSE: Final = frozenset(["0", "f", "F", "FALSE", "false", "False"])
 # What the kubelet or a shell puts in place of a variable cannot be seen.
@@ -76,6 +77,7 @@ class Flags:
 
     given: dict[str, Any] = field(default_factory=dict)
     refusals: list[str] = field(default_factory=list)  # why the server ends at once
+    gone: list[str] = field(default_factory=list)  # options that only older servers know
 
     def last(self, *names: str) -> Any:
         """The value of the spelling that was given last, None if none was."""
@@ -96,6 +98,9 @@ def read(words: Sequence[str]) -> Flags:
         name, equals, text = word.removeprefix("-").removeprefix("-").partition("=")
         if not name or name.startswith("-"):
             made.refusals.append(f"bad flag syntax: {word}")
+        elif name in GONE:
+            made.gone.append(name)
+            at += 0 if equals else 1
         elif name not in KINDS:
             made.refusals.append(f"flag provided but not defined: -{name}")
         elif KINDS[name][0] == "flag":

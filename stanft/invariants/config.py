@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 from stanft.conf import keys
 from stanft.invariants.model import Manifests, Severity, Unseen, invariant
-from stanft.invariants.servers import Server
+from stanft.invariants.servers import Server, version
 from stanft.kube import objects
 from stanft.kube.objects import dig
+
+LAST = (0, 25)  # the minor release whose options and keys are known here; older ones know some more options
 
 
 def servers(manifests: Manifests) -> list[Server]:
@@ -38,6 +40,8 @@ def config_readable(_: Manifests, server: Server) -> Iterator[str | Unseen]:
 )
 def server_starts(_: Manifests, server: Server) -> Iterator[str]:
     """The server takes its options and its configuration: otherwise it ends at its start, and so does each restart."""
+    if (version(str(server.container.get("image", ""))) or LAST) >= LAST:
+        yield from (f"flag provided but not defined: -{each}" for each in server.told.flags.gone)
     problems = {entry.problem for entry in server.entries}
     yield from (each for each in server.told.refusals if each not in problems)
     for option, value in server.told.flags.given.items():

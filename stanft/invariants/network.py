@@ -52,6 +52,9 @@ def routes_complete(manifests: Manifests, server: Server) -> Iterator[str | Unse
         yield Unseen(f"routes come from {', '.join(hidden)}, whose value is not among these objects")
         return
     hosts = [host for host, _port in found]
+    service = str(dig(server.workload, "spec.serviceName", ""))
+    if any(host == service or host.startswith(f"{service}.") for host in hosts):
+        return  # the headless Service stands for all pods: the servers tell each other of the rest
     pods = _pods(manifests, server)
     for pod in pods:
         alone = server.replicas == 1 and pod.startswith(f"{server.name}-0.")  # nobody needs a route to itself

@@ -87,7 +87,8 @@ def _beta_class(item: Object) -> str | None:
 def standby_exists(manifests: Manifests, server: Server) -> Iterator[str]:
     """There is somebody to take over: the FT group has at least two servers."""
     if server.known and manifests.group_size(server) < 2:
-        yield f"{manifests.group_size(server)} server in the group {server.group[1]}"
+        group = f"in the group {server.group[1]}" if server.group[1] else "and no FT group"
+        yield f"{manifests.group_size(server)} server {group}"
 
 
 @invariant(

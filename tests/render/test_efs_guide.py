@@ -42,6 +42,8 @@ AWS = {
     "efs describe-file-systems": "creation-token file-system-id marker max-items",
     "efs update-file-system": "file-system-id throughput-mode provisioned-throughput-in-mibps",
     "efs create-mount-target": "file-system-id ip-address ip-address-type ipv6-address security-groups subnet-id",
+    "efs describe-access-points": "access-point-id file-system-id max-results next-token",
+    "efs describe-file-system-policy": "file-system-id",
     "efs describe-mount-targets": "access-point-id file-system-id marker max-items mount-target-id",
     "efs create-access-point": "client-token file-system-id posix-user root-directory tags",
     "efs delete-mount-target": "mount-target-id",
@@ -150,7 +152,7 @@ def test_a_helm_command_renders_with_the_values_it_gives(guide: Path, words: lis
         if word == "--set":
             sets.append(filled(next(rest)))
         elif word == "-f":
-            files.append(render.objects.values((REPO / next(rest)).read_text()))
+            files.append(objects.values((REPO / next(rest)).read_text()))
         else:
             assert word in ("--take-ownership", "--server-side=false", "--reuse-values")
     assert not [one for one in sets if "$" in one], "a variable that nothing sets"

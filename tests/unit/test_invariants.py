@@ -359,6 +359,23 @@ def test_routes_may_come_from_the_environment() -> None:
     assert outcome.state is State.UNSEEN
 
 
+def test_a_route_to_the_headless_service_stands_for_all_pods() -> None:
+    items = good()
+    for ordinal in (0, 1):
+        conf(f"nats://stan-{ordinal}.stan.messaging.svc.cluster.local:6222", "nats://stan.messaging.svc:6222")(items)
+    (outcome,) = judge(items, only=["routes-complete"])
+    assert outcome.state is State.HOLDS
+
+
+@pytest.mark.parametrize(("image", "ends"), [("nats-streaming:0.25.6", True), ("nats-streaming:0.4.0", False)])
+def test_an_option_of_older_servers_ends_only_newer_ones(image: str, ends: bool) -> None:
+    items = good()
+    put(f"{STAN}.image", image)(items)
+    put(f"{STAN}.args", ["-sc", "/etc/stan-config/stan.conf", "-ack_subs", "2"])(items)
+    (outcome,) = judge(items, only=["server-starts"])
+    assert (outcome.state is State.VIOLATED) == ends
+
+
 @pytest.mark.parametrize("value", ["$(OTHER)", '"$(USER_RAW)"', ""])
 def test_a_variable_made_of_references_is_no_secret_written_out(value: str) -> None:
     items = good()
