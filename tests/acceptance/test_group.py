@@ -41,7 +41,7 @@ def test_all_servers_mount_one_claim_that_every_node_may_write(group: Group) -> 
     claims = {
         volume.persistent_volume_claim.claim_name
         for pod in group.pods()
-        for volume in pod.spec.volumes
+        for volume in pod.spec.volumes or []
         if volume.persistent_volume_claim
     }
     assert len(claims) == 1, f"one shared claim is wanted, and the pods mount {claims or 'none'}"
