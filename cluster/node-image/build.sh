@@ -5,8 +5,7 @@ set -euo pipefail
 
 cp -r /context/kind-files/. /
 chmod 0755 /usr/local/bin/* /kind /kind/bin /kind/bin/*
-# kind's unit starts its own build of containerd; here it is Debian's.
-ln -sf /usr/bin/containerd /usr/bin/ctr /usr/bin/containerd-shim-runc-v2 /usr/local/bin/
+install -m 0755 /context/containerd/* /usr/local/bin/
 
 find /lib/systemd/system/sysinit.target.wants/ -name systemd-tmpfiles-setup.service -delete
 rm -f /lib/systemd/system/multi-user.target.wants/* /etc/systemd/system/*.wants/* \

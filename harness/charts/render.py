@@ -1,7 +1,7 @@
 """Charts rendered to objects: values in, Kubernetes objects out, each distinct render made once and kept.
 
-The engine is the Helm SDK in a process that stays up (cluster/go/helm/render); it gives what `helm template` gives,
-which tests/unit/test_render.py holds it to. Renders are kept in memory and, by content, on disk, so that
+The engine is the Helm SDK in a process that stays up (cluster/go/kubernetes/helm-render); it gives what `helm template`
+gives, which tests/unit/test_render.py holds it to. Renders are kept in memory and, by content, on disk, so that
 parallel test workers and later runs share them. Every call returns data of its own that the caller may change.
 """
 

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from harness import local
 from harness.ground.paths import REPO
 from harness.local import compare, furnish
+from harness.local.up import up
 from stanft import faults, report
 from stanft.cli import common
 from stanft.ground.progress import say, step
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     furnish.everything()
     wanted = compare.rounds(options.fault or SHORT, faults.find)
     chosen = [one for one in compare.CONTENDERS if not options.only or one.key in options.only]
-    cluster = local.up().cluster
+    cluster = up().cluster
 
     def keep(data: dict[str, dict[str, Any]]) -> None:
         for key, found in data.items():

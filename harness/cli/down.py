@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from harness import local
+from harness.local.down import down
 from stanft.cli import common
 
 
@@ -17,7 +17,7 @@ def main() -> int:
     )
     parser.add_argument("--cache", action="store_true", help="also remove what was built and downloaded")
     arguments = parser.parse_args()
-    local.down(everything=arguments.cache)
+    down(everything=arguments.cache)
     return 0
 
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
-from harness import local
 from harness.cluster.kind import Cluster
 from harness.dev import linecover
 from harness.ground import system, toolchain
 from harness.ground.paths import REPO, bytecode
+from harness.local.up import up
 from harness.nfs_lab import packages
 from stanft.cli import common
 from stanft.ground import shell
@@ -210,8 +210,7 @@ def _prepare(suite: Suite) -> None:
     """Install and build what the suite needs, with progress, so that no test pays for it."""
     if suite.packages:
         system.ensure_packages(dict(suite.packages), f"the suite {suite.name}", services=False)
-    for tool in suite.tools:
-        toolchain.ensure(tool)
+    toolchain.ensure_all(suite.tools)
     for module, path in suite.sources:
         toolchain.module_source(module, path)
     if "nfs" in suite.folders:
@@ -222,7 +221,7 @@ def _prepare(suite: Suite) -> None:
 
 
 def _cluster() -> Cluster:
-    return local.up().cluster
+    return up().cluster
 
 
 def _count(report: Path) -> Count:

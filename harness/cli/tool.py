@@ -21,9 +21,10 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(2)
-    paths = [toolchain.ensure(name) for name in names]
+    paths = toolchain.ensure_all(names)
     if not only_build:
-        os.execv(paths[0], [str(paths[0]), *sys.argv[2:]])  # noqa: S606 (this process becomes the tool)
+        path = paths[names[0]]
+        os.execv(path, [str(path), *sys.argv[2:]])  # noqa: S606 (this process becomes the tool)
 
 
 if __name__ == "__main__":

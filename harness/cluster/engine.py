@@ -8,12 +8,14 @@ engine gets the runtime cluster/engine/runc-reduced, which asks for less; the ma
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,9 +28,16 @@ from stanft.ground.progress import say, step
 
 RUN = Path("/run/stan-ft")  # socket, pid file and log of the engine that is started here
 DATA = Path("/var/lib/stan-ft/docker")
+SYSTEMD = Path("/run/systemd/system")  # there where systemd runs the services
 OWN_SOCKET = f"unix://{RUN}/docker.sock"
+ANSWER_TIMEOUT = 20.0  # seconds for an engine that runs
 START_TIMEOUT = 60.0  # seconds for an engine to answer after its start
+_BUILT_NODE = re.compile(r"kindest/node:v[0-9.]+-[0-9a-f]{16}")
 _PROBE_IMAGE = "stan-ft/probe:1"
+
+
+class EngineHangsError(UserError):
+    """The engine did not answer in time."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +54,45 @@ class Engine:
     def docker(
         self, *arguments: str | Path, check: bool = True, timeout: float | None = None, stdin: str | bytes | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run the docker client against this engine; raises shell.CommandError if it fails and check is True."""
-        return shell.run(["docker", *arguments], env=self.env, check=check, timeout=timeout, stdin=stdin)
+        """Run the docker client against this engine; timeout in seconds.
+
+        Raises shell.CommandError if it fails and check is True, EngineHangsError when time is up.
+        """
+        try:
+            return shell.run(["docker", *arguments], env=self.env, check=check, timeout=timeout, stdin=stdin)
+        except subprocess.TimeoutExpired as error:
+            where = f" at {self.host}" if self.host else ""
+            raise EngineHangsError(
+                f"the container engine{where} did not answer within {timeout:.0f} s (docker {arguments[0]}).\n"
+                "Start it anew (systemctl restart docker), then run this again."
+            ) from error
 
     def answers(self) -> bool:
         """Whether the engine answers at all."""
+        return self._version().returncode == 0
+
+    def denied(self) -> bool:
+        """Whether an engine runs that this user may not use."""
+        return "permission denied" in self._version().stderr.lower()
+
+    def _version(self) -> subprocess.CompletedProcess[str]:
         if not shutil.which("docker"):
-            return False
-        return self.docker("version", "--format", "{{.Server.Version}}", check=False, timeout=20).returncode == 0
+            return subprocess.CompletedProcess([], 127, "", "")
+        try:
+            return self.docker("version", "--format", "{{.Server.Version}}", check=False, timeout=ANSWER_TIMEOUT)
+        except EngineHangsError:
+            return subprocess.CompletedProcess([], 124, "", "")
+
+    def require_usable(self) -> None:
+        """Raise UserError for an engine on which the nodes could not be reached from this machine."""
+        if "podman" in self.docker("--version", check=False).stdout.lower():
+            raise UserError("the docker command of this machine is podman's, and the local cluster needs Docker's.")
+        options = self.docker("info", "--format", "{{json .SecurityOptions}}", check=False, timeout=ANSWER_TIMEOUT)
+        if "name=rootless" in options.stdout:
+            raise UserError(
+                "the container engine is rootless, and this machine has no route to the nodes of such an engine.\n"
+                "Point DOCKER_HOST at one that runs as root, or stop this one: scripts/up starts its own with sudo."
+            )
 
     def runs_privileged(self) -> tuple[bool, str]:
         """Whether a privileged container starts, as kind's nodes must; and the engine's words if it does not."""
@@ -80,16 +120,22 @@ def ensure() -> Engine:
         return own
     default = Engine(os.environ.get("DOCKER_HOST", ""))
     if default.answers() or _start_service(default):
+        default.require_usable()
         fine, words = default.runs_privileged()
         if fine:
             return default
         if "unable to apply caps" not in words:
             raise UserError(f"the container engine runs, but it cannot start a privileged container:\n{words}")
         say("    this machine cannot give every capability: starting a separate engine that asks for less")
-    elif _denied(default):
+    elif default.denied():
         raise UserError(
             "a container engine runs, but this user may not use it.\n"
             "Add the user to its group (sudo usermod -aG docker $USER, then log in again), or run this as root."
+        )
+    elif default.host:
+        raise UserError(
+            f"DOCKER_HOST is {default.host}, and no container engine answers there within {ANSWER_TIMEOUT:.0f} s.\n"
+            "Start it, or unset DOCKER_HOST."
         )
     return _start_own()
 
@@ -107,11 +153,40 @@ def stop_own() -> bool:
     pid = _own_pid()
     if not pid:
         return False
-    shell.run(system.as_root(["kill", f"-{signal.SIGTERM.value}", pid]), check=False)
+    # The shell's own kill: the program is not on every machine.
+    shell.run(system.as_root(["sh", "-c", f"kill -{signal.SIGTERM.value} {pid}"]), check=False)
     deadline = time.monotonic() + 30
     while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
         time.sleep(0.2)
     return True
+
+
+def remove_images(engine: Engine, *, last: bool) -> None:
+    """Take out of an engine what was built, and pulled, for the local cluster; its network too after the last one."""
+    listed = engine.docker("images", "--format", "{{.Repository}}:{{.Tag}}", check=False).stdout.split()
+    ours = [name for name in listed if name.startswith("stan-ft/") or _BUILT_NODE.fullmatch(name)]
+    if ours and last:
+        engine.docker("rmi", "--force", *ours, check=False)
+    if last:
+        engine.docker("network", "rm", "kind", check=False)
+
+
+def remove_own() -> None:
+    """Remove all that the engine that was started here kept; does nothing where there was none.
+
+    Raises UserError while an engine uses it.
+    """
+    if not DATA.exists() and not RUN.exists():
+        return
+    for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if f"--data-root={DATA}" in cmdline.read_text(errors="replace").split("\0"):
+                process = cmdline.parent.name
+                raise UserError(f"an engine still uses {DATA} (process {process}): end it, then run this again.")
+    # A data directory that the engine mounted on itself stays mounted when it ends.
+    shell.run(system.as_root(["umount", DATA]), check=False)
+    shell.run(system.as_root(["rm", "-rf", DATA, RUN]))
+    shell.run(system.as_root(["rmdir", DATA.parent]), check=False)
 
 
 def _own_pid() -> str:
@@ -130,15 +205,9 @@ def _install() -> None:
     )
 
 
-def _denied(engine: Engine) -> bool:
-    if not shutil.which("docker"):
-        return False
-    return "permission denied" in engine.docker("version", check=False, timeout=20).stderr.lower()
-
-
 def _start_service(engine: Engine) -> bool:
     """Start the machine's own service where systemd runs it; returns whether the engine answers then."""
-    if engine.host or not Path("/run/systemd/system").exists() or _denied(engine):
+    if engine.host or not SYSTEMD.exists() or engine.denied():
         return False
     _install()
     with step("starting the machine's container engine"):

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable, Iterable
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.cluster import nodeimage
 from harness.cluster.archive import ImageSpec, write_archive
-from harness.cluster.engine import Engine
+from harness.cluster.engine import Engine, EngineHangsError
 from harness.ground import content, toolchain
+from harness.ground.paths import cache
 from stanft.ground import shell
 from stanft.ground.errors import UserError
 from stanft.ground.progress import step
@@ -75,13 +79,37 @@ class Registry:
         self.engine.docker("tag", self._source(image), image)
         return image
 
+    def pull_all(self, names: Sequence[str]) -> str:
+        """Bring the images into the engine and return what they are: a text that changes when one of them does.
+
+        Raises what pull() raises.
+        """
+        with ThreadPoolExecutor(max_workers=3) as pool:
+            list(pool.map(self.pull, names))
+        return self.engine.docker("image", "inspect", "--format", "{{.Id}}", *names).stdout
+
+    @contextmanager
+    def saved(self, names: Sequence[str]) -> Iterator[Path]:
+        """An archive of images that the engine holds, for as long as it is needed, for this machine's platform alone.
+
+        An engine with containerd's store keeps the other platforms of an image as names without content, and kind
+        cannot load such an image itself (kind's issue 3795). Raises shell.CommandError if the engine cannot save them.
+        """
+        with tempfile.TemporaryDirectory(prefix="images-", dir=cache()) as directory:
+            archive = Path(directory) / "images.tar"
+            done = self.engine.docker("save", "--platform", "linux/amd64", "-o", archive, *names, check=False)
+            if done.returncode != 0:
+                # Engines before 28 do not know the option, and hold one platform only.
+                self.engine.docker("save", "-o", archive, *names)
+            yield archive
+
     def _pull(self, image: str) -> subprocess.CompletedProcess[str]:
         present = self.engine.docker("image", "inspect", self._source(image), check=False)
         if present.returncode == 0 and not self.mirror:
             return present
         try:
             return self.engine.docker("pull", "--quiet", self._source(image), check=False, timeout=PULL_TIMEOUT)
-        except subprocess.TimeoutExpired:
+        except EngineHangsError:
             return subprocess.CompletedProcess([], 1, "", f"i/o timeout after {PULL_TIMEOUT:.0f} s")
 
 
@@ -134,6 +162,7 @@ def _provisioner(name: str) -> ImageSpec:
     return ImageSpec(name, {f"/usr/bin/{tool}": toolchain.ensure(tool)}, entrypoint=(tool,), directories=(_TMP,))
 
 
+TOOLS = ("nats-streaming-server", "stan-pub", "stan-sub", "stan-bench", "kubectl", "local-path-provisioner")
 # What can be built without a registry: repository -> recipe.
 RECIPES: dict[str, Callable[[str], ImageSpec]] = {
     "nats-streaming": _server,
@@ -163,6 +192,7 @@ def build(images: Iterable[str]) -> Path:
                 f"the image {image} cannot be built from package registries, and no container registry is used.\n"
                 "Switch off what needs it in the values, or run this where a container registry answers."
             )
+    toolchain.ensure_all(TOOLS)
     specs = [RECIPES[repository(image)](image) for image in wanted]
     parts = [f"{spec}" for spec in specs]
 

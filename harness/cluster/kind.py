@@ -9,7 +9,8 @@ import string
 import tempfile
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,10 +58,36 @@ def _kubeconfig() -> Path:
     return cache() / ("kubeconfig" if name() == DEFAULT_NAME else f"kubeconfig-{name()}")
 
 
-def _pod_subnet() -> str:
+def pod_subnet() -> str:
     """The addresses of the pods: each cluster its own, as this machine has a route to every pod."""
     second = 244 if name() == DEFAULT_NAME else 100 + zlib.crc32(name().encode()) % 100
     return f"10.{second}.0.0/16"
+
+
+@contextmanager
+def locked() -> Iterator[None]:
+    """Hold this cluster for oneself: what one run is making, no other changes or takes away."""
+    with content.locked(home(), f"another run makes or takes away the cluster {name()}: waiting for it"):
+        yield
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a finished cluster was made from: noted inside it, so that it goes when the cluster goes."""
+
+    files: str  # the hash of cluster/kind.yaml and the node image
+    port: int
+    minor: str  # of Kubernetes
+
+    def text(self) -> str:
+        """As it is noted; read() is the way back."""
+        return f"{self.files} {self.port} {self.minor}"
+
+    @classmethod
+    def read(cls, text: str) -> Made:
+        """From text(); what an older checkout noted gives fields that equal nothing."""
+        files, port, minor = [*text.split(), "", "", ""][:3]
+        return cls(files, int(port) if port.isdigit() else 0, minor)
 
 
 @dataclass(frozen=True)
@@ -136,16 +163,20 @@ class Cluster:
         inspected = self.engine.docker("inspect", "--format", "{{.State.Running}}", node, check=False)
         return inspected.stdout.strip() == "true"
 
-    def made_from(self) -> str:
-        """The key that the finished cluster was made from; "" if there is none or it was left unfinished."""
+    def made_from(self) -> Made | None:
+        """What the finished cluster was made from; None if there is none or it was left unfinished."""
         if self.control_plane not in self.nodes():
-            return ""
+            return None
         target = Path(tempfile.mkdtemp()) / "complete"
         try:
             copied = self.engine.docker("cp", f"{self.control_plane}:{_COMPLETE}", target, check=False)
-            return target.read_text().strip() if copied.returncode == 0 else ""
+            return Made.read(target.read_text()) if copied.returncode == 0 else None
         finally:
             shutil.rmtree(target.parent)
+
+    def load(self, archive: Path) -> None:
+        """Bring the images of an archive into every node; raises shell.CommandError if kind cannot."""
+        self.kind("load", "image-archive", str(archive), "--name", self.name)
 
     def wait_ready(self, timeout: float = NODES_READY) -> None:
         """Wait until every node is Ready; timeout in seconds. Raises UserError with the states otherwise."""
@@ -172,17 +203,39 @@ def wait_for(condition: Callable[[], bool], timeout: float, message: Callable[[]
         time.sleep(every)
 
 
-def ensure(engine: Engine, image: str) -> Cluster:
-    """The local cluster with all its nodes Ready: found, started, or made anew if it is missing or unfinished.
+def require_settings(engine: Engine, minor: str) -> None:
+    """Raise UserError if the cluster is there and whole, but was made with another port or Kubernetes version.
 
-    Raises UserError when a port is taken, the disk is nearly full, or the nodes do not become Ready.
+    A variable that somebody forgot to set must not cost a good cluster with its store.
+    """
+    made = Cluster(engine).made_from()
+    if made is None or not made.port:
+        return
+    for variable, was, asked, default in (
+        ("STAN_FT_PORT", str(made.port), str(client_port()), str(DEFAULT_PORT)),
+        ("STAN_FT_KUBERNETES", made.minor, minor, toolchain.DEFAULT_MINOR),
+    ):
+        if was != asked:
+            again = f"unset {variable}" if was == default else f"set {variable}={was}"
+            raise UserError(
+                f"the cluster {name()} was made with {variable}={was}, and now {asked} is asked for.\n"
+                f"To go on with it: {again}. To have a second one: set STAN_FT_CLUSTER to another name. "
+                "To make it anew, without its store: scripts/down, then this again."
+            )
+
+
+def ensure(engine: Engine, image: str, minor: str = toolchain.DEFAULT_MINOR) -> Cluster:
+    """The local cluster with all its nodes Ready: found, started, or made where it is missing or was left unfinished.
+
+    Raises UserError when a whole one was made from something else, when one was left unfinished that was not begun
+    here, when a port is taken, the disk is nearly full, or the nodes do not become Ready.
     """
     cluster = Cluster(engine)
-    key = content.digest(CLUSTER / "kind.yaml", image, str(client_port()))
+    wanted = Made(content.digest(CLUSTER / "kind.yaml", image), client_port(), minor)
+    require_settings(engine, minor)
     system.ensure_inotify()
-    if cluster.nodes() and cluster.made_from() != key:
-        say("    the cluster was left unfinished or made from other files: making it anew")
-        delete(engine)
+    if cluster.nodes():
+        _keep_or_remove(cluster, wanted)
     if cluster.nodes():
         stopped = [node for node in cluster.nodes() if not cluster.running(node)]
         if stopped:
@@ -191,12 +244,31 @@ def ensure(engine: Engine, image: str) -> Cluster:
         if stopped or not cluster.kubeconfig.exists():
             _write_kubeconfig(cluster)
     else:
-        _create(cluster, image, key)
+        _create(cluster, image, wanted)
     cluster.wait_ready()
     return cluster
 
 
-def _create(cluster: Cluster, image: str, key: str) -> None:
+def _keep_or_remove(cluster: Cluster, wanted: Made) -> None:
+    made = cluster.made_from()
+    if made is None and not shared_directory().exists():
+        raise UserError(
+            f"nodes of a cluster {cluster.name} are there that were not made with this cache ({cache()}).\n"
+            "Set STAN_FT_CACHE to the one that it was made with, or STAN_FT_CLUSTER to another name, "
+            f"or take it away: kind delete cluster --name {cluster.name}."
+        )
+    if made is None:
+        say("    the cluster was left unfinished: making it anew")
+        delete(cluster.engine)
+    elif made != wanted:
+        raise UserError(
+            f"the cluster {cluster.name} was made from other files (cluster/kind.yaml, the node image) or with another "
+            "--registry than this run.\nTo make it anew, without its store: scripts/down, then this again. "
+            "To have a second one: set STAN_FT_CLUSTER and STAN_FT_PORT."
+        )
+
+
+def _create(cluster: Cluster, image: str, made: Made) -> None:
     system.require_free_disk(Path("/var/lib"), DISK_FOR_CLUSTER)
     system.require_free_port(
         client_port(),
@@ -207,7 +279,7 @@ def _create(cluster: Cluster, image: str, key: str) -> None:
     shared.mkdir(parents=True, exist_ok=True)
     shared.chmod(0o777)
     text = (CLUSTER / "kind.yaml").read_text()
-    config = string.Template(text).safe_substitute(SHARED=shared, PORT=client_port(), POD_SUBNET=_pod_subnet())
+    config = string.Template(text).safe_substitute(SHARED=shared, PORT=client_port(), POD_SUBNET=pod_subnet())
     with step("a kind cluster of one control plane and three workers"):
         try:
             shell.run(
@@ -224,7 +296,7 @@ def _create(cluster: Cluster, image: str, key: str) -> None:
                 "The nodes are kept for a look (docker ps); scripts/up makes them anew, scripts/down takes them away."
             ) from error
         cluster.wait_ready()
-    cluster.engine.docker("exec", cluster.control_plane, "sh", "-c", f"echo {key} >{_COMPLETE}")
+    cluster.engine.docker("exec", cluster.control_plane, "sh", "-c", f"echo {made.text()} >{_COMPLETE}")
 
 
 def _write_kubeconfig(cluster: Cluster) -> None:

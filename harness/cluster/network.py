@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
+import shutil
 import time
 
-from harness.cluster.kind import Cluster, wait_for
+from harness.cluster.kind import Cluster, pod_subnet, wait_for
 from harness.ground import system
 from stanft.ground import shell
 from stanft.ground.errors import UserError
@@ -15,6 +17,7 @@ SLOW_LOOKUP = (
     2.0  # seconds; a healthy cluster DNS says "no such name" in milliseconds, a missing resolver takes 5 or more
 )
 _PROBE = "dns-probe"
+PROGRAMS = {"ip": "iproute2"}  # program -> Debian package
 
 
 def ensure_routes(cluster: Cluster) -> None:
@@ -30,14 +33,26 @@ def ensure_routes(cluster: Cluster) -> None:
         for node in nodes
         if node["spec"].get("podCIDR")
     }
-    current = {}
-    for line in shell.output(["ip", "route", "show"]).splitlines():
-        words = line.split()
-        if len(words) > 2 and words[1] == "via":
-            current[words[0]] = words[2]
+    current = _routes()
     for pods, node in wanted.items():
         if current.get(pods) != node:
             shell.run(system.as_root(["ip", "route", "replace", pods, "via", node]))
+
+
+def remove_routes() -> None:
+    """Take away the routes to the pods of the local cluster; raises UserError without root rights."""
+    subnet = ipaddress.ip_network(pod_subnet())
+    for pods in _routes():
+        if ipaddress.ip_network(pods).subnet_of(subnet):  # type: ignore[arg-type]
+            shell.run(system.as_root(["ip", "route", "del", pods]), check=False)
+
+
+def _routes() -> dict[str, str]:
+    """The routes of this machine that lead through a gateway: IPv4 network -> gateway."""
+    if not shutil.which("ip"):
+        return {}
+    lines = (line.split() for line in shell.output(["ip", "-4", "route", "show"]).splitlines())
+    return {words[0]: words[2] for words in lines if len(words) > 2 and words[1] == "via" and words[0] != "default"}
 
 
 def lookup(cluster: Cluster, name: str, *, host_network: bool = False) -> tuple[bool, float]:

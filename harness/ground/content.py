@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.ground.paths import cache, keep_owner, make
+from stanft.ground.progress import say
 
 
 def digest(*parts: str | bytes | Path) -> str:
@@ -37,12 +38,20 @@ def _flatten(part: str | bytes | Path) -> Iterable[bytes]:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock beside path, so that two runs never build the same thing at once."""
+def locked(path: Path, waiting: str = "") -> Iterator[None]:
+    """Hold an exclusive lock beside path, so that two runs never make the same thing at once.
+
+    waiting is said when another run holds it.
+    """
     make(path.parent)
     with Path(f"{path}.lock").open("w") as handle:
         keep_owner(Path(handle.name))
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting:
+                say(f"    {waiting}")
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 

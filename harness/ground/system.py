@@ -24,7 +24,18 @@ if ! [ -e $policy ]; then
 fi
 "$@"
 """
+LIMITS = Path("/proc/sys/fs/inotify")
 INOTIFY = {"max_user_instances": 1024, "max_user_watches": 524288}
+
+
+def require_machine() -> None:
+    """Raise UserError on a machine that the local cluster cannot be made on: it needs Linux on x86-64."""
+    system, processor = platform.system(), platform.machine()
+    if (system, processor) != ("Linux", "x86_64"):
+        raise UserError(
+            f"the local cluster is made for Linux on x86_64, and this is {system} on {processor}.\n"
+            "Run it on such a machine or in a virtual one; the charts themselves run wherever their images do."
+        )
 
 
 def as_root(command: Sequence[str | Path]) -> list[str]:
@@ -130,10 +141,10 @@ def ensure_inotify() -> None:
     (kind's known issues). Raises UserError without root rights.
     """
     for name, needed in INOTIFY.items():
-        limit = Path("/proc/sys/fs/inotify") / name
+        limit = LIMITS / name
         if int(limit.read_text()) < needed:
             say(f"    raising the kernel limit fs.inotify.{name} to {needed} until the next boot")
-            shell.run(as_root(["sysctl", "-q", "-w", f"fs.inotify.{name}={needed}"]))
+            shell.run(as_root(["tee", limit]), stdin=f"{needed}\n")
 
 
 def require_free_port(port: int, purpose: str, remedy: str) -> None:

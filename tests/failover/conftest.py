@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from harness import local
 from harness.cluster.kind import Cluster
 from harness.local import furnish
+from harness.local.up import Deployment, up
 from stanft.drill.run import refresh
 from stanft.faults import Scene
 from stanft.group.live import Group
@@ -26,19 +26,19 @@ STATE = {
 
 
 @pytest.fixture(scope="session")
-def deployment() -> local.Deployment:
+def deployment() -> Deployment:
     """The local cluster with both charts, as scripts/up makes it."""
-    return local.up()
+    return up()
 
 
 @pytest.fixture(scope="session")
-def cluster(deployment: local.Deployment) -> Cluster:
+def cluster(deployment: Deployment) -> Cluster:
     """The local kind cluster."""
     return deployment.cluster
 
 
 @pytest.fixture
-def group(deployment: local.Deployment) -> Iterator[Group]:
+def group(deployment: Deployment) -> Iterator[Group]:
     """The servers of the release `stan`: one active and two standing by at the beginning, and again at the end."""
     deployment.group.wait_whole(180)
     yield deployment.group
@@ -46,7 +46,7 @@ def group(deployment: local.Deployment) -> Iterator[Group]:
 
 
 @pytest.fixture
-def scene(deployment: local.Deployment, group: Group) -> Scene:
+def scene(deployment: Deployment, group: Group) -> Scene:
     """The local group and its nodes, without restart back-off from earlier tests."""
     made = Scene(group, deployment.cluster, deployment.cluster.kubeconfig)
     refresh(made, 180)
@@ -54,7 +54,7 @@ def scene(deployment: local.Deployment, group: Group) -> Scene:
 
 
 @pytest.fixture
-def new_traffic(deployment: local.Deployment, group: Group) -> Callable[[], Traffic]:
+def new_traffic(deployment: Deployment, group: Group) -> Callable[[], Traffic]:
     """Makes publishers and a durable subscriber that can reach every server, with a channel of their own."""
     return lambda: Traffic(
         deployment.urls(), plan=Plan(channel=f"failover-{secrets.token_hex(4)}", publishers=2, rate=600)

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness import local
 from harness.cluster import network
 from harness.cluster.kind import Cluster
+from harness.local.proof import prove
+from harness.local.up import Deployment
 from stanft import words
 from stanft.group.live import Group
 
@@ -56,18 +57,18 @@ def timed(cluster: Cluster, probe: str, name: str) -> float:
 
 
 def test_pods_and_routes_come_back_when_a_stopped_node_starts_again(
-    deployment: local.Deployment, cluster: Cluster, group: Group
+    deployment: Deployment, cluster: Cluster, group: Group
 ) -> None:
     active = group.active()
     assert active is not None
     node = next(server.node for server in group.servers() if server.pod != active.pod)
     cluster.engine.docker("stop", "--time", "20", node)
     try:
-        asyncio.run(local.prove([words.url(server.ip) for server in group.servers() if server.node != node]))
+        asyncio.run(prove([words.url(server.ip) for server in group.servers() if server.node != node]))
     finally:
         cluster.engine.docker("start", node)
     cluster.wait_ready()
     network.ensure_routes(cluster)
     servers = group.wait_whole(180)
     assert node in {server.node for server in servers}
-    asyncio.run(local.prove([words.url(server.ip) for server in servers]))
+    asyncio.run(prove([words.url(server.ip) for server in servers]))

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from stan_space import Space
 
-from harness import local
 from harness.charts import render
 from harness.cluster.kind import Cluster
+from harness.local.up import load_images
 from stanft.faults import Scene
 from stanft.ground import wait
 from stanft.kube import objects
@@ -27,7 +27,7 @@ PATIENCE = 60.0  # seconds for something that takes two looks of a container, on
 def space(cluster: Cluster) -> Iterator[Space]:
     """A group of its own with both containers beside each server."""
     pod = objects.pod_spec(objects.find(render.render("stan-ft", REMEDIES), "StatefulSet"))
-    local.load_images(cluster, {each["image"] for each in pod["containers"] if each["name"] in REMEDIES})
+    load_images(cluster, {each["image"] for each in pod["containers"] if each["name"] in REMEDIES})
     own = Space(cluster)
     # The guard is root with a capability, which only the standard "privileged" allows.
     own.create(restricted=False)

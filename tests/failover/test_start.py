@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import pytest
 from bounds import assert_most_within
 
-from harness import local
 from harness.charts import releases
 from harness.cluster.kind import Cluster
+from harness.local import proof
+from harness.local.up import Deployment
 from stanft import words
 from stanft.ground import wait
 from stanft.group.live import Group, ServerState
@@ -31,9 +32,9 @@ def empty_namespace(cluster: Cluster) -> Iterator[str]:
 
 
 def test_three_servers_start_on_an_empty_store_within_ten_seconds(
-    deployment: local.Deployment, cluster: Cluster, empty_namespace: str
+    deployment: Deployment, cluster: Cluster, empty_namespace: str
 ) -> None:
-    values = local.chart_values("kind", deployment.has_exporter)
+    values = dict(deployment.plan.values["stan-ft"])
     values["clientService"] = {"type": "ClusterIP"}
     values["persistence"] = {"existingClaim": "", "claim": {"storageClassName": "aws-efs", "keep": False}}
 
@@ -88,4 +89,4 @@ def wait_replaced(group: Group, uids: set[str], timeout: float = 90.0) -> None:
 
 def prove(servers: list[ServerState]) -> None:
     """A client of any of the servers publishes and receives."""
-    asyncio.run(local.prove([words.url(server.ip) for server in servers]))
+    asyncio.run(proof.prove([words.url(server.ip) for server in servers]))

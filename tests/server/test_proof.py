@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from harness import local
+from harness.local.proof import prove
 from harness.loopback.server import Group
 from stanft.stan.client import Client
 from stanft.stan.options import Start
@@ -28,5 +28,5 @@ async def kept(url: str, cluster_id: str) -> list[bytes]:
 
 def test_one_message_is_stored_through_each_server(shared_group: Group) -> None:
     urls = [server.url for server in shared_group.servers]
-    asyncio.run(local.prove(urls, shared_group.cluster_id))
+    asyncio.run(prove(urls, shared_group.cluster_id))
     assert asyncio.run(kept(urls[0], shared_group.cluster_id)) == [b"proof-0", b"proof-1", b"proof-2"]

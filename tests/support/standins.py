@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -39,8 +40,9 @@ class Programs:
     def tools(self, **scripts: str) -> None:
         """The only pinned tools there are: those named (- as _) run their script, every other one does nothing."""
 
-        def build(_: object, name: str, directory: Path) -> None:
-            self._write(directory / name, self._noting(name) + scripts.get(name.replace("-", "_"), ""))
+        def build(_: object, names: Sequence[str], directory: Path) -> None:
+            for name in names:
+                self._write(directory / name, self._noting(name) + scripts.get(name.replace("-", "_"), ""))
 
         render.engine_key(), render.engine()  # charts are still rendered for real: both are kept for this process
         self._monkeypatch.setenv("STAN_FT_CACHE", str(self.folder.parent / "cache"))

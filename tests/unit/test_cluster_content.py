@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import local
 from harness.cluster import images
 from harness.cluster.archive import ImageSpec, write_archive
 from harness.ground import content, toolchain
 from harness.ground.paths import CLUSTER
+from harness.local import plan
 from stanft.ground import progress, shell
 from stanft.kube import objects
 
@@ -90,7 +90,7 @@ def test_the_repository_of_an_image_is_its_name_without_tag_and_digest(image: st
 
 def test_images_are_found_in_objects_and_in_the_pod_inside_a_config_map() -> None:
     text = CLUSTER / "shared-storage.yaml"
-    found = local._images_in(objects.parse(text.read_text()))
+    found = plan.images_in(objects.parse(text.read_text()))
     assert {images.repository(image) for image in found} == {"busybox", "rancher/local-path-provisioner"}
 
 

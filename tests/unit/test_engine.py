@@ -28,7 +28,8 @@ class Machine:
         monkeypatch.setattr(engine.Engine, "runs_privileged", lambda _: (not self.words, self.words))
         monkeypatch.setattr(engine, "_start_own", self.start_own)
         monkeypatch.setattr(engine, "_start_service", self.start_service)
-        monkeypatch.setattr(engine, "_denied", lambda _: False)
+        monkeypatch.setattr(engine.Engine, "denied", lambda _: False)
+        monkeypatch.setattr(engine.Engine, "require_usable", lambda _: None)
 
     def start_own(self) -> engine.Engine:
         """Note that an engine of our own is started."""

@@ -15,10 +15,12 @@ from stanft.ground.errors import UserError
 # An engine answers where it was started: the stand-in daemon leaves a file with its address.
 DOCKER = """
 case "$1" in
-version) [ -e "$STARTED" ] && [ "$(cat "$STARTED")" = "$DOCKER_HOST" ] || exit 1 ;;
+version) [ -z "$HANGS" ] || exec sleep 60; [ -e "$STARTED" ] && [ "$(cat "$STARTED")" = "$DOCKER_HOST" ] || exit 1 ;;
 load) test -s "$3" ;;
 run) [ -z "$REFUSES" ] && echo probe-1 || { echo "$REFUSES" >&2; exit 125; } ;;
 kill) : ;;
+--version) echo "${VERSION:-Docker version 28}" ;;
+info) echo "${SECURITY:-[\"name=seccomp\"]}" ;;
 *) exit 64 ;;
 esac
 """
@@ -37,9 +39,11 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
     monkeypatch.setattr(engine, "DATA", tmp_path / "data")
     monkeypatch.setattr(engine, "OWN_SOCKET", f"unix://{run}/docker.sock")
     monkeypatch.setattr(engine, "START_TIMEOUT", 20.0)
-    monkeypatch.setenv("DOCKER_HOST", "tcp://elsewhere")
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
     monkeypatch.setenv("STARTED", str(tmp_path / "started"))
-    monkeypatch.setenv("REFUSES", "")
+    monkeypatch.setattr(engine, "SYSTEMD", tmp_path / "no-systemd")
+    for name in ("REFUSES", "HANGS", "VERSION", "SECURITY"):
+        monkeypatch.setenv(name, "")
     return made
 
 
@@ -71,14 +75,18 @@ def test_where_no_engine_answers_none_is_found(programs: Programs) -> None:
     assert programs.asked("docker") == ["docker version --format {{.Server.Version}}"] * 2
 
 
-def test_the_engine_of_the_environment_is_found_where_it_answers(programs: Programs, tmp_path: Path) -> None:
+def test_the_engine_of_the_environment_is_found_where_it_answers(
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://elsewhere")
     runs("tcp://elsewhere", tmp_path)
     assert engine.find() == engine.Engine("tcp://elsewhere")
 
 
 def test_an_engine_is_only_used_after_a_privileged_container_ran_and_was_ended(
-    programs: Programs, tmp_path: Path
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://elsewhere")
     runs("tcp://elsewhere", tmp_path)
     assert engine.ensure() == engine.Engine("tcp://elsewhere")
     load, run, end = programs.asked("docker")[-3:]
@@ -122,6 +130,49 @@ def test_a_started_engine_that_refuses_privileged_containers_is_told_with_its_wo
     monkeypatch.setenv("REFUSES", "operation not permitted: no devices cgroup")
     with pytest.raises(UserError, match="cannot start a privileged container on this machine:\noperation not"):
         engine.ensure()
+
+
+@pytest.mark.parametrize("hangs", ["", "1"], ids=["no answer", "it hangs"])
+def test_an_engine_that_the_user_named_and_that_does_not_answer_is_told_and_not_replaced(
+    programs: Programs, monkeypatch: pytest.MonkeyPatch, hangs: str
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://elsewhere")
+    monkeypatch.setenv("HANGS", hangs)
+    monkeypatch.setattr(engine, "ANSWER_TIMEOUT", 0.3)
+    with pytest.raises(UserError, match="DOCKER_HOST is tcp://elsewhere, and no container engine answers there"):
+        engine.ensure()
+    assert programs.asked("dockerd") == []
+
+
+def test_an_engine_that_hangs_in_the_middle_is_told_in_one_line(programs: Programs) -> None:
+    programs.add("docker", "exec sleep 60")
+    with pytest.raises(UserError, match=r"did not answer within 0 s \(docker load\)"):
+        engine.Engine("").docker("load", timeout=0.2)
+
+
+UNREACHABLE = {
+    "rootless": ("SECURITY", '["name=seccomp","name=rootless"]', "engine is rootless.*\n.*DOCKER_HOST"),
+    "podman": ("VERSION", "podman version 4.3.1", "podman's"),
+}
+
+
+@pytest.mark.parametrize("kind", UNREACHABLE)
+def test_an_engine_whose_nodes_cannot_be_reached_is_told_before_anything_is_made(
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    variable, value, words = UNREACHABLE[kind]
+    runs("", tmp_path)
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(UserError, match=words):
+        engine.ensure()
+    assert programs.asked("docker load") == []
+
+
+def test_what_was_built_goes_from_an_engine_and_what_is_not_ours_stays(programs: Programs, tmp_path: Path) -> None:
+    built = "kindest/node:v1.37.2-0123456789abcdef"
+    programs.add("docker", f"[ $1 = images ] && printf '%s\\n' busybox:1 stan-ft/probe:1 kindest/node:v1.37.0 {built}")
+    engine.remove_images(engine.Engine(""), last=True)
+    assert programs.asked("docker rmi") == [f"docker rmi --force stan-ft/probe:1 {built}"]
 
 
 def test_where_nothing_was_started_here_there_is_nothing_to_stop(programs: Programs) -> None:

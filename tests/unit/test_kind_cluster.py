@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from standins import Programs
 from harness.cluster import kind
 from harness.cluster.engine import Engine
 from harness.ground import system
+from harness.local import plan
 from stanft.ground.errors import UserError
 
 NODES = ("control-plane", "worker", "worker2", "worker3")
@@ -68,7 +70,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
     for name in ("nodes", "inside"):
         (tmp_path / name).mkdir()
     monkeypatch.setenv("NODES", str(tmp_path / "nodes"))
-    for name in ("KIND_FAILS", "API_DOWN", "READY", "STAN_FT_CLUSTER"):
+    for name in ("KIND_FAILS", "API_DOWN", "READY", "STAN_FT_CLUSTER", "STAN_FT_KUBERNETES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("STAN_FT_PORT", free_port())
     monkeypatch.setattr(system, "INOTIFY", {})  # kernel settings are the machine's
@@ -82,6 +84,11 @@ def free_port() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return str(probe.getsockname()[1])
+
+
+def told(programs: Programs) -> list[str]:
+    """What kind was asked to do, without options."""
+    return [line.split(" --", maxsplit=1)[0] for line in programs.asked("kind")]
 
 
 def ensure(image: str = "node:1") -> kind.Cluster:
@@ -117,14 +124,72 @@ def test_stopped_nodes_are_started_and_the_kubeconfig_is_written_anew(programs: 
     assert all(cluster.running(node) for node in cluster.nodes())
 
 
-@pytest.mark.parametrize("why", ["another node image", "left unfinished"])
-def test_a_cluster_that_is_not_what_is_wanted_is_made_anew(programs: Programs, tmp_path: Path, why: str) -> None:
+def test_a_cluster_that_was_left_unfinished_is_made_anew(programs: Programs, tmp_path: Path) -> None:
     cluster = ensure()
-    if why == "left unfinished":
-        (tmp_path / "inside" / f"{cluster.control_plane}-complete").unlink()
-    ensure("node:2" if why == "another node image" else "node:1")
-    told = [line.split(" --", maxsplit=1)[0] for line in programs.asked("kind")]
-    assert told == ["kind create cluster", "kind delete cluster", "kind create cluster"]
+    (tmp_path / "inside" / f"{cluster.control_plane}-complete").unlink()
+    ensure()
+    assert told(programs) == ["kind create cluster", "kind delete cluster", "kind create cluster"]
+
+
+def test_an_unfinished_cluster_that_another_cache_began_is_left_alone(programs: Programs, tmp_path: Path) -> None:
+    cluster = ensure()
+    (tmp_path / "inside" / f"{cluster.control_plane}-complete").unlink()
+    kind.shared_directory().rmdir()
+    with pytest.raises(UserError, match="not made with this cache.*\n.*STAN_FT_CACHE"):
+        ensure()
+    assert told(programs) == ["kind create cluster"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("STAN_FT_PORT", "4222", r"with STAN_FT_PORT=\d+, and now 4222 is asked for.*\n.*set STAN_FT_PORT=\d+"),
+        ("STAN_FT_KUBERNETES", "1.36", r"STAN_FT_KUBERNETES=1.37, and now 1.36 .*\n.*unset STAN_FT_KUBERNETES"),
+    ],
+)
+def test_a_variable_that_differs_costs_no_good_cluster_and_is_told_with_what_to_write(
+    programs: Programs, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, words: str
+) -> None:
+    ensure()
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(UserError, match=words):
+        kind.require_settings(Engine(""), plan.wanted_minor())
+    with pytest.raises(UserError, match=words):
+        kind.ensure(Engine(""), "node:1", plan.wanted_minor())
+    assert told(programs) == ["kind create cluster"]
+
+
+def test_a_whole_cluster_from_another_node_image_is_left_alone_too(programs: Programs) -> None:
+    ensure()
+    with pytest.raises(UserError, match="made from other files.*\n.*scripts/down"):
+        ensure("node:2")
+    assert told(programs) == ["kind create cluster"]
+
+
+def test_a_cluster_of_an_older_checkout_is_left_alone(programs: Programs, tmp_path: Path) -> None:
+    cluster = ensure()
+    (tmp_path / "inside" / f"{cluster.control_plane}-complete").write_text("0123456789abcdef\n")
+    with pytest.raises(UserError, match="made from other files"):
+        ensure()
+    assert told(programs) == ["kind create cluster"]
+
+
+def test_of_two_runs_at_once_the_second_waits_and_finds_what_the_first_made(programs: Programs) -> None:
+    seen: list[str] = []
+
+    def run(name: str) -> None:
+        with kind.locked():
+            seen.append(f"{name} in")
+            ensure()
+            seen.append(f"{name} out")
+
+    both = [threading.Thread(target=run, args=(name,)) for name in ("one", "two")]
+    for each in both:
+        each.start()
+    for each in both:
+        each.join()
+    assert [line.split()[1] for line in seen] == ["in", "out", "in", "out"]
+    assert told(programs) == ["kind create cluster"]
 
 
 def test_what_kind_says_when_it_fails_is_shown_with_the_way_on(
@@ -172,9 +237,9 @@ def test_a_deleted_cluster_leaves_neither_volume_nor_kubeconfig(programs: Progra
 
 
 def test_a_second_cluster_has_a_name_a_kubeconfig_and_pod_addresses_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = kind.Cluster(Engine("")), kind.home(), kind._pod_subnet()
+    first = kind.Cluster(Engine("")), kind.home(), kind.pod_subnet()
     monkeypatch.setenv("STAN_FT_CLUSTER", "second")
-    second = kind.Cluster(Engine("")), kind.home(), kind._pod_subnet()
+    second = kind.Cluster(Engine("")), kind.home(), kind.pod_subnet()
     assert second[0].context == "kind-second"
     assert all(one != other for one, other in zip(first, second, strict=True))
     assert first[0].kubeconfig != second[0].kubeconfig

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 from standins import Programs
 
-from harness import local
-from harness.charts import environments
 from harness.cluster import images, kind
 from harness.cluster.engine import Engine
 from harness.cluster.kind import Cluster
+from harness.ground import toolchain
+from harness.local import plan, up
+from stanft.ground.errors import UserError
 
 NODES = ("stan-ft-control-plane", "stan-ft-worker", "stan-ft-worker2")
 SERVER, BOX = "nats-streaming:0.25.6", "busybox:1.35.0"
@@ -23,6 +25,7 @@ case "$1" in
 ps) cd "$PLAY/nodes" && ls ;;
 pull) [ -z "$SILENT" ] || { echo "dial tcp: lookup registry: no such host" >&2; exit 1; } ;;
 image) case "$*" in *--format*) echo sha256:abc ;; *) exit 1 ;; esac ;;
+save) : ;;
 exec) case "$3" in
   touch) touch "$PLAY/nodes/$2/$(basename "$4")" ;;
   test) test -e "$PLAY/nodes/$2/$(basename "$5")" ;;
@@ -54,7 +57,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
 
 
 def choose(registry: str = "auto") -> images.Registry | None:
-    return local._choose_registry(Engine(""), registry, {SERVER, BOX})
+    return up._choose_registry(Engine(""), registry, frozenset({SERVER, BOX}))
 
 
 def test_a_registry_that_answers_once_is_not_asked_again(programs: Programs) -> None:
@@ -85,26 +88,43 @@ def test_what_the_user_chose_is_not_asked_for(programs: Programs, registry: str,
 def test_pulled_images_are_loaded_into_the_nodes_once(programs: Programs) -> None:
     cluster = Cluster(Engine(""))
     for _ in range(2):
-        local._load_images(cluster, {SERVER, BOX}, images.Registry(cluster.engine))
-    assert programs.asked("kind load") == [f"kind load docker-image {BOX} {SERVER} --name stan-ft"]
+        up.load_into(cluster, frozenset({SERVER, BOX}), images.Registry(cluster.engine))
+    [load] = programs.asked("kind load")
+    assert load.startswith("kind load image-archive ")
+    assert [call.split(" -o ")[0] for call in programs.asked("docker save")] == ["docker save --platform linux/amd64"]
+
+
+def test_an_engine_that_does_not_know_platforms_saves_the_images_all_the_same(
+    programs: Programs, tmp_path: Path
+) -> None:
+    programs.add(
+        "docker",
+        """
+[ "$1" = save ] || exit 0
+[ "$2" = -o ] && touch "$3" || { echo '"--platform" requires API version 1.48' >&2; exit 1; }
+""",
+    )
+    with images.Registry(Engine("")).saved([SERVER]) as archive:
+        assert archive.exists()
+    assert not archive.exists()
 
 
 def test_a_node_that_is_new_gets_the_images_too(programs: Programs, tmp_path: Path) -> None:
     cluster = Cluster(Engine(""))
-    local._load_images(cluster, {SERVER}, None)
+    up.load_into(cluster, frozenset({SERVER}), None)
     (tmp_path / "nodes" / "stan-ft-worker3").mkdir()
-    local._load_images(cluster, {SERVER}, None)
+    up.load_into(cluster, frozenset({SERVER}), None)
     assert len(programs.asked("kind load image-archive")) == 2
 
 
 def test_the_storage_is_provisioned_under_the_name_of_the_charts_class_and_dns_is_proven_once(
     programs: Programs, tmp_path: Path
 ) -> None:
-    cluster = Cluster(Engine(""))
+    cluster, made = Cluster(Engine("")), plan.make()
     for _ in range(2):
-        local._ensure_storage(cluster, "kind", BOX)
+        up._storage(cluster, made)
     manifest = list(yaml.safe_load_all((tmp_path / "applied-0").read_text()))
-    provisioner = environments.values("kind", "efs-provisioner")["provisionerName"]
+    provisioner = made.values["efs-provisioner"]["provisionerName"]
     assert provisioner in json.dumps([each for each in manifest if each and each["kind"] == "Deployment"])
     assert "$" + "{PROVISIONER}" not in (tmp_path / "applied-0").read_text()
     probes = [call for call in programs.asked("kubectl") if "nslookup kubernetes.default" in call]
@@ -112,11 +132,32 @@ def test_the_storage_is_provisioned_under_the_name_of_the_charts_class_and_dns_i
 
 
 def test_the_charts_want_the_server_the_exporter_and_what_the_storage_runs() -> None:
-    wanted = {images.repository(image) for image in local._wanted_images("kind")}
+    wanted = {images.repository(image) for image in plan.make().images}
     assert wanted >= {"nats-streaming", "busybox", "rancher/local-path-provisioner"}
 
 
 def test_without_an_image_of_it_the_exporter_is_switched_off_and_nothing_else() -> None:
-    whole, without = (local.chart_values("kind", has_exporter) for has_exporter in (True, False))
-    assert without["metrics"] == {**whole.get("metrics", {}), "enabled": False}
-    assert {**without, "metrics": None} == {**whole, "metrics": None}
+    whole = plan.make()
+    built = whole.built()
+    values, without = whole.values["stan-ft"], built.values["stan-ft"]
+    assert (whole.has_exporter, built.has_exporter) == (True, False)
+    assert without["metrics"] == {**values.get("metrics", {}), "enabled": False}
+    assert {**without, "metrics": None} == {**values, "metrics": None}
+    assert built.images == {image for image in whole.images if images.can_build(image)}
+
+
+def test_every_minor_that_can_be_built_has_an_official_node_image_of_the_same_minor() -> None:
+    assert plan.OFFICIAL_NODES.keys() == toolchain.MINORS.keys()
+    for minor, image in plan.OFFICIAL_NODES.items():
+        assert re.fullmatch(rf"kindest/node:v{re.escape(minor)}\.\d+@sha256:[0-9a-f]{{64}}", image)
+        assert toolchain.MINORS[minor].kubernetes.startswith(f"v{minor}.")
+
+
+def test_a_kubernetes_version_that_is_not_pinned_is_refused_with_those_that_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STAN_FT_KUBERNETES", "1.12")
+    with pytest.raises(
+        UserError, match=f"STAN_FT_KUBERNETES is '1.12': set it to one of {', '.join(toolchain.MINORS)}"
+    ):
+        plan.make()

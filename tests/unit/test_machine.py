@@ -10,6 +10,7 @@ import pytest
 from standins import Programs
 
 from harness.ground import system
+from harness.local.up import up
 from harness.nfs_lab import packages
 from stanft.ground.errors import UserError
 
@@ -21,7 +22,6 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
     """A machine whose apt-get works at once."""
     made = Programs(tmp_path, monkeypatch)
     made.add("apt-get")
-    made.add("sysctl")
     return made
 
 
@@ -48,12 +48,16 @@ def test_an_install_that_fails_is_told_in_the_words_of_apt(programs: Programs) -
 
 
 def test_a_kernel_limit_that_is_too_low_is_raised_and_one_that_suffices_stays(
-    programs: Programs, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(system, "INOTIFY", {"max_user_instances": 2**31, "max_user_watches": 1})
+    for name in system.INOTIFY:
+        (tmp_path / name).write_text("1000\n")
+    monkeypatch.setattr(system, "LIMITS", tmp_path)
+    monkeypatch.setattr(system, "INOTIFY", {"max_user_instances": 1024, "max_user_watches": 1000})
     system.ensure_inotify()
-    assert programs.asked("sysctl") == [f"sysctl -q -w fs.inotify.max_user_instances={2**31}"]
-    assert "until the next boot" in capsys.readouterr().err
+    assert (tmp_path / "max_user_instances").read_text() == "1024\n"
+    assert (tmp_path / "max_user_watches").read_text() == "1000\n"
+    assert "fs.inotify.max_user_instances to 1024 until the next boot" in capsys.readouterr().err
 
 
 def test_a_disk_with_room_and_a_free_port_stop_nothing(tmp_path: Path) -> None:
@@ -111,3 +115,13 @@ def test_a_computer_on_which_the_nfs_lab_cannot_run_is_told_why(
     monkeypatch.setattr("platform.machine", lambda: machine)
     monkeypatch.setattr("platform.freedesktop_os_release", lambda: release)
     assert words in (packages.unfit() or "")
+
+
+@pytest.mark.parametrize(("kernel", "processor"), [("Linux", "aarch64"), ("Darwin", "x86_64")])
+def test_a_machine_that_the_cluster_cannot_be_made_on_is_told_at_once(
+    monkeypatch: pytest.MonkeyPatch, kernel: str, processor: str
+) -> None:
+    monkeypatch.setattr("platform.system", lambda: kernel)
+    monkeypatch.setattr("platform.machine", lambda: processor)
+    with pytest.raises(UserError, match=f"Linux on x86_64, and this is {kernel} on {processor}"):
+        up()

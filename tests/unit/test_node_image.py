@@ -56,6 +56,8 @@ def tree(root: Path) -> None:
         (root / folder).mkdir(parents=True, exist_ok=True)
     for name in ("usr/sbin/xtables-nft-multi", "usr/sbin/nft", "usr/lib/x86_64-linux-gnu/xtables/libxt_tcp.so"):
         shutil.copy(root / "bin/sort", root / name)
+    (root / "var/lib/dpkg").mkdir(parents=True)
+    (root / "var/lib/dpkg/status").write_text("Package: bash\nVersion: 5.2\n")
     (root / "bin/link-to-sort").symlink_to("sort")
     (root / "usr/share/scripts/lib").mkdir(parents=True)
     for name in ("a.pm", "lib/b.pm"):
@@ -118,7 +120,7 @@ def test_the_root_file_system_is_made_once_with_the_packages_of_its_list(program
     nodeimage.closure("bash", "/bin/bash")
     [call] = programs.asked("mmdebstrap")
     include = next(word for word in call.split() if word.startswith("--include=")).removeprefix("--include=")
-    assert {"containerd", "systemd", "iptables"} <= set(include.split(","))
+    assert {"runc", "systemd", "iptables"} <= set(include.split(","))
 
 
 def test_the_node_image_is_built_once_from_its_context(programs: Programs, tmp_path: Path) -> None:
@@ -132,6 +134,41 @@ def test_the_node_image_is_built_once_from_its_context(programs: Programs, tmp_p
     assert (context / "pause-image").read_text() == "registry.k8s.io/pause:v1"
     assert {path.name for path in (context / "bin").iterdir()} == {"kubeadm", "kubelet", "kubectl"}
     assert {path.name for path in (context / "cni").iterdir()} == {"host-local", "loopback", "portmap", "ptp"}
+    assert {path.name for path in (context / "containerd").iterdir()} == {
+        "containerd",
+        "containerd-shim-runc-v2",
+        "ctr",
+    }
+
+
+def test_each_minor_version_of_kubernetes_has_a_node_image_of_its_own(programs: Programs) -> None:
+    names = {minor: nodeimage.ensure(Engine(""), minor) for minor in toolchain.MINORS}
+    for minor, name in names.items():
+        assert name.startswith(f"kindest/node:v{minor}.")
+
+
+def test_other_versions_of_debians_packages_give_another_node_image(
+    programs: Programs, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = nodeimage.ensure(Engine(""))
+    with tarfile.open(root) as archive:
+        archive.extractall(tmp_path / "newer", filter="tar")
+    (tmp_path / "newer/var/lib/dpkg/status").write_text("Package: bash\nVersion: 6\n")
+    with tarfile.open(tmp_path / "newer.tar", "w") as archive:
+        archive.add(tmp_path / "newer", ".")
+    programs.add("mmdebstrap", f'for last; do :; done; cp {tmp_path}/newer.tar "$last"')
+    shutil.rmtree(tmp_path / "cache/node-image")
+    assert nodeimage.ensure(Engine("")) != first
+
+
+def test_a_debian_mirror_can_be_named_and_one_that_fails_is_told_with_that_way(
+    programs: Programs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs.add("mmdebstrap", "echo 'E: The repository does not have a Release file' >&2; exit 100")
+    monkeypatch.setenv("STAN_FT_DEBIAN", "http://mirror.example/debian")
+    with pytest.raises(UserError, match="could not be had:\nE: The repository.*\n.*STAN_FT_DEBIAN=http://archive"):
+        nodeimage.debian_root()
+    assert programs.asked("mmdebstrap")[0].endswith(" http://mirror.example/debian")
 
 
 def test_the_node_image_brings_every_image_that_kubeadm_wants(programs: Programs, tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ import pytest
 from playcluster import PlayCluster
 from standins import Programs
 
-from harness import local
 from harness.cli import down, status
 from harness.cluster import engine, kind
 from harness.ground.paths import REPO
+from harness.local import down as taking_away
 from stanft.cli import status as cli
 from stanft.ground.errors import UserError
 from stanft.group.live import Group
@@ -28,6 +28,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
     """A machine on which no container engine answers."""
     monkeypatch.setenv("STAN_FT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(engine, "RUN", tmp_path / "run")  # this machine may have an engine of the project's
+    monkeypatch.setattr(engine, "DATA", tmp_path / "engine" / "docker")
     made = Programs(tmp_path, monkeypatch)
     made.add("docker", "exit 1")
     return made
@@ -190,10 +191,38 @@ def test_down_leaves_what_was_built_unless_it_is_told_otherwise(
     for file in (tool, remembered):
         file.parent.mkdir(parents=True)
         file.write_text("x")
-    local.down()
+    taking_away.down()
     assert capsys.readouterr().err == "", "there was nothing to take away, and nothing is said"
     assert (tool.exists(), remembered.exists()) == (True, False)
     monkeypatch.setattr(sys, "argv", ["down", "--cache"])
     assert down.main() == 0
     assert not tool.exists()
     assert os.environ["STAN_FT_CACHE"] == str(tmp_path / "cache"), "it was the cache of this test that went"
+
+
+def test_a_cache_that_holds_a_home_is_not_removed(
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "cache" / "me"))
+    (tmp_path / "cache" / "me").mkdir(parents=True)
+    with pytest.raises(UserError, match="holds more than what was built"):
+        taking_away.down(everything=True)
+    assert (tmp_path / "cache" / "me").exists()
+
+
+def test_down_with_the_cache_leaves_no_file_of_the_engine_that_was_started(programs: Programs, tmp_path: Path) -> None:
+    before = {path for path in tmp_path.rglob("*") if "programs" not in path.parts}
+    for file in (engine.RUN / "docker.log", engine.DATA / "image" / "layer", tmp_path / "cache" / "tools" / "helm"):
+        file.parent.mkdir(parents=True)
+        file.write_text("x")
+    taking_away.down(everything=True)
+    assert {path for path in tmp_path.rglob("*") if "programs" not in path.parts} == before
+
+
+def test_the_data_of_an_engine_that_runs_is_not_removed(programs: Programs) -> None:
+    engine.DATA.mkdir(parents=True)
+    with subprocess.Popen(["sh", "-c", "sleep 60; :", f"--data-root={engine.DATA}"]) as running:
+        with pytest.raises(UserError, match=f"still uses .*process {running.pid}"):
+            engine.remove_own()
+        running.kill()
+    assert engine.DATA.exists()

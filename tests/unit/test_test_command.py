@@ -98,7 +98,7 @@ def test_a_suite_is_prepared_before_its_tests_and_they_build_nothing(
 ) -> None:
     order: list[str] = []
     monkeypatch.setattr(command, "REPORTS", tmp_path)
-    monkeypatch.setattr(command.toolchain, "ensure", lambda name: order.append(f"build {name}"))
+    monkeypatch.setattr(command.toolchain, "ensure_all", lambda names: order.extend(f"build {name}" for name in names))
     monkeypatch.setattr(command.shell, "stream", lambda *_, env, **__: order.append(env["STAN_FT_BUILD"]) or 5)
     command._run(command.Suite("small", ("unit",), tools=("helm", "kubectl")), ["unit"], None, {})
     assert order == ["build helm", "build kubectl", "never"]

@@ -28,7 +28,7 @@ def tool(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
 
 def test_the_tool_that_runs_has_the_pinned_version() -> None:
     done = tool("helm", "version", "--template", "{{.Version}}")
-    assert (done.returncode, done.stdout) == (0, toolchain._required("helm", "helm.sh/helm/v4"))
+    assert (done.returncode, done.stdout) == (0, toolchain._required("kubernetes", "helm.sh/helm/v4"))
 
 
 def test_what_a_tool_refuses_ends_with_its_own_words_and_exit_code() -> None:
@@ -48,18 +48,18 @@ def test_without_a_name_that_it_knows_it_lists_all_tools(arguments: list[str]) -
 
 def test_a_tool_whose_modules_cannot_be_had_is_one_clear_error(tmp_path: Path) -> None:
     done = tool(
-        "kubeconform",
+        "stan-pub",
         STAN_FT_CACHE=str(tmp_path),
         STAN_FT_GOMODCACHE=str(tmp_path / "mod"),
         GOPROXY="off",
         STAN_FT_BUILD="",
     )
     assert done.returncode == 2
-    assert "error: kubeconform could not be built from cluster/go/kubeconform:" in done.stderr
+    assert "error: stan-pub could not be built from cluster/go/stan-clients:" in done.stderr
     assert "module lookup disabled by GOPROXY=off" in done.stderr
     assert "reaches a Go module proxy" in done.stderr
     assert "Traceback" not in done.stderr
-    assert not list(tmp_path.glob("tools/*/kubeconform"))
+    assert not list(tmp_path.glob("tools/*/stan-pub"))
 
 
 def test_a_program_of_our_own_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +77,7 @@ def test_nothing_is_built_while_tests_run_and_the_error_says_what_to_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STAN_FT_CACHE", str(tmp_path))
-    with pytest.raises(UserError, match="prometheus is not built yet.*clock runs.\n.*scripts/tool --build prometheus"):
+    with pytest.raises(UserError, match="prometheus: not built yet.*clock runs.\n.*scripts/tool --build prometheus"):
         toolchain.ensure("prometheus")
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import local
 from harness.cluster import engine, images, kind
 from harness.ground import system
 from harness.ground.paths import REPO
+from harness.local.up import up
 from stanft.ground.errors import UserError
 
 Usage = namedtuple("Usage", "total used free")
@@ -82,14 +82,14 @@ def test_a_cluster_name_that_kubernetes_refuses_is_refused_first(monkeypatch: py
 
 def test_an_unknown_environment_is_answered_with_the_known_ones() -> None:
     with pytest.raises(UserError, match="no environment 'prod': choose one of eks-csi, eks-legacy, kind, nfs"):
-        local.up(environment="prod")
+        up(environment="prod")
 
 
 def test_an_environment_for_real_clusters_is_not_deployed_locally() -> None:
     with pytest.raises(
         UserError, match="'eks-csi' is for a cluster of yours.*\n.*helm install with -f environments/eks-csi"
     ):
-        local.up(environment="eks-csi")
+        up(environment="eks-csi")
 
 
 def test_scripts_up_ends_with_one_message_and_no_traceback() -> None:
