@@ -23,6 +23,11 @@ def stateful(manifests: Manifests) -> list[Server]:
     return [server for server in manifests.servers if server.workload.get("kind") == "StatefulSet"]
 
 
+def routing(manifests: Manifests) -> list[Server]:
+    """The servers of StatefulSets that embed NATS, or may: only they have routes to each other."""
+    return [server for server in stateful(manifests) if server.embedded]
+
+
 def meshed(manifests: Manifests) -> list[Server]:
     """The servers of StatefulSets that embed NATS (not those that connect to another NATS)."""
     return [
@@ -138,7 +143,7 @@ def governing_service(manifests: Manifests, server: Server) -> Iterator[str | Un
         yield f"the Service {name} does not select the pods"
 
 
-@invariant("standbys-resolvable", stateful, "Set publishNotReadyAddresses: true on the governing Service.")
+@invariant("standbys-resolvable", routing, "Set publishNotReadyAddresses: true on the governing Service.")
 def standbys_resolvable(manifests: Manifests, server: Server) -> Iterator[str]:
     """A pod's name resolves before the pod is Ready: routes are needed at the start, not after it."""
     service = manifests.get("Service", str(dig(server.workload, "spec.serviceName", "")))

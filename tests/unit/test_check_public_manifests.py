@@ -27,7 +27,7 @@ ERRORS = {
         *("one-user", "ft-group", "routes-complete", "ports-declared", "shared-claim", "no-claim-templates"),
     },
     "raft-on-external-nats": {
-        *("one-user", "ft-group", "standbys-resolvable", "ports-declared", "shared-claim", "no-claim-templates"),
+        *("one-user", "ft-group", "ports-declared", "shared-claim", "no-claim-templates"),
     },
 }
 TOLD = {
