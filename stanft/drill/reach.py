@@ -160,6 +160,11 @@ def choose(
         return Direct(group.monitor_port)
     if way == "direct":
         raise UserError("the pods' addresses cannot be reached from here: leave out --reach, or give --nats URL.")
+    if any(not server.meshed for server in group.servers()):
+        raise UserError(
+            "the servers are in no cluster of NATS servers, so "
+            "clients connect to a NATS elsewhere: give it with --nats URL."
+        )
     return Forwarded(group, [pod.metadata.name for pod in pods], kubeconfig, context)
 
 

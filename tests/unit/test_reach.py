@@ -37,7 +37,11 @@ def group(*addresses: str) -> Any:
         for n, address in enumerate(addresses)
     ]
     return SimpleNamespace(
-        namespace="messaging", monitor_port=8222, pods=lambda: pods, monitor=lambda pod, path, _: {"asked": (pod, path)}
+        namespace="messaging",
+        monitor_port=8222,
+        pods=lambda: pods,
+        servers=lambda: [SimpleNamespace(meshed=True) for _ in pods],
+        monitor=lambda pod, path, _: {"asked": (pod, path)},
     )
 
 
@@ -138,6 +142,13 @@ def test_a_forward_that_ends_with_its_server_is_started_again_on_the_same_port(p
         assert first == second
     finally:
         way.close()
+
+
+def test_servers_of_an_external_nats_want_its_address(listening: None) -> None:
+    servers = group("127.0.0.2")
+    servers.servers = lambda: [SimpleNamespace(meshed=False)]
+    with pytest.raises(UserError, match="clients connect to a NATS elsewhere: give it with --nats URL"):
+        reach.choose(servers, [], None, None)
 
 
 def test_the_direct_way_that_was_asked_for_and_does_not_work_is_refused(listening: None) -> None:
