@@ -30,6 +30,7 @@ RATE = 20.0  # messages per second and publisher: enough to see a gap of 0.1 s, 
 IN_FLIGHT = 20  # unanswered messages per publisher; then it waits, as a careful client does
 QUIET_RATE = 2.0  # the same in a quiet channel, once its time has come
 UNACKED = 64  # messages that a consumer may have open
+ACK_WAIT = 3  # seconds until the server sends again what a consumer has not acknowledged
 DRAIN = 10.0  # seconds without a message after which a consumer has all that it gets
 ACK_TIMEOUT = 5.0  # seconds until a publication counts as unknown; a later acknowledgement still counts as one
 SIZE = 256  # bytes per message
@@ -194,6 +195,7 @@ class Clients:
                 start=Start.first(),
                 max_in_flight=UNACKED,
                 manual_acks=True,
+                ack_wait=ACK_WAIT,
                 wait=5.0,
             )
             return client

@@ -50,7 +50,7 @@ def begun(make_group: Callable[..., Group]) -> Iterator[Callable[[Scene], tuple[
         clients = Clients(lab, "run", scene)
         made.append(clients)
         clients.start()
-        assert wait.happens(lambda: clients.flowing(0.0), 20), "every publisher, also of the quiet channels"
+        assert wait.happens(lambda: clients.flowing(0.0), 60), "every publisher, also of the quiet channels"
         return clients, group
 
     yield begin
@@ -85,7 +85,7 @@ def test_consumers_that_acknowledge_late_get_everything_over_a_takeover(
     at = time.monotonic()
     [dead] = [server for server in group.servers if not server.alive]
     dead.start()
-    assert wait.happens(lambda: clients.flowing(at), 30)
+    assert wait.happens(lambda: clients.flowing(at), 60)
     clients.stop()
     clients.read_all(20)
     verdict = clients.ledger.verdict()

@@ -211,6 +211,27 @@ def test_a_fault_that_would_prove_nothing_is_known_before_it(now: float, stall: 
     assert found == why or (why and why in found)
 
 
+@pytest.mark.parametrize(
+    ("event", "seconds"),
+    [
+        ((111.0, "stan-0", ACTIVE), 2.0),
+        ((111.0, "stan-1", "[INF] STREAM: Starting in standby mode"), 2.0),
+        ((AT, "stan-1", ACTIVE), 2.0),
+        ((110.2, "stan-1", ACTIVE), 0.2),
+    ],
+    ids=["the old active again", "no active", "before the fault had begun", "a server"],
+)
+def test_a_takeover_is_when_another_server_becomes_active_after_the_fault(
+    event: tuple[float, str, str], seconds: float
+) -> None:
+    assert measure(seen(events=(*EVENTS, event)))["takeover"] == seconds
+
+
+@pytest.mark.parametrize(("when", "ended"), [(AT, 0.5), (109.0, 0.5), (110.25, 0.25)])
+def test_the_end_of_the_old_active_is_the_first_one_after_the_fault(when: float, ended: float) -> None:
+    assert measure(seen(events=(*EVENTS, (when, "stan-0", ENDED), (110.1, "stan-1", ENDED))))["ended"] == ended
+
+
 def test_the_figures_of_a_run_are_told_from_the_fault_on() -> None:
     ledger = story(out={"beside-stan-0": (AT, 117.0)})
     found = measure(seen(ledger))
