@@ -112,10 +112,11 @@ def from_namespace(namespace: str, *, context: str | None = None, kubeconfig: Pa
 
 
 def _listed(access: Any, path: str, kind: str) -> list[Object]:
-    """The objects of a listing, with the kind and version that the API writes once for all of them."""
+    """The objects of a listing as somebody wrote them: with kind and version, without what the cluster says of them."""
     found = api.read(access, path) or {"items": []}
-    version = found.get("apiVersion")
-    return [{"apiVersion": version, "kind": kind, **item} for item in found["items"]]
+    for item in found["items"]:
+        item.pop("status", None)
+    return [{"apiVersion": found.get("apiVersion"), "kind": kind, **item} for item in found["items"]]
 
 
 def _bound(own: Sequence[Object], bindings: Sequence[Object], namespace: str) -> list[Object]:

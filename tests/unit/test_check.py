@@ -229,6 +229,15 @@ def test_the_namespace_of_the_context_is_the_default_as_it_is_for_kubectl(
     assert "/apis/apps/v1/namespaces/messaging/statefulsets" in live.asked
 
 
+def test_what_the_cluster_says_of_an_object_is_not_judged(live: PlayApi) -> None:
+    for each in live.items:
+        each["status"] = {"conditions": [{"lastProbeTime": None}]}
+    items = sources.from_namespace("messaging", kubeconfig=live.kubeconfig)
+    assert items
+    assert not any("status" in each for each in items)
+    assert all({"apiVersion", "kind"} <= each.keys() for each in items)
+
+
 def test_pods_of_workloads_and_classes_of_others_are_left_out(live: PlayApi) -> None:
     items = sources.from_namespace("messaging", kubeconfig=live.kubeconfig)
     found = {(each["kind"], each["metadata"]["name"]) for each in items}
