@@ -130,3 +130,26 @@ def test_a_registry_that_answers_but_lacks_the_image_is_told_from_one_that_does_
 def test_an_image_that_only_a_registry_has_is_named() -> None:
     with pytest.raises(UserError, match="natsio/prometheus-nats-exporter:0.16.0 cannot be built"):
         images.build(["natsio/prometheus-nats-exporter:0.16.0"])
+
+
+def test_the_retry_after_a_full_disk_is_warned_as_the_first_try_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAN_FT_CACHE", str(tmp_path))
+    monkeypatch.setattr(system.shutil, "disk_usage", lambda _: Usage(20 * 2**30, 19 * 2**30, 2**30))
+    (kind.home() / "shared").mkdir(parents=True)
+    (kind.home() / "images-from").write_text("packages")
+    with pytest.raises(UserError, match="1.0 GiB free, and 12 GiB are needed"):
+        up()
+
+
+def test_a_program_that_only_the_end_needs_is_there_before_the_long_build_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAN_FT_CACHE", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(system, "require_free_disk", lambda *_: None)
+    monkeypatch.setattr(system, "_found", lambda command: command != "ip")
+    monkeypatch.setattr(engine, "ensure", lambda: pytest.fail("the engine comes after the programs"))
+    with pytest.raises(UserError, match="the local cluster needs iproute2, and this is no Debian"):
+        up()
