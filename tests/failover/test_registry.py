@@ -113,6 +113,7 @@ def everything(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)  # seconds: a second cluster, and a gigabyte pushed and pulled
 def test_the_whole_cluster_comes_up_from_a_registry_with_every_image_of_it(everything: images.Registry) -> None:
     deployment = up(registry=everything.mirror)
     assert deployment.has_exporter, "where a registry has the exporter's image, the sidecar runs"
