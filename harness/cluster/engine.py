@@ -161,14 +161,17 @@ def stop_own() -> bool:
     return True
 
 
-def remove_images(engine: Engine, *, last: bool) -> None:
-    """Take out of an engine what was built, and pulled, for the local cluster; its network too after the last one."""
+def remove_network(engine: Engine) -> None:
+    """Take kind's network, with its bridge on this machine, out of an engine that has no nodes any more."""
+    engine.docker("network", "rm", "kind", check=False)
+
+
+def remove_images(engine: Engine) -> None:
+    """Take out of an engine what was built for the local cluster; images that were pulled stay."""
     listed = engine.docker("images", "--format", "{{.Repository}}:{{.Tag}}", check=False).stdout.split()
     ours = [name for name in listed if name.startswith("stan-ft/") or _BUILT_NODE.fullmatch(name)]
-    if ours and last:
+    if ours:
         engine.docker("rmi", "--force", *ours, check=False)
-    if last:
-        engine.docker("network", "rm", "kind", check=False)
 
 
 def remove_own() -> None:

@@ -29,8 +29,10 @@ def down(everything: bool = False) -> None:
             network.remove_routes()
         shutil.rmtree(kind.home(), ignore_errors=True)
         last = engine is None or not kind.all_nodes(engine)
-        if everything and engine is not None:
-            engines.remove_images(engine, last=last)
+        if engine is not None and last and (everything or engine.host == engines.OWN_SOCKET):
+            engines.remove_network(engine)
+            if everything:
+                engines.remove_images(engine)
         if last and engines.stop_own():
             say("    the container engine that was started here is stopped")
     if everything:

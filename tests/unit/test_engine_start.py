@@ -171,7 +171,7 @@ def test_an_engine_whose_nodes_cannot_be_reached_is_told_before_anything_is_made
 def test_what_was_built_goes_from_an_engine_and_what_is_not_ours_stays(programs: Programs, tmp_path: Path) -> None:
     built = "kindest/node:v1.37.2-0123456789abcdef"
     programs.add("docker", f"[ $1 = images ] && printf '%s\\n' busybox:1 stan-ft/probe:1 kindest/node:v1.37.0 {built}")
-    engine.remove_images(engine.Engine(""), last=True)
+    engine.remove_images(engine.Engine(""))
     assert programs.asked("docker rmi") == [f"docker rmi --force stan-ft/probe:1 {built}"]
 
 
