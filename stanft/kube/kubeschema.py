@@ -21,7 +21,7 @@ from stanft.ground.errors import UserError
 from stanft.kube.objects import Object, label
 
 OLDEST: Final = "1.28"  # the oldest Kubernetes that the charts are for
-USUAL: Final = "1.34"  # what is judged for when nobody says: the one that the local cluster has
+USUAL: Final = "1.37"  # what is judged for when nobody says: the one that the local cluster has
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _DNS_LABEL = rf"^{_LABEL}$"
 _DNS_NAME = rf"^(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*$"
@@ -156,7 +156,7 @@ def versions() -> list[str]:
 
 
 def supported(version: str | None) -> str:
-    """major.minor of a version such as v1.34.4 (None means USUAL), if its schemas are here.
+    """major.minor of a version such as v1.37.2 (None means USUAL), if its schemas are here.
 
     Raises UserError that lists the known versions.
     """
