@@ -30,6 +30,7 @@ from harness.ground import content, toolchain
 from harness.ground.paths import CHARTS, REPO
 from harness.ground.paths import cache as cache_directory
 from stanft.ground.errors import UserError
+from stanft.kube import objects
 from stanft.kube.charts import RELEASES, Values, layered  # noqa: F401 (values are layered to be rendered)
 from stanft.kube.objects import Object
 
@@ -197,6 +198,12 @@ def forget() -> None:
     _looked.clear()
 
 
+def stan_conf(items: Iterable[Object]) -> str:
+    """The stan.conf that the servers among rendered objects carry; raises LookupError where they have it elsewhere."""
+    template = objects.pod_template(objects.find(items, "StatefulSet")) or {}
+    return str(template["metadata"]["annotations"]["stan-ft/stan.conf"])
+
+
 def chart_directory(chart: str | Path) -> Path:
     """The directory of a chart given by name or path; raises UserError when it holds no Chart.yaml."""
     path = CHARTS / chart if isinstance(chart, str) and "/" not in chart else Path(chart)
@@ -214,9 +221,22 @@ def chart_values(chart: str | Path) -> dict[str, Any]:
 
 
 def chart_schema(chart: str | Path) -> dict[str, Any]:
-    """The chart's values.schema.json."""
+    """The chart's values.schema.json, its shared definitions written out where they are used."""
     schema: dict[str, Any] = json.loads((chart_directory(chart) / "values.schema.json").read_text())
-    return schema
+    definitions = schema.pop("$defs", {})
+
+    def follow(node: Any) -> Any:
+        if isinstance(node, list):
+            return [follow(each) for each in node]
+        if not isinstance(node, dict):
+            return node
+        if reference := node.get("$ref"):
+            rest = {key: value for key, value in node.items() if key != "$ref"}
+            return {**follow(definitions[str(reference).rpartition("/")[2]]), **rest}
+        return {key: follow(value) for key, value in node.items()}
+
+    found: dict[str, Any] = follow(schema)
+    return found
 
 
 def environments() -> list[str]:
@@ -243,7 +263,7 @@ def shipped(chart: str) -> dict[str, dict[str, Any]]:
 
 
 def at(path: str | Iterable[str], value: Any) -> dict[str, Any]:
-    """Values that set one key: "store.limits.maxAge" and "1h" give {"store": {"limits": {"maxAge": "1h"}}}."""
+    """Values that set one key: "store.sql.driver" and "mysql" give {"store": {"sql": {"driver": "mysql"}}}."""
     parts = path.split(".") if isinstance(path, str) else list(path)
     for part in reversed(parts):
         value = {part: value}

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
-from harness.charts.render import render
+from harness.charts.render import render, stan_conf
 from harness.dev import presets
 from harness.dev.presets import Measured
 from harness.ground import system, toolchain
@@ -58,8 +58,7 @@ def configurations() -> dict[str, str]:
     """What is compared, by name: each preset as the chart renders it, its options on a bare server, the recipe's."""
     found: dict[str, str] = {}
     for preset in presets.PRESETS:
-        chart = objects.find(render("stan-ft", {"store": {"durability": preset}}), "ConfigMap", "stan-config")
-        text = str(chart["data"]["stan.conf"])
+        text = stan_conf(render("stan-ft", {"store": {"durability": preset}}))
         found |= {f"chart, {preset}": text, f"bare, {preset}": presets.bare(text)}
     recipe = objects.find(objects.parse(RECIPE.read_text()), "ConfigMap", "stan-config")
     return {**found, BESIDE_RECIPE: presets.bare(str(recipe["data"]["stan.conf"]))}

@@ -33,7 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/lint", description="Runs every linter: Python, types, shell, YAML, charts, workflows."
     )
-    parser.add_argument("--fix", action="store_true", help="let ruff mend and format what it can first")
+    parser.add_argument(
+        "--fix", action="store_true", help="let ruff mend and format what it can, and write the generated files, first"
+    )
     parser.add_argument("linters", nargs="*", metavar="LINTER", help=f"only these of {', '.join(LINTERS)}")
     options = parser.parse_args(arguments)
     if unknown := set(options.linters) - set(LINTERS):
@@ -41,6 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.fix:
         shell.run([VENV / "ruff", "check", "--fix", "--quiet", "."], cwd=REPO, check=False)
         shell.run([VENV / "ruff", "format", "--quiet", "."], cwd=REPO)
+        shell.run([sys.executable, "-m", "harness.charts.schema"], cwd=REPO)
+        shell.run([toolchain.ensure("helm-docs"), "--chart-search-root", CHARTS], cwd=REPO)
     names = [name for name in LINTERS if not options.linters or name in options.linters]
     dirty = [linter.name for name in names for linter in LINTERS[name]() if not _is_clean(linter)]
     say(f"==> lint: {'clean' if not dirty else 'found by ' + ', '.join(dirty)}")
@@ -84,6 +88,10 @@ def _helm() -> Iterator[Linter]:
         yield Linter(f"helm lint {chart.name} with {len(values)} files of values", [[*helm, file] for file in values])
 
 
+def _generated() -> Iterator[Linter]:
+    yield Linter("generated files", [[sys.executable, "-m", "harness.charts.schema", "--check"]])
+
+
 def _ct() -> Iterator[Linter]:
     lint: list[str | Path] = [toolchain.ensure("ct"), "lint", "--config", "ct.yaml"]
     yield Linter("ct lint", [[*lint, "--all", "--check-version-increment=false"]])
@@ -102,6 +110,7 @@ LINTERS: dict[str, Callable[[], Iterator[Linter]]] = {
     "mypy": _mypy,
     "shellcheck": _shellcheck,
     "yamllint": _yamllint,
+    "generated": _generated,
     "helm": _helm,
     "ct": _ct,
     "actionlint": _actionlint,

@@ -31,9 +31,9 @@ FIXTURES = REPO / "tests" / "fixtures"
 SECOND_GROUP = layered(
     environments.values("kind", "stan-ft"),
     {
-        "metrics": {"enabled": False},
+        "promExporter": {"enabled": False},
         "persistence": {"existingClaim": ""},
-        "clientService": {"type": "ClusterIP", "nodePort": None},
+        "service": {"type": "ClusterIP", "nodePort": None},
     },
 )
 CLAIM: Object = {
@@ -148,7 +148,7 @@ def installed(cluster: Cluster, contender: Contender) -> Iterator[Scene]:
         if contender.manifest is None:
             values: dict[str, Any] = {
                 "persistence": {"claim": {"keep": False}},
-                "store": {"limits": {"maxInactivity": INACTIVITY, "maxChannels": CHANNELS}},
+                "config": {"streaming": {"store_limits": {"max_inactivity": INACTIVITY, "max_channels": CHANNELS}}},
             }
             layers = layered(SECOND_GROUP, values)
             releases.ensure("stan", "stan-ft", layers, kubeconfig=cluster.kubeconfig, namespace=name)

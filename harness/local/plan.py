@@ -53,7 +53,7 @@ class Plan:
         if can == self.images:
             return self
         stan = dict(self.values["stan-ft"])
-        stan["metrics"] = {**stan.get("metrics", {}), "enabled": False}
+        stan["promExporter"] = {**stan.get("promExporter", {}), "enabled": False}
         return replace(self, values={**self.values, "stan-ft": stan}, images=can, has_exporter=False)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.charts.render import render
+from harness.charts.render import render, stan_conf
 from harness.loopback.supervised import SUPERVISOR
 from stanft.conf import edit
 from stanft.kube.objects import Object
@@ -42,16 +42,14 @@ def values(nodes: int, remedies: str, options: tuple[str, ...] | None = None) ->
     if options or not defaults or remedies == SUPERVISED:
         server["mountOptions"] = list(options or PLAIN_OPTIONS)
     volume = {"enabled": True, "driver": "nfs", "nfs": server}
+    # Who acknowledged which message is only in the server's trace; 2 MiB is its own read-ahead.
+    streaming = {"stan_trace": True, **({} if defaults else {"file_options": {"read_buffer_size": "2mb"}})}
     return {
         "replicas": nodes,
-        "metrics": {"enabled": False},
-        # Who acknowledged which message is only in the server's trace.
-        "streaming": {"trace": True},
-        "guard": {"enabled": guard},
-        "fence": {"enabled": fence},
+        "config": {"streaming": streaming},
+        "promExporter": {"enabled": False},
+        "fencing": {"guard": {"enabled": guard}, "fence": {"enabled": fence}},
         "persistence": {"existingClaim": "", "staticVolume": volume},
-        # 2 MiB is the server's own read-ahead.
-        "store": {} if defaults else {"fileOptions": {"readBufferSize": "2mb"}},
     }
 
 
@@ -111,11 +109,11 @@ def rendered(values: Mapping[str, Any], remedies: str = "") -> Pod:
     return Pod(
         name=name,
         replicas=stateful["spec"]["replicas"],
-        configuration=texts["stan.conf"],
+        configuration=stan_conf(objects),
         arguments=tuple(server["args"]),
         uid=spec["securityContext"]["runAsUser"],
         gid=spec["securityContext"]["runAsGroup"],
-        mount=next(each["mountPath"] for each in server["volumeMounts"] if each["name"] == "efs"),
+        mount=next(each["mountPath"] for each in server["volumeMounts"] if each["name"] == "data"),
         options=tuple(volume["spec"]["mountOptions"]),
         environment=_environment(server),
         domain=f"{stateful['spec']['serviceName']}.{NAMESPACE}.svc.cluster.local",
@@ -123,7 +121,7 @@ def rendered(values: Mapping[str, Any], remedies: str = "") -> Pod:
         fence_environment=_environment(fence) if fence else {},
         guard=texts.get("guard.pl", ""),
         guard_environment=_environment(guard) if guard else {},
-        supervisor=_supervisor(texts["stan.conf"]) if remedies == SUPERVISED else (),
+        supervisor=_supervisor(stan_conf(objects)) if remedies == SUPERVISED else (),
     )
 
 

@@ -83,14 +83,16 @@ SCENES = {
             "inactivity",
             "maxInactivity deletes at the old active a channel that is used at the new one",
             ("cut-both", "cut-store"),
-            values={"store": {"limits": {"maxInactivity": "20s"}}},
+            values={"config": {"streaming": {"store_limits": {"max_inactivity": "20s"}}}},
             quiet=("lab.quiet-1",),
         ),
         Scene(
             "limits",
             "slices that roll, and a limit that drops the oldest messages",
             ("freeze", "cut-both"),
-            values={"store": {"limits": {"maxMsgs": KEPT}, "fileOptions": {"sliceMaxMsgs": 50}}},
+            values={
+                "config": {"streaming": {"store_limits": {"max_msgs": KEPT}, "file_options": {"slice_max_msgs": 50}}}
+            },
             consumers=1,
             keeps=KEPT,
         ),
@@ -99,7 +101,11 @@ SCENES = {
             "clients.dat and subs.dat compacted all the time",
             ("freeze", "cut-both"),
             values={
-                "store": {"fileOptions": {"compactInterval": 1, "compactMinSize": "1kb", "compactFragmentation": 5}}
+                "config": {
+                    "streaming": {
+                        "file_options": {"compact_interval": 1, "compact_min_size": "1kb", "compact_fragmentation": 5}
+                    }
+                }
             },
             consumers=2,
         ),
@@ -110,7 +116,7 @@ SCENES = {
             "channels",
             "90 channels, each used before the fault and after it",
             ("kill", "freeze"),
-            values={"store": {"limits": {"maxChannels": 100}}},
+            values={"config": {"streaming": {"store_limits": {"max_channels": 100}}}},
             quiet=tuple(f"lab.many-{number}" for number in range(89)),
         ),
         Scene(

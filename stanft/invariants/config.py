@@ -151,6 +151,8 @@ def files_mounted(_: Manifests, server: Server) -> Iterator[str]:
 def config_rolls_pods(_: Manifests, server: Server) -> Iterator[str]:
     """A change of the configuration restarts the pods: the streaming block is read only at the start."""
     annotations = dig(objects.pod_template(server.workload) or {}, "metadata.annotations", {})
+    if any(name and server.file(name).kind == "Pod" for name in [source.path for source in server.told.sources]):
+        return  # the pod template carries the file itself
     if server.has_file and not any("checksum" in key or "hash" in key for key in annotations):
         yield "no checksum of the configuration among the pod template's annotations"
 

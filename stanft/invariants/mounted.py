@@ -92,6 +92,9 @@ def file(workload: Object, container: Object, path: str, get: Get) -> File:
     volume = objects.volumes(workload).get(mount["name"], {})
     base = str(mount["mountPath"]).rstrip("/")
     inner = "/".join(part for part in (str(mount.get("subPath") or ""), path[len(base) + 1 :]) if part)
+    for source in [volume, *dig(volume, "projected.sources", [])]:
+        if (carried := objects.downward_text(workload, source, inner)) is not None:
+            return File(carried, kind="Pod")
     missing: list[str] = []
     for kind, name, names, optional in _sources(volume):
         held = get(kind, name)

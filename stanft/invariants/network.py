@@ -66,6 +66,8 @@ def routes_complete(manifests: Manifests, server: Server) -> Iterator[str | Unse
         if not alone and not any(host == pod or host.startswith(f"{pod}.") for host in hosts):
             yield f"no route to {pod}"
     for host in hosts:
+        if server.streaming.get("partitioning"):
+            continue  # the servers of another group may serve the other channels
         if not any(host == pod or host.startswith(f"{pod}.") for pod in pods):
             replica = re.match(rf"{re.escape(server.name)}-(\d+)\.", host)
             yield (
@@ -248,6 +250,8 @@ def policy_lets_peers_in(manifests: Manifests, policy: Object) -> Iterator[str]:
         return
     for server in manifests.servers:
         if server.workload not in manifests.pods_of(dig(policy, "spec.podSelector")):
+            continue
+        if not (server.known and server.embedded):
             continue
         rules = dig(policy, "spec.ingress", [])
         allowed = {port.get("port") for rule in rules for port in rule.get("ports") or []}

@@ -118,7 +118,9 @@ class Server:
         """Name and text of each configuration file that lies in a ConfigMap, where anybody may read it."""
         names = [source.path for source in self.told.sources if source.document is not None]
         found = [(name, self.file(name)) for name in [*names, *self.included]]
-        return [(name, file.text) for name, file in found if file.text is not None and file.kind == "ConfigMap"]
+        return [
+            (name, file.text) for name, file in found if file.text is not None and file.kind in ("ConfigMap", "Pod")
+        ]
 
     @property
     def has_file(self) -> bool:

@@ -18,7 +18,7 @@ from harness.local.compare import RECIPE, manifests
 VALUES: dict[str, Any] = yaml.load((REPO / "docs/adopt-the-recipe.values.yaml").read_text(), yaml.CSafeLoader)
 # The recipe's claim is used as it is; the image that changes the store's owner is one that the cluster surely has.
 OWN_CLAIM = {"persistence": {"existingClaim": "efs"}}
-OWNER_IMAGE = VALUES["sidecars"][0]["image"].split(":")
+OWNER_IMAGE = VALUES["podTemplate"]["extraContainers"][0]["image"].split(":")
 CHOWN = {"persistence": {"volumePermissions": {"image": {"repository": OWNER_IMAGE[0], "tag": OWNER_IMAGE[1]}}}}
 
 # As in docs/adopt-the-recipe.md: server-side apply would keep the old strategy's options, which the new one forbids.
@@ -104,7 +104,7 @@ def test_the_running_recipe_is_taken_over_with_its_messages_and_one_takeover(spa
 def test_the_statefulset_can_be_kept_where_its_fixed_fields_are_kept(space: Space) -> None:
     before = space.group.stateful_set().metadata.uid
     space.kubectl("patch", "statefulset", "stan", "--type=merge", "--patch", ON_DELETE)
-    said = adopt(space, VALUES, CHOWN, {"podManagementPolicy": "OrderedReady"})
+    said = adopt(space, VALUES, CHOWN, {"statefulSet": {"podManagementPolicy": "OrderedReady"}})
     space.group.wait_whole()
     assert space.group.stateful_set().metadata.uid == before
     assert "takeovers: 1" in said, said

@@ -50,7 +50,7 @@ LEFT_OUT = {
 # On top of the ci values: what the local cluster has no image for, and a claim that goes with the namespace.
 HERE = {
     "stan-ft": {
-        "metrics.enabled": "false",
+        "promExporter.enabled": "false",
         "persistence.existingClaim": "",
         "persistence.claim.keep": "false",
     },

@@ -19,7 +19,7 @@ from stanft.faults import Scene
 from stanft.ground import wait
 from stanft.kube import objects
 
-REMEDIES: dict[str, Any] = {"guard": {"enabled": True}, "fence": {"enabled": True, "intervalSeconds": 0.5}}
+REMEDIES: dict[str, Any] = {"fencing": {"guard": {"enabled": True}, "fence": {"enabled": True, "intervalSeconds": 0.5}}}
 PATIENCE = 60.0  # seconds for something that takes two looks of a container, on a busy machine
 
 
@@ -27,7 +27,7 @@ PATIENCE = 60.0  # seconds for something that takes two looks of a container, on
 def space(cluster: Cluster) -> Iterator[Space]:
     """A group of its own with both containers beside each server."""
     pod = objects.pod_spec(objects.find(render.render("stan-ft", REMEDIES), "StatefulSet"))
-    load_images(cluster, {each["image"] for each in pod["containers"] if each["name"] in REMEDIES})
+    load_images(cluster, {each["image"] for each in pod["containers"] if each["name"] in REMEDIES["fencing"]})
     own = Space(cluster)
     # The guard is root with a capability, which only the standard "privileged" allows.
     own.create(restricted=False)

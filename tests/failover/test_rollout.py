@@ -44,7 +44,7 @@ def upgraded(space: Space, max_age: str) -> float:
     assert active is not None
     with space.traffic() as traffic:
         at = traffic.mark("fault")
-        said = space.deploy({"store": {"limits": {"maxAge": max_age}}})
+        said = space.deploy({"config": {"streaming": {"store_limits": {"max_age": max_age}}}})
         space.group.wait_whole()
         traffic.wait_recovered(time.monotonic())
     after = identities(space)
@@ -67,7 +67,7 @@ def test_an_upgrade_restarts_all_three_with_one_takeover_and_loses_nothing(space
 
 def test_an_upgrade_that_changes_no_pod_restarts_none(space: Space) -> None:
     before = identities(space)
-    said = space.deploy({"clientService": {"annotations": {"team": "messaging"}}})
+    said = space.deploy({"headlessService": {"annotations": {"team": "messaging"}}})
     assert identities(space) == before
     assert "restarted none" in said
 
@@ -94,7 +94,7 @@ def test_an_upgrade_that_cannot_start_fails_and_leaves_the_others_at_work_and_th
 
 
 def test_a_group_with_on_delete_is_restarted_from_outside(space: Space) -> None:
-    space.deploy({"rollout": {"strategy": "OnDelete"}, "store": {"limits": {"maxAge": "3h"}}})
+    space.deploy({"rollout": {"strategy": "OnDelete"}, "config": {"streaming": {"store_limits": {"max_age": "3h"}}}})
     before = identities(space)
     active = space.group.active()
     assert active is not None

@@ -31,17 +31,18 @@ HUNG_LIMIT = 8.0  # seconds from the stop of the active to the first message tha
 USERS = 'users = [ { user: app, password: "1234" }, { user: server, password: "77" } ]'
 VALUES: dict[str, Any] = {
     "persistence": {"existingClaim": "", "claim": {"keep": False}},
-    "metrics": {"enabled": False},
-    "clientService": {"type": "ClusterIP", "nodePort": None},
+    "promExporter": {"enabled": False},
+    "service": {"type": "ClusterIP", "nodePort": None},
     "store": {"encryption": {"enabled": True, "existingSecret": "encryption"}},
-    "streaming": {"login": {"method": "password", "existingSecret": "login"}},
-    "nats": {
-        "auth": {"mode": "users", "existingSecret": "users"},
-        "tls": {"enabled": True, "existingSecret": "certificate"},
-        "cluster": {
-            "auth": {"existingSecret": "routes"},
-            "tls": {"enabled": True, "existingSecret": "certificate"},
-        },
+    "auth": {
+        "server": {"method": "password", "existingSecret": "login"},
+        "mode": "users",
+        "existingSecret": "users",
+        "routes": {"existingSecret": "routes"},
+    },
+    "tls": {
+        "client": {"enabled": True, "existingSecret": "certificate"},
+        "routes": {"enabled": True, "existingSecret": "certificate"},
     },
     "networkPolicy": {"enabled": True},
 }

@@ -35,7 +35,7 @@ def test_three_servers_start_on_an_empty_store_within_ten_seconds(
     deployment: Deployment, cluster: Cluster, empty_namespace: str
 ) -> None:
     values = dict(deployment.plan.values["stan-ft"])
-    values["clientService"] = {"type": "ClusterIP"}
+    values["service"] = {"type": "ClusterIP"}
     values["persistence"] = {"existingClaim": "", "claim": {"storageClassName": "aws-efs", "keep": False}}
 
     def first_start() -> float:

@@ -30,24 +30,27 @@ LEAVES = [(chart, path) for chart in render.RELEASES for path in schemas(chart)]
 # Values whose effect no render can show, and why.
 UNSEEN = {
     ("stan-ft", "persistence.checkExistingClaim"): "looks for the claim in the cluster, at install time only",
+    ("stan-ft", "store.sharedWith"): "compares with other live releases",
     ("stan-ft", "allowSingleReplica"): "lets replicas: 1 pass, which has a test of its own below",
     ("efs-provisioner", "global"): "Helm's own, for charts that have this one as a dependency",
 }
 CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other"}}
-TLS = {"enabled": True, "existingSecret": "tls", "certManager": {"issuerRef": {"name": "ca"}}}
+CERTIFICATE = {
+    "tls": {"client": {"enabled": True, "existingSecret": "tls"}, "certManager": {"issuerRef": {"name": "a"}}}
+}
+DIGEST = f"sha256:{'c' * 64}"
 USERS = {
-    "nats": {"auth": {"mode": "users", "existingSecret": "users"}},
-    "streaming": {"login": {"method": "password", "existingSecret": "server"}},
+    "auth": {"mode": "users", "existingSecret": "users", "server": {"method": "password", "existingSecret": "server"}},
     "tests": {"client": {"existingSecret": "client"}},
 }
 # Values that go with others only: what those are, on top of ci/default, and which other value to try.
 COMPANY: dict[tuple[str, str], tuple[dict[str, Any], Any]] = {
-    ("stan-ft", "config.override"): ({}, "port: 4222\nstreaming {\n  id: a\n  ft_group_name: b\n}\n"),
+    ("stan-ft", "configFile.override"): ({}, "port: 4222\nstreaming {\n  id: a\n  ft_group_name: b\n}\n"),
     ("stan-ft", "extraObjects"): ({}, [CONFIG_MAP]),
-    ("stan-ft", "nats.limits.maxPending"): ({}, "256mb"),
-    ("stan-ft", "nats.tls.certManager.enabled"): ({"nats": {"tls": TLS}}, True),
-    ("stan-ft", "nats.tls.enabled"): ({"nats": {"tls": {"existingSecret": "tls"}}}, True),
-    ("stan-ft", "persistence.mountPath"): (render.at("store.dir", "/data/stan/a/store"), "/data/stan/a"),
+    ("stan-ft", "config.max_pending"): ({}, "256mb"),
+    ("stan-ft", "tls.certManager.enabled"): (CERTIFICATE, True),
+    ("stan-ft", "tls.client.enabled"): ({"tls": {"client": {"existingSecret": "tls"}}}, True),
+    ("stan-ft", "persistence.mountPath"): (render.at("config.streaming.dir", "/data/stan/a/store"), "/data/stan/a"),
     ("stan-ft", "persistence.staticVolume.driver"): (
         render.layered(
             render.ci_values("stan-ft")["nfs"],
@@ -59,9 +62,20 @@ COMPANY: dict[tuple[str, str], tuple[dict[str, Any], Any]] = {
         render.at("persistence.volumePermissions.enabled", True),
         "1.2.3",
     ),
-    ("stan-ft", "store.dir"): ({}, "/data/stan/other"),
+    ("stan-ft", "config.streaming.dir"): ({}, "/data/stan/other"),
     ("stan-ft", "tests.client.passwordKey"): (USERS, "other"),
     ("stan-ft", "tests.client.usernameKey"): (USERS, "other"),
+    ("stan-ft", "promExporter.prometheusRule.overrides"): (
+        render.at("promExporter.prometheusRule.enabled", True),
+        {"StanNoActive": None},
+    ),
+    **{
+        ("stan-ft", f"{where}image.digest"): (render.ci_values("stan-ft")["full"], DIGEST)
+        for where in (
+            *("", "persistence.volumePermissions.", "fencing.fence.", "fencing.guard.", "rollout."),
+            *("promExporter.", "tests."),
+        )
+    },
     ("efs-provisioner", "extraObjects"): ({}, [CONFIG_MAP]),
 }
 

@@ -27,7 +27,6 @@ EXCEPTIONS = {
     },
     ("stan-ft", "ci/minimal"): {
         "claim-outlives-release": "keep: false",
-        "config-rolls-pods": "checksum: false",
         "liveness": "probes switched off",
         "parallel-start": "podManagementPolicy: OrderedReady",
         "read-only-root": "security contexts emptied",

@@ -14,9 +14,10 @@ from stanft.kube.objects import Object
 Names = set[tuple[str, str]]
 
 STAN: Names = {
-    ("ConfigMap", "stan-config"),
     ("ConfigMap", "stan-rollout"),
     ("Job", "stan-rollout"),
+    ("NetworkPolicy", "stan"),
+    ("NetworkPolicy", "stan-hooks"),
     ("PodDisruptionBudget", "stan"),
     ("Role", "stan-rollout"),
     ("RoleBinding", "stan-rollout"),
@@ -59,13 +60,14 @@ def test_efs_provisioner_makes_exactly_these_objects() -> None:
 @pytest.mark.parametrize(
     ("values", "less"),
     [
-        ({"clientService": {"enabled": False}}, {("Service", "stan-client"), ("Pod", "stan-test-message")}),
+        ({"service": {"enabled": False}}, {("Service", "stan-client"), ("Pod", "stan-test-message")}),
         ({"podDisruptionBudget": {"enabled": False}}, {("PodDisruptionBudget", "stan")}),
         ({"serviceAccount": {"create": False}}, {("ServiceAccount", "stan")}),
         ({"rollout": {"strategy": "RollingUpdate"}}, ROLLOUT),
         ({"rollout": {"strategy": "OnDelete"}}, ROLLOUT),
         ({"tests": {"enabled": False}}, STAN_TESTS),
-        ({"config": {"existingConfigMap": "own"}}, {("ConfigMap", "stan-config")}),
+        ({"networkPolicy": {"enabled": False}}, {("NetworkPolicy", "stan"), ("NetworkPolicy", "stan-hooks")}),
+        ({"enabled": False}, STAN | STAN_TESTS),
     ],
 )
 def test_a_switch_takes_exactly_its_objects_away(values: dict[str, Any], less: Names) -> None:
@@ -75,11 +77,15 @@ def test_a_switch_takes_exactly_its_objects_away(values: dict[str, Any], less: N
 @pytest.mark.parametrize(
     ("values", "more"),
     [
-        ({"networkPolicy": {"enabled": True}}, {("NetworkPolicy", "stan")}),
-        ({"metrics": {"serviceMonitor": {"enabled": True}}}, {("ServiceMonitor", "stan")}),
-        ({"metrics": {"podMonitor": {"enabled": True}}}, {("PodMonitor", "stan")}),
-        ({"metrics": {"prometheusRule": {"enabled": True}}}, {("PrometheusRule", "stan")}),
-        ({"metrics": {"dashboard": {"enabled": True}}}, {("ConfigMap", "stan-dashboard")}),
+        (
+            {"tls": {"client": {"enabled": True}, "certManager": {"enabled": True, "issuerRef": {"name": "a"}}}},
+            {("Certificate", "stan-tls")},
+        ),
+        ({"fencing": {"fence": {"enabled": True}}}, {("ConfigMap", "stan-fencing")}),
+        ({"promExporter": {"serviceMonitor": {"enabled": True}}}, {("ServiceMonitor", "stan")}),
+        ({"promExporter": {"podMonitor": {"enabled": True}}}, {("PodMonitor", "stan")}),
+        ({"promExporter": {"prometheusRule": {"enabled": True}}}, {("PrometheusRule", "stan")}),
+        ({"promExporter": {"dashboard": {"enabled": True}}}, {("ConfigMap", "stan-dashboard")}),
         ({"persistence": {"existingClaim": "", "claim": {"name": "own"}}}, {("PersistentVolumeClaim", "own")}),
     ],
 )
@@ -130,7 +136,7 @@ def test_the_server_is_pulled_as_its_value_says(policy: str) -> None:
 def test_a_server_leaves_a_lost_node_after_its_toleration_ends(taint: str) -> None:
     tolerations = objects.pod_spec(objects.find(render.render("stan-ft"), "StatefulSet"))["tolerations"]
     (found,) = (each for each in tolerations if each["key"] == taint)
-    seconds = render.chart_values("stan-ft")["nodeLossTolerationSeconds"]
+    seconds = render.chart_values("stan-ft")["podTemplate"]["nodeLossTolerationSeconds"]
     assert found == {"key": taint, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds}
 
 

@@ -16,6 +16,7 @@ from stanft.kube.objects import Object, dig
 
 RECIPE = Path(__file__).parent.parent / "fixtures" / "recipe" / "runnable"
 CASES = [(chart, name) for chart in render.RELEASES for name in render.ci_values(chart)]
+ADOPT = {"adoptRecipe": True}
 IDS = [f"{chart}-{case}" for chart, case in CASES]
 # What an API server refuses to change (kubernetes pkg/apis/apps/validation).
 IMMUTABLE = {
@@ -72,13 +73,12 @@ def test_a_new_chart_version_keeps_every_name(chart: str, case: str, copies: Pat
     "values",
     [
         {"replicas": 5},
-        {"metrics": {"enabled": False}},
+        {"promExporter": {"enabled": False}},
         {"commonLabels": {"team": "a"}},
-        {"podLabels": {"team": "a"}},
-        {"nameOverride": "other"},
+        {"podTemplate": {"labels": {"team": "a"}}},
         {"image": {"tag": "0.25.5"}},
         {"persistence": {"existingClaim": "", "claim": {"name": "efs"}}},
-        {"antiAffinity": {"preset": "soft"}},
+        {"podTemplate": {"antiAffinity": {"preset": "soft"}}},
         {"networkPolicy": {"enabled": True}},
         {"rollout": {"strategy": "RollingUpdate"}},
         {"store": {"durability": "throughput"}},
@@ -94,7 +94,7 @@ def test_no_setting_changes_what_an_api_server_refuses_to_change(values: dict[st
 
 
 def test_the_recipes_statefulset_can_be_taken_over_by_name_selector_and_service() -> None:
-    ours, theirs = objects.find(render.render("stan-ft"), "StatefulSet"), recipe("StatefulSet", "stan")
+    ours, theirs = objects.find(render.render("stan-ft", ADOPT), "StatefulSet"), recipe("StatefulSet", "stan")
     assert objects.name(ours) == objects.name(theirs)
     for path in ("spec.selector", "spec.serviceName"):
         assert dig(ours, path) == dig(theirs, path)
@@ -102,12 +102,12 @@ def test_the_recipes_statefulset_can_be_taken_over_by_name_selector_and_service(
 
 def test_the_recipes_pods_are_selected_by_the_new_services_and_budget() -> None:
     labels = dig(recipe("StatefulSet", "stan"), "spec.template.metadata.labels")
-    items = render.render("stan-ft")
+    items = render.render("stan-ft", ADOPT)
     for item in (*objects.find_all(items, "Service"), objects.find(items, "PodDisruptionBudget")):
         assert objects.selects(dig(item, "spec.selector"), labels), objects.label(item)
 
 
-@pytest.mark.parametrize(("kind", "name"), [("Service", "stan"), ("ConfigMap", "stan-config"), ("StatefulSet", "stan")])
+@pytest.mark.parametrize(("kind", "name"), [("Service", "stan"), ("StatefulSet", "stan")])
 def test_the_recipes_objects_keep_their_names(kind: str, name: str) -> None:
     assert objects.find(render.render("stan-ft"), kind, name)
     assert recipe(kind, name)
@@ -115,7 +115,8 @@ def test_the_recipes_objects_keep_their_names(kind: str, name: str) -> None:
 
 @pytest.mark.parametrize("path", ["spec.clusterIP", "spec.selector"])
 def test_the_recipes_service_keeps_what_clients_rely_on(path: str) -> None:
-    assert dig(objects.find(render.render("stan-ft"), "Service", "stan"), path) == dig(recipe("Service", "stan"), path)
+    ours = objects.find(render.render("stan-ft", ADOPT), "Service", "stan")
+    assert dig(ours, path) == dig(recipe("Service", "stan"), path)
 
 
 def test_the_recipes_ports_are_all_on_the_service() -> None:
@@ -129,5 +130,5 @@ def test_the_claim_that_one_chart_makes_is_the_one_that_the_other_mounts(environ
         render.render("efs-provisioner", render.environment(environment, "efs-provisioner")), "PersistentVolumeClaim"
     )
     server = objects.find(render.render("stan-ft", render.environment(environment, "stan-ft")), "StatefulSet")
-    mounted = objects.volumes(server)["efs"]["persistentVolumeClaim"]["claimName"]
+    mounted = objects.volumes(server)["data"]["persistentVolumeClaim"]["claimName"]
     assert mounted in {objects.name(each) for each in claims}

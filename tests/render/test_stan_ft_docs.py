@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from harness.charts import schema
 from harness.charts.render import chart_values, ci_values
 from harness.ground import toolchain
 from harness.ground.paths import CHARTS, REPO
@@ -19,7 +20,7 @@ METADATA = yaml.safe_load((CHART / "Chart.yaml").read_text())
 VALUES = chart_values("stan-ft")
 TABLE = (REPO / "docs" / "feature-table.md").read_text()
 ROWS = re.findall(r"^\| (\d+) \| (.+?) \| (.+?) \| (.+?) \| (.+?) \|$", TABLE, re.MULTILINE)
-GUIDES = ["security.md", "store.md", "leave.md", "feature-table.md"]
+GUIDES = ["security.md", "store.md", "leave.md", "feature-table.md", "upgrade.md", "values-of-other-charts.md"]
 
 
 def test_the_readme_is_what_helm_docs_writes() -> None:
@@ -51,10 +52,10 @@ def test_the_chart_says_all_that_artifact_hub_shows() -> None:
 def test_its_images_are_those_of_the_values_and_fit_together() -> None:
     listed = {each["image"] for each in yaml.safe_load(METADATA["annotations"]["artifacthub.io/images"])}
     server = f"{VALUES['image']['repository']}:{VALUES['image']['tag'] or METADATA['appVersion']}"
-    exporter = f"{VALUES['metrics']['image']['repository']}:{VALUES['metrics']['image']['tag']}"
+    exporter = f"{VALUES['promExporter']['image']['repository']}:{VALUES['promExporter']['image']['tag']}"
     assert {server, exporter} <= listed
     assert METADATA["appVersion"] == "0.25.6"  # the last of the server
-    assert VALUES["metrics"]["image"]["tag"] == "0.16.0"  # the last exporter that knows NATS Streaming
+    assert VALUES["promExporter"]["image"]["tag"] == "0.16.0"  # the last exporter that knows NATS Streaming
 
 
 def test_the_feature_table_has_each_row_once() -> None:
@@ -65,15 +66,25 @@ def test_the_feature_table_has_each_row_once() -> None:
 def test_a_row_of_the_feature_table_names_values_and_a_test_that_exist(row: tuple[str, ...]) -> None:
     _, feature, status, where, tests = row
     known = [*METADATA, *VALUES]
-    for key in re.findall(r"`([A-Za-z.]+)`", where):
+    for key in re.findall(r"`([A-Za-z._]+)`", where):
         if key.split(".")[0] in VALUES:
-            assert objects.dig(VALUES, key, missing := object()) is not missing or key_is_empty(key), key
+            assert is_known(key), key
         else:
             assert key in known or key in feature or key in ("existingSecret", "scripts"), key
     for name in tests.split(", "):
         found = list((REPO / "tests").rglob(name))
         assert found, f"row {row[0]}: there is no {name}"
     assert status
+
+
+def is_known(key: str) -> bool:
+    """Whether a dotted key is a value, or a key of the server below `config`."""
+    if key.startswith("config."):
+        blocks = ("streaming", "store_limits", "file_options", "sql_options", "nats", "nats_cluster", "nats_tls")
+        every = {each for block in (*blocks, "nats_authorization") for each in schema.kinds(block)}
+        return all(part in every for part in key.split(".")[1:])
+    key = key.partition(".merge.")[0]
+    return objects.dig(VALUES, key, missing := object()) is not missing or key_is_empty(key)
 
 
 def key_is_empty(key: str) -> bool:
@@ -98,9 +109,9 @@ def test_the_readme_names_every_ci_file() -> None:
 @pytest.mark.parametrize("name", GUIDES)
 def test_a_guide_names_only_values_and_files_that_exist(name: str) -> None:
     text = (REPO / "docs" / name).read_text()
-    for key in re.findall(r"`((?:[a-z][A-Za-z]+\.)+[A-Za-z]+)`", text):
+    for key in re.findall(r"`((?:[a-z][A-Za-z_]+\.)+[A-Za-z_]+)`", text):
         if key.split(".")[0] in VALUES:
-            assert objects.dig(VALUES, key) is not None or key_is_empty(key), f"{name}: {key}"
+            assert key == "auth.conf" or is_known(key), f"{name}: {key}"
     for path in re.findall(r"\b((?:docs|charts|scripts|environments)/[\w./-]+\w)", text):
         assert (REPO / path).exists(), f"{name}: {path}"
 

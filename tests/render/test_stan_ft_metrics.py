@@ -14,7 +14,7 @@ RECIPE_FLAGS = ["-connz", "-routez", "-subz", "-varz", "-channelz", "-serverz"]
 
 
 def metrics(**section: Any) -> list[Object]:
-    return render("stan-ft", {"metrics": section})
+    return render("stan-ft", {"promExporter": section})
 
 
 def exporter(values: dict[str, Any] | None = None) -> Object:
@@ -29,15 +29,10 @@ def test_the_exporter_is_the_last_that_knows_streaming_with_the_flags_of_the_rec
 
 
 def test_the_exporter_follows_the_ports() -> None:
-    found = exporter({"ports": {"metrics": 9777, "monitor": 9222}})
+    found = exporter({"promExporter": {"port": 9777}, "config": {"http": 9222}})
     assert "-port=9777" in found["args"]
     assert found["args"][-1] == "http://localhost:9222"
     assert found["ports"] == [{"name": "metrics", "containerPort": 9777}]
-
-
-def test_a_flag_that_the_exporter_does_not_know_is_refused() -> None:
-    with pytest.raises(RenderError, match="/metrics/flags"):
-        metrics(flags=["-serverz", "-jsz=all"])
 
 
 def test_the_exporter_is_probed_on_its_port_and_never_through_the_servers_endpoints() -> None:
@@ -47,8 +42,10 @@ def test_the_exporter_is_probed_on_its_port_and_never_through_the_servers_endpoi
 
 
 def test_the_exporter_has_resources_and_security_of_its_own() -> None:
-    found = exporter({"metrics": {"securityContext": {"readOnlyRootFilesystem": False}, "resources": None}})
-    assert found["securityContext"] == {"readOnlyRootFilesystem": False}
+    found = exporter(
+        {"promExporter": {"merge": {"securityContext": {"readOnlyRootFilesystem": False}}, "resources": None}}
+    )
+    assert found["securityContext"]["readOnlyRootFilesystem"] is False
     assert exporter()["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert exporter()["resources"]["limits"] == {"memory": "128Mi"}
 
@@ -85,7 +82,7 @@ def test_the_pod_monitor_finds_the_pods() -> None:
 
 
 def test_both_monitors_at_once_are_refused_with_their_names() -> None:
-    with pytest.raises(RenderError, match=r"metrics\.serviceMonitor\.enabled and metrics\.podMonitor\.enabled"):
+    with pytest.raises(RenderError, match=r"promExporter\.podMonitor\.enabled: with serviceMonitor\.enabled"):
         metrics(serviceMonitor={"enabled": True}, podMonitor={"enabled": True})
 
 
@@ -104,13 +101,13 @@ def test_scrape_annotations_are_there_on_request_and_never_beside_a_monitor() ->
 
 
 def alerts(values: dict[str, Any]) -> dict[str, Object]:
-    rule = find(render("stan-ft", {"metrics": {"prometheusRule": {"enabled": True}}, **values}), "PrometheusRule")
+    rule = find(render("stan-ft", {"promExporter": {"prometheusRule": {"enabled": True}}, **values}), "PrometheusRule")
     return {each["alert"]: each for each in rule["spec"]["groups"][0]["rules"]}
 
 
 def test_limits_without_end_have_no_alert() -> None:
-    none = {"maxChannels": 0, "maxSubs": 0, "maxMsgs": 0, "maxBytes": 0}
-    found = alerts({"store": {"limits": none}})
+    none = {"max_channels": 0, "max_subs": 0, "max_msgs": 0, "max_bytes": 0}
+    found = alerts({"config": {"streaming": {"store_limits": none}}})
     assert not [name for name in found if name.endswith("NearLimit")]
 
 
@@ -119,14 +116,17 @@ def test_limits_without_end_have_no_alert() -> None:
     [("256gb", 256 * 2**30), ("32MB", 32 * 2**20), ("5k", 5000), ("1024kb", 2**20), (4096, 4096), (None, 1024000000)],
 )
 def test_the_size_limit_is_in_bytes_as_the_server_counts_them(size: Any, bytes_: int) -> None:
-    found = alerts({"store": {"limits": {"maxBytes": size}}}) if size is not None else None
-    if found is None:  # null deletes the default, so it has to be given as the server's own
-        rule = find(
-            render("stan-ft", {"metrics": {"prometheusRule": {"enabled": True}}}, set=["store.limits.maxBytes=null"]),
-            "PrometheusRule",
-        )
-        found = {each["alert"]: each for each in rule["spec"]["groups"][0]["rules"]}
+    found = alerts({"config": {"streaming": {"store_limits": {"max_bytes": size}}}})
     assert found["StanChannelSizeNearLimit"]["expr"].endswith(f"> 0.9 * {bytes_}")
+
+
+def test_an_alert_can_be_changed_in_every_field_or_left_out() -> None:
+    own = {"StanNoActive": {"for": "3m", "labels": {"severity": "warning", "team": "a"}}, "StanRecoveryLong": None}
+    rules = {"promExporter": {"prometheusRule": {"enabled": True, "overrides": own}}}
+    found = alerts(rules)
+    assert "StanRecoveryLong" not in found
+    assert found["StanNoActive"]["for"] == "3m"
+    assert {"severity": "warning", "team": "a", "stan": "stan"}.items() <= found["StanNoActive"]["labels"].items()
 
 
 def test_the_alerts_follow_replicas_name_and_namespace() -> None:
@@ -140,7 +140,7 @@ def test_the_alerts_follow_replicas_name_and_namespace() -> None:
 
 
 def test_no_mesh_alert_where_nats_runs_elsewhere() -> None:
-    found = alerts({"nats": {"external": {"url": "nats://nats:4222"}}, "clientService": {"enabled": False}})
+    found = alerts({"config": {"streaming": {"nats_server_url": "nats://nats:4222"}}, "service": {"enabled": False}})
     assert "StanMeshIncomplete" not in found
 
 
@@ -150,8 +150,8 @@ def test_no_volume_alert_for_a_store_in_sql() -> None:
 
 
 def test_an_unknown_alert_name_is_refused() -> None:
-    with pytest.raises(RenderError, match="/metrics/prometheusRule/disabled"):
-        metrics(prometheusRule={"enabled": True, "disabled": ["StanNoActve"]})
+    with pytest.raises(RenderError, match=r"overrides\.StanNoActve: there is no such alert"):
+        metrics(prometheusRule={"enabled": True, "overrides": {"StanNoActve": None}})
 
 
 def test_the_dashboard_is_a_configmap_that_grafana_finds() -> None:

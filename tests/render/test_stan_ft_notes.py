@@ -10,17 +10,21 @@ from harness.charts.render import at, ci_values, layered, render_notes
 
 RISKS: list[tuple[dict[str, Any], str, str]] = [
     (at("store.durability", "throughput"), "store.durability", "10s of acknowledged messages"),
-    (at("store.fileOptions", {"syncOnFlush": False, "autoSync": "0s"}), "store.fileOptions.autoSync", "of any age"),
-    (at("store.fileOptions.crc", False), "store.fileOptions.crc", "damaged"),
-    (at("store.fileOptions.sliceMaxAge", None), "store.fileOptions.sliceMaxAge", "quarter"),
-    (at("store.limits.maxAge", "2h"), "store.limits", "maxAge 2h"),
-    (at("store.fileOptions.bufferSize", "1gb"), "resources.limits.memory", "killed again"),
+    (
+        {"config": {"streaming": {"file_options": {"sync_on_flush": False, "auto_sync": "0s"}}}},
+        "config.streaming.file_options.auto_sync",
+        "of any age",
+    ),
+    (at("config.streaming.file_options.crc", False), "config.streaming.file_options.crc", "damaged"),
+    (at("config.streaming.file_options.slice_max_age", None), "config.streaming.file_options.slice_max_age", "quarter"),
+    (at("config.streaming.store_limits.max_age", "2h"), "config.streaming.store_limits", "max_age 2h"),
+    (at("config.streaming.file_options.buffer_size", "1gb"), "container.resources.limits.memory", "killed again"),
     ({"replicas": 1, "allowSingleReplica": True}, "replicas", "no standby"),
-    (at("livenessProbe.enabled", False), "livenessProbe.enabled", "hung active"),
-    (at("antiAffinity.preset", "soft"), "antiAffinity.preset", "share a node"),
+    ({"container": {"livenessProbe": None}}, "container.livenessProbe", "hung active"),
+    (at("podTemplate.antiAffinity.preset", "soft"), "podTemplate.antiAffinity.preset", "share a node"),
     (at("podDisruptionBudget.enabled", False), "podDisruptionBudget.enabled", "drain"),
-    ({}, "nats.auth.mode", "docs/security.md"),
-    (at("nats.auth", {"mode": "token", "existingSecret": "s"}), "nats.cluster", "route port"),
+    ({}, "auth.mode", "docs/security.md"),
+    (at("networkPolicy.enabled", False), "networkPolicy.enabled", "route port"),
     (
         at("store.encryption", {"enabled": True, "existingSecret": "s", "cipher": ""}),
         "store.encryption.cipher",
@@ -29,22 +33,27 @@ RISKS: list[tuple[dict[str, Any], str, str]] = [
     (
         layered(
             at("store.durability", "throughput"),
-            at("persistence", {"existingClaim": "", "staticVolume": {"enabled": True, "nfs": {"server": "n"}}}),
+            {"persistence": {"existingClaim": "", "staticVolume": {"enabled": True, "nfs": {"server": "n"}}}},
         ),
         "persistence.staticVolume.nfs.mountOptions",
         "Leave it out",
     ),
-    (at("nats.extraConfig", "jetstream { }"), "nats.extraConfig", "jetstream"),
-    (at("nats.extraConfig", "websocket { port: 1 }"), "nats.extraConfig", "websocket"),
+    (at("config.jetstream.max_mem", 1), "config.jetstream", "jetstream"),
+    (at("config.websocket.port", 1), "config.websocket", "websocket"),
+    (at("config.max_payloads", 1), "config.max_payloads", "does not know"),
+    (at("config.streaming.store_limits.max_channels", 0), "config.streaming.store_limits.max_channels", "64 MiB"),
+    (at("service.type", "LoadBalancer"), "service.type", "config.client_advertise"),
+    (at("image.tag", "0.22.1"), "image.tag", "root page"),
+    (at("store.acceptChanges", ["id"]), "store.acceptChanges", "Empty it again"),
     (at("persistence.volumePermissions.enabled", True), "persistence.volumePermissions.enabled", "restricted"),
-    (at("metrics.image.tag", "0.17.3"), "metrics.image.tag", "0.16.0"),
-    (at("config.override", "streaming {\n  ft_group_name: a\n}"), "config.override", "no effect"),
-    (at("config.existingConfigMap", "mine"), "config.existingConfigMap", "restarts no pod"),
+    (at("promExporter.image.tag", "0.17.3"), "promExporter.image.tag", "0.16.0"),
+    (at("configFile.override", "streaming {\n  ft_group_name: a\n}"), "configFile.override", "no effect"),
+    (at("configFile.existingConfigMap", "mine"), "configFile.existingConfigMap", "restarts no pod"),
 ]
 CAREFUL = layered(
-    at("nats.auth", {"mode": "password", "existingSecret": "s"}),
-    at("nats.cluster.auth.existingSecret", "r"),
-    at("store.limits", {"maxAge": None, "maxBytes": 0, "maxMsgs": 0}),
+    {"auth": {"mode": "password", "existingSecret": "s"}},
+    at("auth.routes.existingSecret", "r"),
+    {"config": {"streaming": {"store_limits": {"max_age": "0s", "max_bytes": 0, "max_msgs": 0}}}},
 )
 
 
@@ -62,10 +71,10 @@ def test_the_notes_tell_how_to_connect() -> None:
     assert "nats://stan-client.msg.svc.cluster.local:4222   cluster id test-cluster" in render_notes(
         "stan-ft", namespace="msg"
     )
-    tls = at("nats.tls", {"enabled": True, "existingSecret": "s"})
+    tls = {"tls": {"client": {"enabled": True, "existingSecret": "s"}}}
     assert "tls://stan-client.default" in render_notes("stan-ft", tls)
-    assert "nats://stan.default.svc.cluster.local:4222" in render_notes("stan-ft", at("clientService.enabled", False))
-    external = at("nats.external.url", "nats://nats.example:4222")
+    assert "nats://stan.default.svc.cluster.local:4222" in render_notes("stan-ft", at("service.enabled", False))
+    external = at("config.streaming.nats_server_url", "nats://nats.example:4222")
     assert "nats://nats.example:4222, cluster id" in render_notes("stan-ft", external)
 
 

@@ -7,34 +7,39 @@ from typing import Any
 
 import pytest
 
-from harness.charts.render import at, layered, render
+from harness.charts.render import at, layered, render, stan_conf
 from stanft.conf import parse as conf
 from stanft.kube import objects
 from stanft.kube.objects import dig, find
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "recipe" / "runnable" / "stan.yaml"
 RECIPE = objects.parse(FIXTURE.read_text())
-CHART = render("stan-ft")
+CHART = render("stan-ft", {"adoptRecipe": True})
 THEIRS = find(RECIPE, "StatefulSet")
 OURS = find(CHART, "StatefulSet")
 SETTINGS = ("file_options", "store_limits")
 
 
 def configuration(items: list[objects.Object]) -> dict[str, Any]:
-    parsed: dict[str, Any] = conf.parse(find(items, "ConfigMap", "stan-config")["data"]["stan.conf"])
+    text = find(items, "ConfigMap", "stan-config")["data"]["stan.conf"] if items is RECIPE else stan_conf(items)
+    parsed: dict[str, Any] = conf.parse(text)
     return parsed
 
 
 @pytest.mark.parametrize("item", RECIPE, ids=objects.label)
 def test_every_object_of_the_recipe_is_there_under_its_kind_and_name(item: objects.Object) -> None:
-    assert find(CHART, item["kind"], objects.name(item))
+    if item["kind"] == "ConfigMap":
+        assert stan_conf(CHART)  # each pod carries its own configuration
+    else:
+        assert find(CHART, item["kind"], objects.name(item))
 
 
 def test_the_fields_that_can_never_change_are_the_recipes_except_the_start_order() -> None:
     for field in ("selector", "serviceName"):
         assert OURS["spec"][field] == THEIRS["spec"][field]
     # OrderedReady is Kubernetes' default: a live recipe keeps it, or its StatefulSet is replaced while its pods live.
-    kept = find(render("stan-ft", {"podManagementPolicy": "OrderedReady"}), "StatefulSet")
+    values = {"adoptRecipe": True, "statefulSet": {"podManagementPolicy": "OrderedReady"}}
+    kept = find(render("stan-ft", values), "StatefulSet")
     assert kept["spec"]["podManagementPolicy"] == THEIRS["spec"].get("podManagementPolicy", "OrderedReady")
 
 
@@ -65,10 +70,8 @@ def test_the_server_has_the_recipes_variables() -> None:
 
 def test_the_volumes_are_mounted_where_the_recipe_has_them() -> None:
     theirs, ours = (objects.mounts(objects.container(item, "stan")) for item in (THEIRS, OURS))
-    assert {name: mount["mountPath"] for name, mount in theirs.items()} == {
-        name: mount["mountPath"] for name, mount in ours.items()
-    }
-    assert dig(objects.volumes(OURS)["efs"], "persistentVolumeClaim.claimName") == "efs"
+    assert {mount["mountPath"] for mount in theirs.values()} == {mount["mountPath"] for mount in ours.values()}
+    assert dig(objects.volumes(OURS)["data"], "persistentVolumeClaim.claimName") == "efs"
 
 
 def test_the_number_of_servers_and_their_grace_period_are_the_recipes() -> None:
@@ -89,7 +92,11 @@ def test_the_limits_are_the_recipes_and_the_file_options_differ_only_towards_saf
 def test_values_can_say_exactly_what_the_recipe_says() -> None:
     values = layered(
         at("store.durability", "throughput"),
-        at("store.fileOptions", {"autoSync": "60s", "sliceMaxAge": None, "sliceMaxBytes": "512mb"}),
+        {
+            "config": {
+                "streaming": {"file_options": {"auto_sync": "60s", "slice_max_age": None, "slice_max_bytes": "512mb"}}
+            }
+        },
     )
     theirs, ours = (configuration(items)["streaming"] for items in (RECIPE, render("stan-ft", values)))
     assert ours["file_options"].pop("auto_sync") == "60s"  # the server's own, which the recipe leaves out

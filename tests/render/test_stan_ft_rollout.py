@@ -26,7 +26,10 @@ def test_kubernetes_restarts_nothing_by_itself_by_default() -> None:
 
 
 def test_the_plain_rolling_update_can_be_chosen_with_its_partition() -> None:
-    wanted = {"rollout": {"strategy": "RollingUpdate", "partition": 1}}
+    wanted = {
+        "rollout": {"strategy": "RollingUpdate"},
+        "statefulSet": {"merge": {"spec": {"updateStrategy": {"rollingUpdate": {"partition": 1}}}}},
+    }
     assert strategy(wanted) == {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}
 
 
@@ -89,14 +92,14 @@ def test_the_job_runs_the_script_that_the_tests_run() -> None:
 
 
 def test_the_script_gets_the_names_ports_and_times_of_the_values() -> None:
-    values = {"fullnameOverride": "mq", "ports": {"monitor": 9222}, "rollout": {"timeoutSeconds": 99}, "replicas": 5}
+    values = {"fullnameOverride": "mq", "config": {"http": 9222}, "rollout": {"timeoutSeconds": 99}, "replicas": 5}
     job = find(render("stan-ft", values, namespace="prod"), "Job")
     wanted = {"NAMESPACE": "prod", "STATEFULSET": "mq", "MONITOR_PORT": "9222", "ROUTES": "4", "TIMEOUT": "99"}
     assert wanted.items() <= env(container(job, "rollout")).items()
 
 
 def test_no_routes_are_waited_for_where_nats_runs_elsewhere() -> None:
-    values = {"nats": {"external": {"url": "nats://nats:4222"}}, "clientService": {"enabled": False}}
+    values = {"config": {"streaming": {"nats_server_url": "nats://nats:4222"}}, "service": {"enabled": False}}
     assert env(container(find(hooks(values), "Job"), "rollout"))["ROUTES"] == "0"
 
 
@@ -117,9 +120,17 @@ def test_the_image_and_the_place_of_the_job_can_be_set() -> None:
             {
                 "rollout": {
                     "image": {"registry": "mirror.example", "tag": "1.33.4"},
-                    "nodeSelector": {"pool": "ops"},
-                    "tolerations": [{"key": "ops", "operator": "Exists"}],
-                    "podAnnotations": {"sidecar.istio.io/inject": "false"},
+                    "merge": {
+                        "spec": {
+                            "template": {
+                                "spec": {
+                                    "nodeSelector": {"pool": "ops"},
+                                    "tolerations": [{"key": "ops", "operator": "Exists"}],
+                                },
+                                "metadata": {"annotations": {"sidecar.istio.io/inject": "false"}},
+                            }
+                        }
+                    },
                     "resources": {"limits": {"memory": "99Mi"}},
                 }
             }

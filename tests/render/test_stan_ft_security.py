@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
-from harness.charts.render import at, ci_values, layered, render
+from harness.charts.render import at, ci_values, layered, render, stan_conf
 from stanft.invariants import security
 from stanft.kube import objects
 from stanft.kube.objects import Object, dig, find
 
 Values = dict[str, Any]
-TLS = at("nats.tls", {"enabled": True, "existingSecret": "client-tls"})
+TLS = {"tls": {"client": {"enabled": True, "existingSecret": "client-tls"}}}
 USERS = layered(
-    at("nats.auth", {"mode": "users", "existingSecret": "users"}),
-    at("streaming.login", {"method": "password", "existingSecret": "login"}),
+    {"auth": {"mode": "users", "existingSecret": "users"}},
+    {"auth": {"server": {"method": "password", "existingSecret": "login"}}},
 )
 
 
 def config(values: Values) -> str:
-    found: str = find(render("stan-ft", values), "ConfigMap", "stan-config")["data"]["stan.conf"]
-    return found
+    return stan_conf(render("stan-ft", values))
 
 
 def server(values: Values | None = None) -> Object:
@@ -54,13 +54,13 @@ def test_the_users_of_all_servers_are_the_same_and_high_enough() -> None:
 
 
 def test_a_platform_that_chooses_the_user_itself_can_do_so() -> None:
-    values = at("podSecurityContext", dict.fromkeys(("runAsUser", "runAsGroup", "fsGroup")))
+    values = at("podTemplate.securityContext", dict.fromkeys(("runAsUser", "runAsGroup", "fsGroup")))
     context = objects.pod_spec(find(render("stan-ft", values), "StatefulSet"))["securityContext"]
     assert not {"runAsUser", "runAsGroup", "fsGroup"} & set(context)
 
 
 def test_groups_of_the_volume_can_be_added() -> None:
-    values = at("podSecurityContext.supplementalGroups", [2000])
+    values = at("podTemplate.securityContext.supplementalGroups", [2000])
     context = objects.pod_spec(find(render("stan-ft", values), "StatefulSet"))["securityContext"]
     assert context["supplementalGroups"] == [2000]
 
@@ -95,28 +95,28 @@ def test_an_existing_account_is_used_without_its_token() -> None:
     ("values", "block", "variables"),
     [
         (
-            at("nats.auth", {"mode": "password", "existingSecret": "s"}),
+            {"auth": {"mode": "password", "existingSecret": "s"}},
             "authorization",
             {"CLIENT_USERNAME": "username", "CLIENT_PASSWORD": "password"},
         ),
-        (at("nats.auth", {"mode": "token", "existingSecret": "s"}), "authorization", {"CLIENT_TOKEN": "token"}),
+        ({"auth": {"mode": "token", "existingSecret": "s"}}, "authorization", {"CLIENT_TOKEN": "token"}),
         (
-            layered(USERS, at("streaming.login", {"method": "password", "existingSecret": "s"})),
+            layered(USERS, {"auth": {"server": {"method": "password", "existingSecret": "s"}}}),
             "streaming",
             {"STAN_LOGIN_USERNAME": "username", "STAN_LOGIN_PASSWORD": "password"},
         ),
         (
-            layered(USERS, at("streaming.login", {"method": "token", "existingSecret": "s"})),
+            layered(USERS, {"auth": {"server": {"method": "token", "existingSecret": "s"}}}),
             "streaming",
             {"STAN_LOGIN_TOKEN": "token"},
         ),
         (
-            at("nats.cluster.auth.existingSecret", "s"),
+            at("auth.routes.existingSecret", "s"),
             "cluster",
             {"ROUTE_USERNAME": "username", "ROUTE_PASSWORD": "password"},
         ),
         (
-            at("store", {"type": "sql", "sql": {"existingSecret": "s"}}),
+            {"store": {"type": "sql", "sql": {"existingSecret": "s"}}},
             "sql_options",
             {"STAN_SQL_SOURCE": "source"},
         ),
@@ -133,17 +133,17 @@ def test_a_login_is_a_variable_from_a_secret_in_quotes(values: Values, block: st
 
 
 def test_a_variable_comes_after_the_one_that_it_is_made_of() -> None:
-    names = [each["name"] for each in server(at("nats.cluster.auth.existingSecret", "s"))["env"]]
+    names = [each["name"] for each in server(at("auth.routes.existingSecret", "s"))["env"]]
     assert names.index("ROUTE_PASSWORD_RAW") < names.index("ROUTE_PASSWORD") < names.index("ROUTE_0")
 
 
 def test_routes_log_in_with_the_user_of_the_secret() -> None:
-    values = at("nats.cluster.auth.existingSecret", "s")
+    values = at("auth.routes.existingSecret", "s")
     env = objects.env(server(values))
     assert env["ROUTE_1"] == (
         '"nats://$(ROUTE_USERNAME_RAW):$(ROUTE_PASSWORD_RAW)@stan-1.stan.default.svc.cluster.local:6222"'
     )
-    assert [line.strip() for line in config(values).splitlines() if "$ROUTE_" in line][:3] == [
+    assert [line.strip() for line in config(values).splitlines() if re.match(r" *\$ROUTE_", line)] == [
         "$ROUTE_0",
         "$ROUTE_1",
         "$ROUTE_2",
@@ -157,7 +157,7 @@ def test_users_come_from_a_file_of_the_secret() -> None:
 
 @pytest.mark.parametrize(("method", "line"), [("nkey", "nkey_seed_file"), ("credentials", "credentials")])
 def test_an_nkey_and_credentials_are_files_of_the_secret(method: str, line: str) -> None:
-    values = layered(USERS, at("streaming.login.method", method))
+    values = layered(USERS, at("auth.server.method", method))
     key = {"nkey": "nkey.seed", "credentials": "user.creds"}[method]
     assert f'{line}: "/etc/stan-login/{key}"' in config(values)
     assert mounted(values)["/etc/stan-login"] == "login"
@@ -193,7 +193,7 @@ def test_tls_of_clients_covers_the_servers_own_connections() -> None:
 
 
 def test_mutual_tls_gives_the_server_a_certificate_for_itself() -> None:
-    text = config(layered(TLS, at("nats.tls.verify", True)))
+    text = config(layered(TLS, at("config.tls.verify", True)))
     assert "verify: true" in text
     assert 'client_cert: "/etc/stan-tls/client/tls.crt"' in text
     assert "client_cert" not in config(TLS)
@@ -202,14 +202,13 @@ def test_mutual_tls_gives_the_server_a_certificate_for_itself() -> None:
 def test_every_part_of_a_tls_block_is_a_value() -> None:
     more = {
         "timeout": 4,
-        "connectionRateLimit": 5,
-        "cipherSuites": ["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"],
-        "curvePreferences": ["X25519"],
-        "pinnedCerts": ["a" * 64],
-        "allowNonTLS": True,
-        "serverName": "stan.example",
+        "connection_rate_limit": 5,
+        "cipher_suites": ["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"],
+        "curve_preferences": ["X25519"],
+        "pinned_certs": ["a" * 64],
     }
-    text = config(layered(TLS, at("nats.tls", more)))
+    whole = {"config": {"tls": more, "allow_non_tls": True}, "tls": {"client": {"serverName": "stan.example"}}}
+    text = config(layered(TLS, whole))
     for line in (
         "timeout: 4",
         "connection_rate_limit: 5",
@@ -223,7 +222,10 @@ def test_every_part_of_a_tls_block_is_a_value() -> None:
 
 
 def test_tls_of_routes_has_a_secret_of_its_own() -> None:
-    values = at("nats.cluster.tls", {"enabled": True, "existingSecret": "route-tls", "timeout": 9})
+    values = {
+        "tls": {"routes": {"enabled": True, "existingSecret": "route-tls"}},
+        "config": {"cluster": {"tls": {"timeout": 9}}},
+    }
     text = config(values)
     assert 'ca_file: "/etc/stan-tls/cluster/ca.crt"' in text
     assert "timeout: 9" in text
@@ -232,9 +234,9 @@ def test_tls_of_routes_has_a_secret_of_its_own() -> None:
 
 def test_cert_manager_makes_one_certificate_for_clients_and_routes() -> None:
     values = layered(
-        at("nats.tls", {"enabled": True, "certManager": {"enabled": True, "issuerRef": {"name": "ca"}}}),
-        at("nats.tls.certManager.extraDnsNames", ["stan.example"]),
-        at("nats.cluster.tls.enabled", True),
+        {"tls": {"client": {"enabled": True}, "certManager": {"enabled": True, "issuerRef": {"name": "ca"}}}},
+        at("tls.certManager.extraDnsNames", ["stan.example"]),
+        at("tls.routes.enabled", True),
     )
     spec = find(render("stan-ft", values), "Certificate")["spec"]
     assert spec["secretName"] == "stan-tls"
@@ -248,20 +250,19 @@ def test_cert_manager_makes_one_certificate_for_clients_and_routes() -> None:
 
 def test_an_external_server_is_spoken_to_with_its_own_authority_and_login() -> None:
     values = layered(
-        at(
-            "nats.external",
-            {
-                "url": "nats://nats.example:4222",
-                "tls": {
+        {
+            "config": {"streaming": {"nats_server_url": "nats://nats.example:4222"}},
+            "tls": {
+                "external": {
                     "enabled": True,
                     "existingSecret": "ext",
                     "certKey": "tls.crt",
                     "keyKey": "tls.key",
                     "serverName": "n",
-                },
+                }
             },
-        ),
-        at("streaming.login", {"method": "credentials", "existingSecret": "login"}),
+        },
+        {"auth": {"server": {"method": "credentials", "existingSecret": "login"}}},
     )
     text = config(values)
     assert 'client_ca: "/etc/stan-tls/nats/ca.crt"' in text
@@ -276,4 +277,4 @@ def test_secret_files_can_be_read_by_the_servers_group_or_by_all_without_one() -
         return {dig(each, "secret.defaultMode") for each in objects.volumes(item).values() if "secret" in each}
 
     assert modes({}) == {0o440}
-    assert modes(at("podSecurityContext.fsGroup", None)) == {0o444}
+    assert modes(at("podTemplate.securityContext.fsGroup", None)) == {0o444}

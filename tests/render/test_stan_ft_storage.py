@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
-from harness.charts.render import at, chart_values, layered, render
+from harness.charts.render import at, chart_values, layered, render, stan_conf
 from stanft.kube import objects
 from stanft.kube.objects import Object, find
 
@@ -32,14 +33,14 @@ def claim(values: dict[str, Any]) -> Object:
 def test_the_claim_of_the_recipe_is_mounted_by_default_and_none_is_made() -> None:
     items = render("stan-ft")
     item = find(items, "StatefulSet")
-    assert objects.volumes(item)["efs"]["persistentVolumeClaim"] == {"claimName": "efs"}
-    assert objects.mounts(objects.container(item, "stan"))["efs"]["mountPath"] == "/data/stan"
+    assert objects.volumes(item)["data"]["persistentVolumeClaim"] == {"claimName": "efs"}
+    assert objects.mounts(objects.container(item, "stan"))["data"]["mountPath"] == "/data/stan"
     assert objects.find_all(items, "PersistentVolumeClaim") == []
 
 
 def test_another_existing_claim_is_the_one_that_is_mounted() -> None:
     item = workload(at("persistence.existingClaim", "mine"))
-    assert objects.volumes(item)["efs"]["persistentVolumeClaim"] == {"claimName": "mine"}
+    assert objects.volumes(item)["data"]["persistentVolumeClaim"] == {"claimName": "mine"}
 
 
 def test_the_charts_own_claim_is_shared_and_kept() -> None:
@@ -50,7 +51,7 @@ def test_the_charts_own_claim_is_shared_and_kept() -> None:
         "resources": {"requests": {"storage": "10Gi"}},
     }
     assert made["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
-    assert objects.volumes(workload(OWN))["efs"]["persistentVolumeClaim"] == {"claimName": objects.name(made)}
+    assert objects.volumes(workload(OWN))["data"]["persistentVolumeClaim"] == {"claimName": objects.name(made)}
 
 
 def test_every_field_of_the_claim_is_a_value() -> None:
@@ -59,10 +60,11 @@ def test_every_field_of_the_claim_is_a_value() -> None:
         "storageClassName": "fast",
         "size": "3Gi",
         "volumeName": "pv-1",
-        "selector": {"matchLabels": {"a": "b"}},
-        "annotations": {"c": "d"},
-        "labels": {"e": "f"},
         "keep": False,
+        "merge": {
+            "spec": {"selector": {"matchLabels": {"a": "b"}}},
+            "metadata": {"annotations": {"c": "d"}, "labels": {"e": "f"}},
+        },
     }
     made = claim(at("persistence.claim", values))
     assert objects.name(made) == "mine"
@@ -84,12 +86,13 @@ def test_a_single_server_may_use_a_volume_that_only_one_can_mount() -> None:
 
 def test_a_part_of_the_volume_can_be_mounted() -> None:
     item = workload(at("persistence.subPath", "team/a"))
-    assert objects.mounts(objects.container(item, "stan"))["efs"]["subPath"] == "team/a"
+    assert objects.mounts(objects.container(item, "stan"))["data"]["subPath"] == "team/a"
 
 
 def test_another_mount_path_moves_the_store_with_it() -> None:
-    item = workload(layered(at("persistence.mountPath", "/srv"), at("store.dir", "/srv/store")))
-    assert objects.mounts(objects.container(item, "stan"))["efs"]["mountPath"] == "/srv"
+    item = workload(at("persistence.mountPath", "/srv"))
+    assert 'dir: "/srv/store"' in stan_conf([item])
+    assert objects.mounts(objects.container(item, "stan"))["data"]["mountPath"] == "/srv"
 
 
 def test_an_nfs_volume_of_the_chart_is_bound_to_its_claim_alone() -> None:
@@ -129,13 +132,13 @@ def test_an_efs_volume_of_the_chart_names_the_driver_and_the_file_system() -> No
 
 
 def test_the_sql_store_has_no_volume_and_its_source_comes_from_a_secret() -> None:
-    items = render("stan-ft", at("store", {"type": "sql", "sql": {"existingSecret": "dsn", "sourceKey": "url"}}))
+    items = render("stan-ft", {"store": {"type": "sql", "sql": {"existingSecret": "dsn", "sourceKey": "url"}}})
     item = find(items, "StatefulSet")
-    assert "efs" not in objects.volumes(item)
-    assert "efs" not in objects.mounts(objects.container(item, "stan"))
+    assert "data" not in objects.volumes(item)
+    assert "data" not in objects.mounts(objects.container(item, "stan"))
     env = objects.env(objects.container(item, "stan"))
     assert env["STAN_SQL_SOURCE_RAW"]["secretKeyRef"] == {"name": "dsn", "key": "url"}
-    config = find(items, "ConfigMap", "stan-config")["data"]["stan.conf"]
+    config = stan_conf(items)
     assert "source: $STAN_SQL_SOURCE" in config
     assert "file_options" not in config
     assert "dir:" not in config
@@ -147,17 +150,17 @@ def test_an_older_store_can_be_handed_over_by_an_init_container() -> None:
     assert first["command"] == ["chown", "-R", "10001:10001", "/data/stan"]
     assert first["image"] == "nats-streaming:0.25.6-alpine"
     assert first["securityContext"]["runAsUser"] == 0
-    assert objects.mounts(first)["efs"]["mountPath"] == "/data/stan"
+    assert objects.mounts(first)["data"]["mountPath"] == "/data/stan"
 
 
-@pytest.mark.parametrize("option", ["nfsvers=4.1", "nfsvers=4.0", "vers=4.2", "lock", "local_lock=none", "hard"])
+@pytest.mark.parametrize("option", ["nfsvers=4.0", "vers=4.2", "lock", "local_lock=none", "hard"])
 def test_mount_options_that_leave_locks_shared_are_taken(option: str) -> None:
-    values = layered(NFS, at("persistence.staticVolume.nfs.mountOptions", [option]))
-    assert find(render("stan-ft", values), "PersistentVolume")["spec"]["mountOptions"] == [option]
+    values = layered(NFS, at("persistence.staticVolume.nfs.mountOptions", ["nfsvers=4.1", option]))
+    assert find(render("stan-ft", values), "PersistentVolume")["spec"]["mountOptions"][1] == option
 
 
 def test_fault_tolerance_is_the_only_mode() -> None:
-    config = find(render("stan-ft"), "ConfigMap", "stan-config")["data"]["stan.conf"]
+    config = stan_conf(render("stan-ft"))
     streaming = config[config.index("streaming {") :]
     assert 'ft_group_name: "test-cluster"' in streaming
     assert "cluster {" not in streaming
@@ -165,36 +168,36 @@ def test_fault_tolerance_is_the_only_mode() -> None:
 
 
 def test_the_fence_runs_beside_the_server_where_it_is_asked_for_and_can_end_it() -> None:
-    items = render("stan-ft", at("fence", {"enabled": True, "intervalSeconds": 2, "limitSeconds": 9}))
+    items = render("stan-ft", at("fencing.fence", {"enabled": True, "intervalSeconds": 2, "limitSeconds": 9}))
     item = find(items, "StatefulSet")
     fence, server = objects.container(item, "fence"), objects.container(item, "stan")
     env = objects.env(fence)
     assert env["FENCE_VOLUME"] == "/data/stan"
     assert (env["FENCE_INTERVAL"], env["FENCE_LIMIT"]) == ("2", "9")
     assert env["FENCE_MONITOR"] == "http://127.0.0.1:8222"
-    assert objects.mounts(fence)["efs"] == objects.mounts(server)["efs"]
+    assert objects.mounts(fence)["data"] == objects.mounts(server)["data"]
     assert fence["securityContext"] == server["securityContext"]
     assert objects.pod_spec(item)["shareProcessNamespace"] is True
-    script = find(items, "ConfigMap", "stan-fence")["data"]["fence.sh"]
+    script = find(items, "ConfigMap", "stan-fencing")["data"]["fence.sh"]
     assert script.startswith("#!/bin/sh")
-    assert "checksum/fence" in (objects.pod_template(item) or {})["metadata"]["annotations"]
+    assert "checksum/fencing" in (objects.pod_template(item) or {})["metadata"]["annotations"]
 
 
 def test_the_guard_is_a_root_container_with_one_capability_that_sees_the_server_and_no_volume() -> None:
-    items = render("stan-ft", at("guard", {"enabled": True, "intervalSeconds": 2}))
+    items = render("stan-ft", at("fencing.guard", {"enabled": True, "intervalSeconds": 2}))
     item = find(items, "StatefulSet")
     guard = objects.container(item, "guard")
     assert guard["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["SYS_PTRACE"]}
     assert guard["securityContext"]["runAsUser"] == 0
-    assert set(objects.mounts(guard)) == {"guard-script"}
+    assert set(objects.mounts(guard)) == {"fencing"}
     assert objects.env(guard) == {"GUARD_INTERVAL": "2"}
     assert objects.pod_spec(item)["shareProcessNamespace"] is True
-    assert find(items, "ConfigMap", "stan-guard")["data"]["guard.pl"].startswith("#!/usr/bin/perl")
-    assert "checksum/guard" in (objects.pod_template(item) or {})["metadata"]["annotations"]
+    assert find(items, "ConfigMap", "stan-fencing")["data"]["guard.pl"].startswith("#!/usr/bin/perl")
+    assert "checksum/fencing" in (objects.pod_template(item) or {})["metadata"]["annotations"]
 
 
 def test_only_the_guard_needs_a_root_container() -> None:
-    item = find(render("stan-ft", at("fence", {"enabled": True})), "StatefulSet")
+    item = find(render("stan-ft", at("fencing.fence", {"enabled": True})), "StatefulSet")
     assert "SYS_PTRACE" not in str(item)
 
 
@@ -202,3 +205,13 @@ def test_only_the_guard_needs_a_root_container() -> None:
 def test_without_the_fence_or_the_guard_there_is_nothing_of_it(remedy: str) -> None:
     items = render("stan-ft")
     assert remedy not in str([item for item in items if item["kind"] in ("StatefulSet", "ConfigMap")])
+
+
+def test_two_releases_on_one_claim_keep_their_stores_apart() -> None:
+    found = {release: stan_conf(render("stan-ft", release=release)) for release in ("stan", "orders", "stan-eu")}
+    directories = {release: re.findall(r'dir: "(.*)"', text) for release, text in found.items()}
+    assert directories == {
+        "stan": ["/data/stan/store"],
+        "orders": ["/data/stan/orders-stan"],
+        "stan-eu": ["/data/stan/stan-eu"],
+    }

@@ -11,6 +11,11 @@ from stanft.kube import objects
 from stanft.kube.objects import Object, dig, find
 
 Values = dict[str, Any]
+SELECTOR = {
+    "app.kubernetes.io/name": "stan-ft",
+    "app.kubernetes.io/instance": "stan",
+    "app.kubernetes.io/component": "server",
+}
 
 
 def workload(values: Values | None = None, **options: Any) -> Object:
@@ -57,22 +62,29 @@ def test_standbys_are_ready_by_the_same_answer_as_the_active() -> None:
 
 
 def test_probes_can_be_set_and_switched_off() -> None:
-    values = {"periodSeconds": 7, "timeoutSeconds": 4, "failureThreshold": 9, "initialDelaySeconds": 3, "path": "/"}
+    values = {"periodSeconds": 7, "timeoutSeconds": 4, "failureThreshold": 9, "httpGet": {"path": "/"}}
     for kind in ("startupProbe", "livenessProbe", "readinessProbe"):
-        probe = dict(server(at(kind, values))[kind])
+        probe = dict(server(at(f"container.{kind}", values))[kind])
         assert probe.pop("httpGet") == {"path": "/", "port": "monitor"}
-        probe.pop("terminationGracePeriodSeconds", None)
-        assert probe == {key: value for key, value in values.items() if key != "path"}
-        assert kind not in server(at(f"{kind}.enabled", False))
+        assert {key: probe[key] for key in values if key != "httpGet"} == {
+            key: value for key, value in values.items() if key != "httpGet"
+        }
+        assert kind not in server(at(f"container.{kind}", None))
 
 
 def test_servers_start_in_parallel_unless_told_otherwise() -> None:
     assert workload()["spec"]["podManagementPolicy"] == "Parallel"
-    assert workload({"podManagementPolicy": "OrderedReady"})["spec"]["podManagementPolicy"] == "OrderedReady"
+    assert (
+        workload({"statefulSet": {"podManagementPolicy": "OrderedReady"}})["spec"]["podManagementPolicy"]
+        == "OrderedReady"
+    )
 
 
 def test_the_grace_period_and_the_rest_of_the_life_cycle_are_values() -> None:
-    values = {"terminationGracePeriodSeconds": 90, "minReadySeconds": 9, "revisionHistoryLimit": 2}
+    values = {
+        "podTemplate": {"terminationGracePeriodSeconds": 90},
+        "statefulSet": {"minReadySeconds": 9, "merge": {"spec": {"revisionHistoryLimit": 2}}},
+    }
     spec = workload(values)["spec"]
     assert spec["template"]["spec"]["terminationGracePeriodSeconds"] == 90
     assert (spec["minReadySeconds"], spec["revisionHistoryLimit"]) == (9, 2)
@@ -81,11 +93,11 @@ def test_the_grace_period_and_the_rest_of_the_life_cycle_are_values() -> None:
 
 def test_a_lifecycle_hook_reaches_the_server() -> None:
     hook = {"preStop": {"sleep": {"seconds": 3}}}
-    assert server({"lifecycle": hook})["lifecycle"] == hook
+    assert server({"container": {"merge": {"lifecycle": hook}}})["lifecycle"] == hook
 
 
 def test_batches_are_arguments_because_the_server_has_no_key_for_them() -> None:
-    values = at("streaming", {"ioBatchSize": 64, "ioSleepTime": 250}) | {"extraArgs": ["-T=true"]}
+    values = {"container": {"args": ["--io_batch_size=64", "--io_sleep_time=250", "-T=true"]}}
     assert server(values)["args"] == [
         "-sc",
         "/etc/stan-config/stan.conf",
@@ -100,21 +112,21 @@ def test_batches_are_arguments_because_the_server_has_no_key_for_them() -> None:
 
 def test_no_two_servers_share_a_node() -> None:
     [term] = dig(pod(), "affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution")
-    assert term == {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "stan"}}}
+    assert term == {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": SELECTOR}}
 
 
 def test_the_soft_preset_prefers_and_none_says_nothing() -> None:
     [soft] = dig(
-        pod(at("antiAffinity", {"preset": "soft", "topologyKey": "zone"})),
+        pod(at("podTemplate.antiAffinity", {"preset": "soft", "topologyKey": "zone"})),
         "affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution",
     )
     assert soft["podAffinityTerm"]["topologyKey"] == "zone"
-    assert "affinity" not in pod(at("antiAffinity.preset", "none"))
+    assert "affinity" not in pod(at("podTemplate.antiAffinity.preset", "none"))
 
 
 def test_own_affinity_joins_the_preset() -> None:
     node = {"preferredDuringSchedulingIgnoredDuringExecution": []}
-    affinity = pod(at("affinity.nodeAffinity", node))["affinity"]
+    affinity = pod(at("podTemplate.affinity.nodeAffinity", node))["affinity"]
     assert affinity["nodeAffinity"] == node
     assert "podAntiAffinity" in affinity
 
@@ -122,8 +134,8 @@ def test_own_affinity_joins_the_preset() -> None:
 def test_spread_constraints_get_the_selector_of_the_release() -> None:
     constraint = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}
     own = {**constraint, "labelSelector": {"matchLabels": {"a": "b"}}}
-    given, kept = pod({"topologySpreadConstraints": [constraint, own]})["topologySpreadConstraints"]
-    assert given == {**constraint, "labelSelector": {"matchLabels": {"app": "stan"}}}
+    given, kept = pod({"podTemplate": {"topologySpreadConstraints": [constraint, own]}})["topologySpreadConstraints"]
+    assert given == {**constraint, "labelSelector": {"matchLabels": SELECTOR}}
     assert kept["labelSelector"]["matchLabels"]["a"] == "b"
 
 
@@ -133,8 +145,8 @@ def test_a_lost_node_is_left_after_thirty_seconds() -> None:
 
     lost = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
     assert seconds({}) == dict.fromkeys(lost, 30)
-    assert seconds({"nodeLossTolerationSeconds": 0}) == dict.fromkeys(lost, 0)
-    assert seconds({"nodeLossTolerationSeconds": None}) == {}
+    assert seconds({"podTemplate": {"nodeLossTolerationSeconds": 0}}) == dict.fromkeys(lost, 0)
+    assert seconds({"podTemplate": {"nodeLossTolerationSeconds": None}}) == {}
 
 
 @pytest.mark.parametrize(
@@ -151,13 +163,14 @@ def test_a_lost_node_is_left_after_thirty_seconds() -> None:
     ],
 )
 def test_a_field_of_the_pod_is_there_when_set_and_only_then(key: str, value: Any) -> None:
-    assert pod({key: value})[key] == value
+    place = "podTemplate" if key in ("nodeSelector", "priorityClassName") else "podTemplate.merge.spec"
+    assert pod(at(place, {key: value}))[key] == value
     assert key not in pod()
 
 
 def test_own_tolerations_come_first() -> None:
     toleration = {"key": "dedicated", "operator": "Exists"}
-    assert pod({"tolerations": [toleration]})["tolerations"][0] == toleration
+    assert pod({"podTemplate": {"tolerations": [toleration]}})["tolerations"][0] == toleration
 
 
 def test_a_budget_lets_drains_take_one_server_at_a_time() -> None:
@@ -169,7 +182,9 @@ def test_a_budget_lets_drains_take_one_server_at_a_time() -> None:
 
 
 def test_the_budget_takes_numbers_and_percentages_or_goes() -> None:
-    budget = find(render("stan-ft", at("podDisruptionBudget", {"minAvailable": "50%"})), "PodDisruptionBudget")
+    budget = find(
+        render("stan-ft", {"podDisruptionBudget": {"merge": {"spec": {"minAvailable": "50%"}}}}), "PodDisruptionBudget"
+    )
     assert budget["spec"]["minAvailable"] == "50%"
     assert "maxUnavailable" not in budget["spec"]
     off = render("stan-ft", at("podDisruptionBudget.enabled", False))
@@ -218,16 +233,18 @@ def test_pull_secrets_come_from_both_places_once() -> None:
 
 def test_environment_variables_are_a_map_of_text_or_references() -> None:
     reference = {"valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}
-    env = objects.env(server({"extraEnv": {"A": "{{ .Release.Name }}", "B": reference}}))
+    env = objects.env(server({"container": {"env": {"A": "{{ .Release.Name }}", "B": reference}}}))
     assert (env["A"], env["B"]) == ("stan", reference["valueFrom"])
 
 
 def test_volumes_mounts_and_containers_are_added_through_templates() -> None:
     values: Values = {
-        "extraVolumes": [{"name": "x", "emptyDir": {}}],
-        "extraVolumeMounts": [{"name": "x", "mountPath": "/{{ .Release.Name }}"}],
-        "sidecars": [{"name": "side", "image": "a:{{ .Chart.AppVersion }}"}],
-        "initContainers": [{"name": "first", "image": "b:1"}],
+        "podTemplate": {
+            "extraVolumes": [{"name": "x", "emptyDir": {}}],
+            "extraContainers": [{"name": "side", "image": "a:{{ .Chart.AppVersion }}"}],
+            "extraInitContainers": [{"name": "first", "image": "b:1"}],
+        },
+        "container": {"extraVolumeMounts": [{"name": "x", "mountPath": "/{{ .Release.Name }}"}]},
     }
     item = workload(values)
     assert objects.volumes(item)["x"] == {"name": "x", "emptyDir": {}}
@@ -247,14 +264,12 @@ def test_labels_and_annotations_reach_objects_and_pods_but_no_selector() -> None
     values: Values = {
         "commonLabels": {"team": "a"},
         "commonAnnotations": {"owner": "b"},
-        "podLabels": {"tier": "c"},
-        "podAnnotations": {"d": "{{ .Release.Name }}"},
-        "statefulSetAnnotations": {"e": "f"},
-        "config": {"annotations": {"g": "h"}},
-        "podDisruptionBudget": {"annotations": {"g": "h"}},
-        "networkPolicy": {"enabled": True, "annotations": {"g": "h"}},
-        "service": {"annotations": {"g": "h"}, "labels": {"i": "j"}},
-        "clientService": {"annotations": {"g": "h"}, "labels": {"i": "j"}},
+        "podTemplate": {"labels": {"tier": "c"}, "annotations": {"g": "{{ .Release.Name }}"}},
+        "statefulSet": {"merge": {"metadata": {"annotations": {"e": "f"}}}},
+        "podDisruptionBudget": {"merge": {"metadata": {"annotations": {"g": "h"}}}},
+        "networkPolicy": {"enabled": True, "merge": {"metadata": {"annotations": {"g": "h"}}}},
+        "headlessService": {"annotations": {"g": "h"}, "merge": {"metadata": {"labels": {"i": "j"}}}},
+        "service": {"annotations": {"g": "h"}, "merge": {"metadata": {"labels": {"i": "j"}}}},
         "serviceAccount": {"annotations": {"g": "h"}},
     }
     items = render("stan-ft", values)
@@ -262,17 +277,15 @@ def test_labels_and_annotations_reach_objects_and_pods_but_no_selector() -> None
         assert item["metadata"]["labels"]["team"] == "a", objects.label(item)
         assert item["metadata"]["annotations"]["owner"] == "b", objects.label(item)
     own = {"ConfigMap", "PodDisruptionBudget", "NetworkPolicy", "Service", "ServiceAccount"}
-    named = [
-        item for item in items if item["kind"] in own and objects.name(item) in ("stan", "stan-client", "stan-config")
-    ]
-    assert len(named) == 6
+    named = [item for item in items if item["kind"] in own and objects.name(item) in ("stan", "stan-client")]
+    assert len(named) == 5
     assert all(item["metadata"]["annotations"]["g"] == "h" for item in named)
     item = find(items, "StatefulSet")
     template = objects.pod_template(item) or {}
     assert {"team", "tier"} <= set(template["metadata"]["labels"])
-    assert template["metadata"]["annotations"]["d"] == "stan"
+    assert template["metadata"]["annotations"]["g"] == "stan"
     assert item["metadata"]["annotations"]["e"] == "f"
-    assert item["spec"]["selector"]["matchLabels"] == {"app": "stan"}
+    assert item["spec"]["selector"]["matchLabels"] == SELECTOR
 
 
 def test_names_can_be_overridden() -> None:
@@ -292,8 +305,20 @@ def test_resources_are_requested_and_memory_is_limited_with_room_for_a_recovery(
     resources = server()["resources"]
     assert resources["requests"] == {"cpu": "100m", "memory": "256Mi"}
     assert resources["limits"] == {"memory": "2Gi"}
-    assert objects.env(server())["GOMEMLIMIT"] == "1800MiB"
-    assert "resources" not in server({"resources": None, "goMemoryLimit": ""})
+    assert "resources" not in server({"container": {"resources": None}})
+
+
+@pytest.mark.parametrize(
+    ("limit", "collected"), [("2Gi", "1802MiB"), ("256Mi", "225MiB"), ("1.5Gi", "1351MiB"), ("1G", "839MiB")]
+)
+def test_go_collects_before_the_memory_limit_is_reached(limit: str, collected: str) -> None:
+    assert objects.env(server(at("container.resources.limits.memory", limit)))["GOMEMLIMIT"] == collected
+
+
+def test_go_is_told_nothing_without_a_limit_and_what_the_user_says_wins() -> None:
+    assert "GOMEMLIMIT" not in objects.env(server(at("container.resources.limits", None)))
+    assert objects.env(server(at("container.env.GOMEMLIMIT", "1GiB")))["GOMEMLIMIT"] == "1GiB"
+    assert "GOMEMLIMIT" not in objects.env(server(at("container.env.GOMEMLIMIT", None)))
 
 
 def test_the_server_is_told_its_name_and_address_as_in_the_recipe() -> None:

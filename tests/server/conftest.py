@@ -88,7 +88,7 @@ def group(request: pytest.FixtureRequest, pool: Pool) -> Iterator[Group]:
 @pytest.fixture(scope="module")
 def shared_group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
     """Three servers for the tests of a module that do not harm them, with room for a channel of each test's own."""
-    config = stan_conf({"store": {"limits": {"maxChannels": 1000}}})
+    config = stan_conf({"config": {"streaming": {"store_limits": {"max_channels": 1000}}}})
     with Group(tmp_path_factory.mktemp("shared"), config=config) as group:
         group.start()
         yield group

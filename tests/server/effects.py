@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from harness.charts.render import render
+from harness.charts.render import render, stan_conf
 from harness.loopback.server import Group, Server
 from stanft.ground import wait
 from stanft.kube import objects
@@ -44,7 +44,7 @@ def make(directory: Path, values: Values, *, secrets: Secrets | None = None, siz
     items = render("stan-ft", values)
     workload = objects.find(items, "StatefulSet")
     container = objects.container(workload, "stan")
-    text: str = objects.find(items, "ConfigMap", "stan-config")["data"]["stan.conf"]
+    text = stan_conf(items)
     variables = pod_environment(container, secrets or {})
     volumes = objects.volumes(workload)
     substitutions = {f"${name}": value for name, value in variables.items() if re.fullmatch(r"ROUTE_\d+", name)}

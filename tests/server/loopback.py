@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from harness.charts.render import render
-from stanft.kube import objects
+from harness.charts.render import stan_conf as rendered_conf
 
 T = TypeVar("T")
 LIMIT = 60.0  # seconds after which something asynchronous hangs for good
@@ -25,5 +25,4 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 def stan_conf(values: dict[str, Any] | None = None) -> str:
     """The stan.conf that the chart renders for these values."""
-    config = objects.find(render("stan-ft", values or {}), "ConfigMap", "stan-config")
-    return str(config["data"]["stan.conf"])
+    return rendered_conf(render("stan-ft", values or {}))

@@ -98,7 +98,7 @@ class Prometheus:
         self._log.close()
 
 
-RULES = {"metrics": {"prometheusRule": {"enabled": True, "durableLag": 5}}}
+RULES = {"promExporter": {"prometheusRule": {"enabled": True, "durableLag": 5}}}
 
 
 def until(condition: Callable[[], Any], what: str) -> None:

@@ -124,7 +124,7 @@ def test_a_message_above_the_servers_limit_is_refused_before_it_is_sent(shared_g
 
 
 def test_a_channel_beyond_the_limit_is_refused_and_the_session_lives_on(make_group: Callable[..., Group]) -> None:
-    group = make_group({"store": {"limits": {"maxChannels": 1}}}, size=1)
+    group = make_group({"config": {"streaming": {"store_limits": {"max_channels": 1}}}}, size=1)
     group.start()
 
     async def work(client: Client) -> None:
@@ -393,7 +393,9 @@ def test_publishing_without_a_session_is_refused(shared_group: Group, name: str)
 def test_the_servers_heartbeats_are_answered_and_a_silent_client_is_forgotten(
     make_group: Callable[..., Group],
 ) -> None:
-    group = make_group({"streaming": {"heartbeat": {"interval": "100ms", "timeout": "100ms", "failCount": 1}}}, size=1)
+    group = make_group(
+        {"config": {"streaming": {"hb_interval": "100ms", "hb_timeout": "100ms", "hb_fail_count": 1}}}, size=1
+    )
     group.start()
 
     def clients() -> set[str]:

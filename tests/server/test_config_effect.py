@@ -19,7 +19,8 @@ import pytest
 from effects import eventually, fleet, make, traced
 from loopback import run
 
-from harness.charts.render import at, chart_values, layered
+from harness.charts import schema
+from harness.charts.render import at, layered
 from harness.loopback.server import Server
 from stanft.conf import edit
 from stanft.kube.objects import dig, leaves
@@ -34,59 +35,70 @@ IEEE, CASTAGNOLI = 3988292384, 2197175160  # Go hash/crc32, reversed polynomials
 
 
 def options(**more: Any) -> dict[str, Any]:
-    return at("store.fileOptions", more)
+    return at("config.streaming.file_options", more)
 
 
 # Compaction shows on clients.dat, which grows with each client that comes and goes.
-COMPACTING = {"compactInterval": 1, "compactFragmentation": 10, "compactMinSize": 0}
+COMPACTING = {"compact_interval": 1, "compact_fragmentation": 10, "compact_min_size": 0}
 VARIANTS: dict[str, dict[str, Any]] = {
     "defaults": {},
     "limits": layered(
-        at("streaming", {"id": "orders", "ftGroup": "blue", "discoverPrefix": "_X.d"}),
-        at(
-            "store.limits",
-            {
-                "maxChannels": 7,
-                "maxSubs": 8,
-                "maxMsgs": 5000000,
-                "maxBytes": "32MB",
-                "maxAge": "90m",
-                "maxInactivity": "2h",
-                "channels": {
-                    "a": {"maxMsgs": 3, "maxBytes": "1kb", "maxSubs": 0, "maxAge": "5s"},
-                    "b.*": {"maxMsgs": 0},
-                },
-            },
-        ),
+        {"config": {"streaming": {"id": "orders", "ft_group_name": "blue", "discover_prefix": "_X.d"}}},
+        {
+            "config": {
+                "streaming": {
+                    "store_limits": {
+                        "max_channels": 7,
+                        "max_subs": 8,
+                        "max_msgs": 5000000,
+                        "max_bytes": "32MB",
+                        "max_age": "90m",
+                        "max_inactivity": "2h",
+                        "channels": {
+                            "a": {"max_msgs": 3, "max_bytes": "1kb", "max_subs": 0, "max_age": "5s"},
+                            "b.*": {"max_msgs": 0},
+                        },
+                    }
+                }
+            }
+        },
     ),
-    "no limits": at("store.limits", dict.fromkeys(("maxChannels", "maxSubs", "maxMsgs", "maxBytes", "maxAge"))),
-    "partitioned": layered(at("streaming.partitioning", True), at("store.limits.channels", {"mine": {}})),
-    "heartbeat": at("streaming.heartbeat", {"interval": "300ms", "timeout": "200ms", "failCount": 3}),
-    "replacing": at("streaming.replaceDurables", True),
-    "sleeping": at("streaming.ioSleepTime", 400000),
-    "sleeping alone": at("streaming", {"ioSleepTime": 400000, "ioBatchSize": 1}),
-    "talking": at("streaming", {"debug": True, "trace": True}),
-    "by number": options(sliceMaxMsgs=5),
-    "by size": options(sliceMaxBytes="4kb"),
-    "by age": options(sliceMaxAge="300ms"),
+    "no limits": at(
+        "config.streaming.store_limits",
+        dict.fromkeys(("max_channels", "max_subs", "max_msgs", "max_bytes", "max_age")),
+    ),
+    "partitioned": layered(
+        at("config.streaming", {"partitioning": True, "store_limits": {"channels": {"mine": {}}}}),
+        at("config.cluster.routes", ["nats://127.0.0.1:1"]),  # to the group that serves the others
+    ),
+    "heartbeat": {"config": {"streaming": {"hb_interval": "300ms", "hb_timeout": "200ms", "hb_fail_count": 3}}},
+    "replacing": at("config.streaming.replace_durables", True),
+    "sleeping": {"container": {"args": ["--io_sleep_time=400000"]}},
+    "sleeping alone": {"container": {"args": ["--io_sleep_time=400000", "--io_batch_size=1"]}},
+    "talking": {"config": {"streaming": {"stan_debug": True, "stan_trace": True}}},
+    "by number": options(slice_max_msgs=5),
+    "by size": options(slice_max_bytes="4kb"),
+    "by age": options(slice_max_age="300ms"),
     "compacting": options(**COMPACTING),
     "not compacting": options(**COMPACTING, compact=False),
-    "compacting late": options(**{**COMPACTING, "compactMinSize": "1gb"}),
-    "compacting seldom": options(**{**COMPACTING, "compactInterval": 3600}),
-    "compacting ruins": options(**{**COMPACTING, "compactFragmentation": 100}),
-    "synced": options(syncOnFlush=True, autoSync="0s"),
-    "never synced": options(syncOnFlush=False, autoSync="0s"),
-    "synced later": options(syncOnFlush=False, autoSync="300ms"),
-    "few files": options(fileDescriptorsLimit=8),
-    "buffered": options(bufferSize="1mb"),
-    "unbuffered": options(bufferSize=0),
-    "reading ahead": options(readBufferSize="1mb"),
-    "reading singly": options(readBufferSize=0),
+    "compacting late": options(**{**COMPACTING, "compact_min_size": "1gb"}),
+    "compacting seldom": options(**{**COMPACTING, "compact_interval": 3600}),
+    "compacting ruins": options(**{**COMPACTING, "compact_fragmentation": 100}),
+    "synced": options(sync_on_flush=True, auto_sync="0s"),
+    "never synced": options(sync_on_flush=False, auto_sync="0s"),
+    "synced later": options(sync_on_flush=False, auto_sync="300ms"),
+    "few files": options(file_descriptors_limit=8),
+    "buffered": options(buffer_size="1mb"),
+    "unbuffered": options(buffer_size=0),
+    "reading ahead": options(read_buffer_size="1mb"),
+    "reading singly": options(read_buffer_size=0),
     "checked": options(crc=True),
     "unchecked": options(crc=False),
-    "ieee": options(crcPoly=IEEE),
-    "castagnoli": options(crcPoly=CASTAGNOLI),
-    "archived": layered(options(sliceMaxMsgs=1, sliceArchiveScript="/bin/echo"), at("store.limits.maxMsgs", 2)),
+    "ieee": options(crc_poly=IEEE),
+    "castagnoli": options(crc_poly=CASTAGNOLI),
+    "archived": layered(
+        options(slice_max_msgs=1, slice_archive_script="/bin/echo"), at("config.streaming.store_limits.max_msgs", 2)
+    ),
     "durable": at("store.durability", "durable"),
     "throughput": at("store.durability", "throughput"),
 }
@@ -159,13 +171,21 @@ def subjects(server: Server) -> set[str]:
     return {subject for each in content["connections"] for subject in each.get("subscriptions_list", [])}
 
 
-def test_every_key_of_streaming_and_store_is_tried_here() -> None:
-    blocks = ("streaming.", "store.limits.", "store.fileOptions.", "store.durability")
-    elsewhere = ("streaming.login", "streaming.extraConfig")  # in test_config_effect_security.py and the render tests
-    known = {".".join(path) for path, _ in leaves(chart_values("stan-ft"))}
+def test_every_key_of_the_streaming_block_and_its_store_is_tried_here() -> None:
+    elsewhere = {  # in test_config_effect_security.py, by the chart itself, or with what it needs
+        *("credentials", "username", "password", "token", "nkey_seed_file", "secure", "tls", "nats_server_url"),
+        *("encrypt", "encryption_cipher", "encryption_key", "store", "dir", "sql_options", "cluster", "syslog_name"),
+    }
+    blocks = {"": "streaming", "store_limits.": "store_limits", "file_options.": "file_options"}
+    known = {
+        f"config.streaming.{prefix}{key}"
+        for prefix, block in blocks.items()
+        for key in schema.spellings(block)
+        if key not in (*elsewhere, "store_limits", "file_options")
+    }
     tried = {".".join(path) for values in VARIANTS.values() for path, _ in leaves(values)}
-    tried |= {"store.limits.channels", "store.fileOptions.parallelRecovery"}
-    assert {key for key in known if key.startswith(blocks) and not key.startswith(elsewhere)} - tried == set()
+    tried |= {"config.streaming.store_limits.channels", "config.streaming.file_options.parallel_recovery"}
+    assert known - tried == set()
 
 
 # --- limits, read back from /streaming/storez ----------------------------------------------------------------------
@@ -494,7 +514,11 @@ def test_checksums_are_of_the_polynomial_that_was_set(servers: dict[str, Server]
 def test_channels_are_recovered_together_as_many_as_told(tmp_path: Path) -> None:
     def peak(parallel: int, attempt: int = 0) -> int:
         """Megabytes of writable memory after a recovery of 30 channels, each with a read buffer of 10 MiB."""
-        values = layered(options(parallelRecovery=parallel), at("store.limits.maxChannels", 40), {"goMemoryLimit": ""})
+        values = layered(
+            options(parallel_recovery=parallel),
+            at("config.streaming.store_limits.max_channels", 40),
+            {"container": {"env": {"GOMEMLIMIT": ""}}},
+        )
         with make(tmp_path / f"{parallel}-{attempt}", values) as group:
             server = group.start()
             publish(server, *[(f"channel-{number}", b"x") for number in range(30)])

@@ -14,7 +14,8 @@ import pytest
 from effects import eventually, fleet
 from loopback import run
 
-from harness.charts.render import at, chart_values, layered
+from harness.charts import schema
+from harness.charts.render import at, layered
 from harness.loopback.server import Server
 from stanft.kube.objects import dig, leaves
 
@@ -25,29 +26,26 @@ SECOND = 10**9
 VARIANTS: dict[str, dict[str, Any]] = {
     "defaults": {},
     "set": layered(
-        at(
-            "nats",
-            {
-                "clientAdvertise": "stan.example:4333",
-                "limits": {
-                    "maxConnections": 40,
-                    "maxPayload": "512kb",
-                    "maxPending": "2mb",
-                    "maxSubscriptions": 50,
-                    "maxControlLine": "2kb",
-                    "maxSubscriptionTokens": 4,
-                },
-                "pingInterval": "30s",
-                "pingMax": 5,
-                "writeDeadline": "3s",
-                "noSublistCache": True,
-                "cluster": {"name": "mesh", "noAdvertise": True},
-            },
-        ),
-        at("nats.extraConfig", 'server_tags: ["zone:a"]'),
+        {
+            "config": {
+                "client_advertise": "stan.example:4333",
+                "max_connections": 40,
+                "max_payload": "512kb",
+                "max_pending": "2mb",
+                "max_subscriptions": 50,
+                "max_control_line": "2kb",
+                "max_sub_tokens": 4,
+                "ping_interval": "30s",
+                "ping_max": 5,
+                "write_deadline": "3s",
+                "disable_sublist_cache": True,
+                "cluster": {"name": "mesh", "no_advertise": True},
+            }
+        },
+        at("config.server_tags", ["zone:a"]),
     ),
-    "talking": at("nats.logging", {"debug": True, "trace": True, "traceVerbose": True, "maxTracedMsgLen": 8}),
-    "timeless": at("nats.logging", {"time": False}),
+    "talking": {"config": {"debug": True, "trace": True, "trace_verbose": True, "max_traced_msg_len": 8}},
+    "timeless": {"config": {"logtime": False}},
 }
 
 
@@ -90,16 +88,13 @@ def refusal(server: Server, *lines: str) -> str:
     return run(work())
 
 
-def test_every_key_of_the_nats_part_is_tried_here_or_with_the_logins() -> None:
-    elsewhere = ("nats.tls", "nats.auth", "nats.external", "nats.cluster.tls", "nats.cluster.auth")
-    known = {".".join(path) for path, _ in leaves(chart_values("stan-ft")) if path[0] == "nats"}
-    tried = {".".join(path) for values in VARIANTS.values() for path, _ in leaves(values)}
-    in_groups = {
-        "nats.cluster.connectRetries",
-        "nats.logging.connectErrorReports",
-        "nats.logging.reconnectErrorReports",
+def test_the_keys_of_the_nats_part_that_a_group_is_run_with_are_tried_here() -> None:
+    tried = {path[-1] for values in VARIANTS.values() for path, _ in leaves(values) if path}
+    numbers = {
+        key for key, kind in schema.kinds("nats").items() if kind == "number" and key.startswith(("max_", "ping_"))
     }
-    assert {key for key in known if not key.startswith(elsewhere)} - tried - in_groups == set()
+    aliases = {"max_conn", "max_subs", "max_subscription_tokens"}
+    assert numbers - aliases - tried == set()
 
 
 @pytest.mark.parametrize(
@@ -229,7 +224,7 @@ def test_every_server_learns_all_others_and_tells_its_clients(make_group: Any) -
 
 
 def test_clients_are_not_told_of_others_where_that_is_switched_off(make_group: Any) -> None:
-    group = make_group(at("nats.cluster.noAdvertise", True))
+    group = make_group(at("config.cluster.no_advertise", True))
     group.start()
     assert not info(group[0]).get("connect_urls")
 
@@ -242,7 +237,7 @@ def attempts(server: Server, address: str) -> int:
 
 def test_failed_attempts_of_a_route_are_logged_as_often_as_told(make_group: Any) -> None:
     def logged(reports: int | None) -> int:
-        text_values = at("nats.logging.connectErrorReports", reports)
+        text_values = at("config.connect_error_reports", reports)
         group = make_group(text_values, size=2)
         group[0].start()
         group[0].wait_log("Error trying to connect to route (attempt 1)")
@@ -256,7 +251,7 @@ def test_failed_attempts_of_a_route_are_logged_as_often_as_told(make_group: Any)
 
 def test_failed_attempts_to_reconnect_a_route_are_logged_as_often_as_told(make_group: Any) -> None:
     def cut(reports: int | None) -> Callable[[], int]:
-        group = make_group(at("nats.logging.reconnectErrorReports", reports), size=2)
+        group = make_group(at("config.reconnect_error_reports", reports), size=2)
         group.start()
         group[1].kill()
         return lambda: attempts(group[0], f"127.0.0.1:{group[1].ports.cluster}")
@@ -268,7 +263,7 @@ def test_failed_attempts_to_reconnect_a_route_are_logged_as_often_as_told(make_g
 
 def test_a_route_learned_by_gossip_is_given_up_after_its_retries(make_group: Any) -> None:
     """Servers 0 and 2 list only server 1, so that they learn of each other; one of them asked for the route between."""
-    values = at("nats", {"cluster": {"connectRetries": 2}, "logging": {"connectErrorReports": 1}})
+    values = {"config": {"cluster": {"connect_retries": 2}, "connect_error_reports": 1}}
     group = make_group(values)
     routes = [f'"nats://127.0.0.1:{server.ports.cluster}"' for server in group.servers]
     for number, keep in enumerate((1, 2, 1)):

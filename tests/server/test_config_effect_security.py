@@ -82,14 +82,14 @@ def server_secret(authority: Authority) -> dict[str, str]:
 
 
 def tls(**more: Any) -> dict[str, Any]:
-    return at("nats.tls", {"enabled": True, "existingSecret": "tls", **more})
+    return {"tls": {"client": {"enabled": True, "existingSecret": "tls"}}, "config": {"tls": more}}
 
 
 # --- clients --------------------------------------------------------------------------------------------------------
 
 
 def test_one_user_lets_in_who_knows_the_password_of_the_secret(start: Callable[..., Group]) -> None:
-    values = at("nats.auth", {"mode": "password", "existingSecret": "s", "timeout": 3})
+    values = {"auth": {"mode": "password", "existingSecret": "s"}, "config": {"authorization": {"timeout": 3}}}
     group = start(values, {"s": {"username": "app", "password": "12345"}})
     assert may(group, user="app", password="12345")
     assert not may(group, wait=2, user="app", password="54321")
@@ -99,13 +99,13 @@ def test_one_user_lets_in_who_knows_the_password_of_the_secret(start: Callable[.
 
 @pytest.mark.parametrize("token", ["8888", "a b#c", "true", "5m"])
 def test_a_token_of_any_letters_is_taken_as_it_is(start: Callable[..., Group], token: str) -> None:
-    group = start(at("nats.auth", {"mode": "token", "existingSecret": "s"}), {"s": {"token": token}})
+    group = start({"auth": {"mode": "token", "existingSecret": "s"}}, {"s": {"token": token}})
     assert may(group, token=token)
     assert not may(group, wait=2, token="wrong")
 
 
 def test_a_hashed_token_is_of_no_use_because_the_server_logs_in_with_it_itself(tmp_path: Path) -> None:
-    values = at("nats.auth", {"mode": "token", "existingSecret": "s"})
+    values = {"auth": {"mode": "token", "existingSecret": "s"}}
     hashed = "$2a$11$W2zko751KUvVy59mUTWmpOdWjpEm5qhcCZRd05GjI/sSOT.xtiHyG"
     with make(tmp_path, values, secrets={"s": {"token": hashed}}) as group:
         group[0].start()
@@ -115,8 +115,8 @@ def test_a_hashed_token_is_of_no_use_because_the_server_logs_in_with_it_itself(t
 
 def test_users_have_the_permissions_of_their_file_and_the_server_is_one_of_them(start: Callable[..., Group]) -> None:
     values = layered(
-        at("nats.auth", {"mode": "users", "existingSecret": "users"}),
-        at("streaming.login", {"method": "password", "existingSecret": "login"}),
+        {"auth": {"mode": "users", "existingSecret": "users"}},
+        {"auth": {"server": {"method": "password", "existingSecret": "login"}}},
     )
     group = start(values, {"users": {"auth.conf": USERS}, "login": LOGIN})
     assert may(group, user="app", password="app")
@@ -130,8 +130,8 @@ def test_the_server_can_log_in_with_an_nkey(start: Callable[..., Group]) -> None
     seed = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY"
     users = f"users = [ {{ nkey: {public} }}, {{ user: app, password: app }} ]"
     values = layered(
-        at("nats.auth", {"mode": "users", "existingSecret": "users"}),
-        at("streaming.login", {"method": "nkey", "existingSecret": "login"}),
+        {"auth": {"mode": "users", "existingSecret": "users"}},
+        {"auth": {"server": {"method": "nkey", "existingSecret": "login"}}},
     )
     group = start(values, {"users": {"auth.conf": users}, "login": {"nkey.seed": seed}})
     assert may(group, user="app", password="app")
@@ -144,8 +144,8 @@ def test_the_server_can_log_in_with_an_nkey(start: Callable[..., Group]) -> None
 
 def test_changed_users_are_taken_over_by_a_reload_without_a_restart(start: Callable[..., Group]) -> None:
     values = layered(
-        at("nats.auth", {"mode": "users", "existingSecret": "users"}),
-        at("streaming.login", {"method": "password", "existingSecret": "login"}),
+        {"auth": {"mode": "users", "existingSecret": "users"}},
+        {"auth": {"server": {"method": "password", "existingSecret": "login"}}},
     )
     group = start(values, {"users": {"auth.conf": USERS}, "login": LOGIN})
     [file] = group.directory.parent.glob("files/etc/stan-auth/auth.conf")
@@ -162,7 +162,7 @@ def test_changed_users_are_taken_over_by_a_reload_without_a_restart(start: Calla
 
 
 def test_routes_need_the_login_of_the_secret(start: Callable[..., Group]) -> None:
-    values = at("nats.cluster.auth", {"existingSecret": "r", "timeout": 4})
+    values = {"auth": {"routes": {"existingSecret": "r"}}, "config": {"cluster": {"authorization": {"timeout": 4}}}}
     group = start(values, {"r": {"username": "route", "password": "12345"}}, size=3)
     assert [server.routes for server in group.servers] == [2, 2, 2]
     assert (group[0].json("/varz") or {})["cluster"]["auth_timeout"] == 4
@@ -179,7 +179,10 @@ def test_routes_need_the_login_of_the_secret(start: Callable[..., Group]) -> Non
 
 
 def test_routes_speak_tls_and_check_each_other(start: Callable[..., Group], server_secret: dict[str, str]) -> None:
-    values = at("nats.cluster.tls", {"enabled": True, "existingSecret": "tls", "timeout": 5})
+    values = {
+        "tls": {"routes": {"enabled": True, "existingSecret": "tls"}},
+        "config": {"cluster": {"tls": {"timeout": 5}}},
+    }
     group = start(values, {"tls": server_secret}, size=3)
     assert [server.routes for server in group.servers] == [2, 2, 2]
     cluster = (group[0].json("/varz") or {})["cluster"]
@@ -189,7 +192,10 @@ def test_routes_speak_tls_and_check_each_other(start: Callable[..., Group], serv
 def test_a_server_with_a_certificate_that_is_not_pinned_gets_no_route(
     tmp_path: Path, server_secret: dict[str, str]
 ) -> None:
-    values = at("nats.cluster.tls", {"enabled": True, "existingSecret": "tls", "pinnedCerts": ["a" * 64]})
+    values = {
+        "tls": {"routes": {"enabled": True, "existingSecret": "tls"}},
+        "config": {"cluster": {"tls": {"pinned_certs": ["a" * 64]}}},
+    }
     with make(tmp_path, values, secrets={"tls": server_secret}, size=2) as group:
         for server in group.servers:
             server.start()
@@ -223,7 +229,7 @@ def test_users_can_be_taken_from_certificates(
     start: Callable[..., Group], server_secret: dict[str, str], authority: Authority
 ) -> None:
     users = f'users = [ {{ user: app, permissions: {{ publish: ">", subscribe: ">" }} }}, {{ user: "{HOST}" }} ]'
-    values = layered(tls(verifyAndMap=True), at("nats.auth", {"mode": "users", "existingSecret": "users"}))
+    values = layered(tls(verify_and_map=True), {"auth": {"mode": "users", "existingSecret": "users"}})
     group = start(values, {"tls": server_secret, "users": {"auth.conf": users}})
     assert may(group, tls=authority.context("client"))
     assert not may(group, wait=2, tls=authority.context())
@@ -232,7 +238,7 @@ def test_users_can_be_taken_from_certificates(
 def test_clients_without_tls_are_let_in_while_they_are_moved(
     start: Callable[..., Group], server_secret: dict[str, str], authority: Authority
 ) -> None:
-    group = start(tls(allowNonTLS=True), {"tls": server_secret})
+    group = start(layered(tls(), at("config.allow_non_tls", True)), {"tls": server_secret})
     assert may(group)
     assert may(group, tls=authority.context())
 
@@ -241,7 +247,7 @@ def test_only_the_named_cipher_suites_and_curves_are_spoken(
     start: Callable[..., Group], server_secret: dict[str, str], authority: Authority
 ) -> None:
     suites = ["TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"]
-    group = start(tls(cipherSuites=suites, curvePreferences=["CurveP384"]), {"tls": server_secret})
+    group = start(tls(cipher_suites=suites, curve_preferences=["CurveP384"]), {"tls": server_secret})
 
     def spoken(cipher: str, curve: str) -> bool:
         context = authority.context()
@@ -260,7 +266,7 @@ def test_only_pinned_certificates_are_let_in(
 ) -> None:
     authority.sign("stranger", "DNS:stranger")
     pins = [authority.fingerprint("server"), authority.fingerprint("client")]
-    group = start(tls(verify=True, pinnedCerts=pins), {"tls": server_secret})
+    group = start(tls(verify=True, pinned_certs=pins), {"tls": server_secret})
     assert may(group, tls=authority.context("client"))
     assert not may(group, wait=2, tls=authority.context("stranger"))
 
@@ -268,7 +274,7 @@ def test_only_pinned_certificates_are_let_in(
 def test_new_tls_connections_are_limited_to_so_many_each_second(
     start: Callable[..., Group], server_secret: dict[str, str], authority: Authority
 ) -> None:
-    group = start(tls(connectionRateLimit=6), {"tls": server_secret})
+    group = start(tls(connection_rate_limit=6), {"tls": server_secret})
 
     async def refused() -> int:
         async def one() -> bool:
@@ -293,15 +299,15 @@ def test_an_outside_nats_server_carries_the_messages(
     start: Callable[..., Group], server_secret: dict[str, str], authority: Authority
 ) -> None:
     outside = start(
-        layered(tls(), at("nats.auth", {"mode": "password", "existingSecret": "s"}), at("streaming.id", "outside")),
+        layered(tls(), {"auth": {"mode": "password", "existingSecret": "s"}}, at("config.streaming.id", "outside")),
         {"tls": server_secret, "s": {"username": "stan", "password": "77"}},
     )
     values = layered(
-        at(
-            "nats.external",
-            {"url": outside[0].url, "tls": {"enabled": True, "existingSecret": "ca", "serverName": HOST}},
-        ),
-        at("streaming.login", {"method": "password", "existingSecret": "login"}),
+        {
+            "config": {"streaming": {"nats_server_url": outside[0].url}},
+            "tls": {"external": {"enabled": True, "existingSecret": "ca", "serverName": HOST}},
+        },
+        {"auth": {"server": {"method": "password", "existingSecret": "login"}}},
     )
     secrets = {"ca": {"ca.crt": server_secret["ca.crt"]}, "login": {"username": "stan", "password": "77"}}
     inside = start(values, secrets)
@@ -321,12 +327,12 @@ def test_an_outside_nats_server_carries_the_messages(
 
 def test_the_store_of_an_outside_login_needs_the_right_password(tmp_path: Path, start: Callable[..., Group]) -> None:
     outside = start(
-        layered(at("nats.auth", {"mode": "token", "existingSecret": "s"}), at("streaming.id", "outside")),
+        layered({"auth": {"mode": "token", "existingSecret": "s"}}, at("config.streaming.id", "outside")),
         {"s": {"token": "77"}},
     )
     values = layered(
-        at("nats.external.url", outside[0].url),
-        at("streaming.login", {"method": "token", "existingSecret": "login"}),
+        at("config.streaming.nats_server_url", outside[0].url),
+        {"auth": {"server": {"method": "token", "existingSecret": "login"}}},
     )
     for token, works in (("77", True), ("78", False)):
         with make(tmp_path / token, values, secrets={"login": {"token": token}}) as group:

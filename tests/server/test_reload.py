@@ -15,7 +15,7 @@ from stanft.stan.errors import RefusedError
 @pytest.fixture
 def server(make_group: Callable[..., Group]) -> Server:
     """One active server that allows one channel."""
-    group = make_group({"store": {"limits": {"maxChannels": 1}}}, size=1)
+    group = make_group({"config": {"streaming": {"store_limits": {"max_channels": 1}}}}, size=1)
     return group.start()
 
 

@@ -34,17 +34,17 @@ def database() -> Iterator[Database]:
         yield found
 
 
-# Each over a database of its own: how many servers, the options of store.sql, and what else is set.
+# Each over a database of its own: how many servers, the SQL options, and what else is set.
 # Where batches matter the server waits for them to fill, however slowly the messages come in.
-FILLING = at("streaming.ioSleepTime", 200000)
+FILLING = {"container": {"args": ["--io_sleep_time=200000"]}}
 VARIANTS: dict[str, tuple[int, dict[str, Any], dict[str, Any]]] = {
     "pair": (2, {}, {}),
     "polite": (2, {}, {}),
     "cached": (1, {}, FILLING),
-    "uncached": (1, {"noCaching": True}, FILLING),
-    "bulk": (1, {"bulkInsertLimit": 10}, FILLING),
-    "free": (1, {}, at("store.limits.maxAge", "1s")),
-    "tight": (1, {"maxOpenConns": 2}, at("store.limits.maxAge", "1s")),
+    "uncached": (1, {"no_caching": True}, FILLING),
+    "bulk": (1, {"bulk_insert_limit": 10}, FILLING),
+    "free": (1, {}, at("config.streaming.store_limits.max_age", "1s")),
+    "tight": (1, {"max_open_conns": 2}, at("config.streaming.store_limits.max_age", "1s")),
 }
 
 
@@ -54,9 +54,10 @@ def groups(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iter
     directory = tmp_path_factory.mktemp("groups")
     made = {}
     for name, (size, options, more) in VARIANTS.items():
-        store = {"type": "sql", "sql": {"driver": "postgres", "existingSecret": "database", **options}}
+        store = {"type": "sql", "sql": {"driver": "postgres", "existingSecret": "database"}}
+        given = at("config.streaming.sql_options", options)
         secrets = {"database": {"source": database.make(name)}}
-        made[name] = make(directory / name, layered({"store": store}, more), secrets=secrets, size=size)
+        made[name] = make(directory / name, layered({"store": store}, given, more), secrets=secrets, size=size)
     try:
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda group: group.start(timeout=30), made.values()))

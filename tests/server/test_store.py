@@ -146,7 +146,7 @@ def test_a_store_of_another_cluster_id_is_refused_by_each_server_when_its_turn_c
 ) -> None:
     publish(group, 1)
     stop(group)
-    other = make_group({"streaming": {"id": "other-cluster"}}, store=group.store)
+    other = make_group({"config": {"streaming": {"id": "other-cluster"}}}, store=group.store)
     for server in other.servers:
         server.start()
     for server in other.servers:

@@ -254,7 +254,7 @@ def test_traffic_runs_within_a_loop_as_well(shared_group: Group) -> None:
 
 
 def test_a_refused_message_keeps_its_reason(make_group: Callable[..., Group]) -> None:
-    group = make_group({"store": {"limits": {"maxChannels": 1}}}, size=1)
+    group = make_group({"config": {"streaming": {"store_limits": {"max_channels": 1}}}}, size=1)
     group.start()
 
     async def work() -> PublishResult:

@@ -22,12 +22,18 @@ _TEXTS: Final = (  # noqa: SIM905 (a list of this length is no easier to read)
 _LONG_TEXTS: Final = (f"sha256:{'a' * 64}", "b" * 64, "other text\n", "")
 
 
-def leaves(schema: Schema, defaults: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Schema]]:
-    """Every leaf of a closed schema with its path; what defaults to {} or a list is a leaf as a whole."""
+def leaves(
+    schema: Schema, defaults: Any, path: tuple[str, ...] = (), *, unlisted: bool = False
+) -> Iterator[tuple[tuple[str, ...], Schema]]:
+    """Every leaf of a schema with its path; what defaults to {} or a list is a leaf as a whole.
+
+    unlisted: with the keys that the schema knows and the defaults do not list.
+    """
     properties = schema.get("properties")
-    if properties and defaults and schema.get("additionalProperties") is False:
+    if properties and (defaults or unlisted):
         for name, below in properties.items():
-            yield from leaves(below, defaults.get(name), (*path, name))
+            if name in (defaults or {}) or (unlisted and "type" in below):
+                yield from leaves(below, (defaults or {}).get(name), (*path, name), unlisted=unlisted)
     else:
         yield path, schema
 
@@ -44,14 +50,18 @@ def others(schema: Schema, current: Any, limit: int = 4) -> list[Any]:
     return found
 
 
+# What the chart's templates ask of a text beyond its type (the schema's own word for it is x-kind).
+_KINDS: Final = {"time": r"^([1-9][0-9]{0,3}(ms|s|m|h))$", "size": r"^[1-9][0-9]{0,3}(k|kb|m|mb)?$"}
+
+
 def _types(schema: Schema) -> list[str]:
     kinds = schema.get("type", ["string", "integer", "boolean", "object", "array"])
-    return [kinds] if isinstance(kinds, str) else list(kinds)
+    return [kinds] if isinstance(kinds, str) else [each for each in kinds if each != "null"]
 
 
 def _candidates(schema: Schema, current: Any) -> Iterator[Any]:
     if "enum" in schema:
-        yield from schema["enum"]
+        yield from (each for each in schema["enum"] if each is not None)
         return
     for kind in _types(schema):
         if kind == "boolean":
@@ -89,7 +99,7 @@ def _mappings(schema: Schema, current: Any) -> Iterator[dict[str, Any]]:
 def strategy(schema: Schema) -> st.SearchStrategy[Any]:
     """A hypothesis strategy for everything that a schema accepts (draft 7, without references)."""
     if "enum" in schema:
-        return st.sampled_from(schema["enum"])
+        return st.sampled_from([each for each in schema["enum"] if each is not None])
     choices = [_STRATEGIES[kind](schema) for kind in _types(schema)]
     validator = jsonschema.Draft7Validator(schema)
     return st.one_of(choices).filter(validator.is_valid)
@@ -102,7 +112,7 @@ def _integers(schema: Schema) -> st.SearchStrategy[int]:
 
 def _texts(schema: Schema) -> st.SearchStrategy[str]:
     limits = {"max_size": schema.get("maxLength", 40), "min_size": schema.get("minLength", 0)}
-    pattern = schema.get("pattern")
+    pattern = schema.get("pattern", _KINDS.get(schema.get("x-kind", "")))
     if pattern is None:
         return st.text(st.characters(min_codepoint=32, max_codepoint=126), **limits)
     # Names such as "0" or "no" are left out: written without quotes they become numbers and booleans.

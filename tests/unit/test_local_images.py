@@ -141,8 +141,8 @@ def test_without_an_image_of_it_the_exporter_is_switched_off_and_nothing_else() 
     built = whole.built()
     values, without = whole.values["stan-ft"], built.values["stan-ft"]
     assert (whole.has_exporter, built.has_exporter) == (True, False)
-    assert without["metrics"] == {**values.get("metrics", {}), "enabled": False}
-    assert {**without, "metrics": None} == {**values, "metrics": None}
+    assert without["promExporter"] == {**values.get("promExporter", {}), "enabled": False}
+    assert {**without, "promExporter": None} == {**values, "promExporter": None}
     assert built.images == {image for image in whole.images if images.can_build(image)}
 
 

@@ -199,7 +199,9 @@ def test_layers_merge_as_helm_merges_files(chart: Path) -> None:
 
 
 def test_at_makes_values_of_one_key() -> None:
-    assert render.at("store.limits.channels", 3) == {"store": {"limits": {"channels": 3}}}
+    assert render.at("config.streaming.store_limits.channels", 3) == {
+        "config": {"streaming": {"store_limits": {"channels": 3}}}
+    }
 
 
 @pytest.mark.parametrize("values", [{}, {"size": 2, "map": {"x": None}, "text": "1e3", "number": 1e3, "quoted": "017"}])

@@ -1,15 +1,26 @@
-{{/* Names, labels and addresses: one helper for each, so that nothing else builds a name from parts. */}}
+{{/* Names and addresses of the group, and what every template begins with. */}}
+
+{{/* Whether the chart makes anything; the first time also reads the configuration and judges the values. */}}
+{{- define "stan-ft.wanted" -}}
+{{- if not .facts -}}
+{{- $_ := set . "facts" (.Files.Get "files/facts.json" | fromJson) -}}
+{{- if or (kindIs "invalid" .Values.enabled) .Values.enabled -}}
+{{- include "stan-ft.refuse" (include "stan-ft.present" . | fromYamlArray) -}}
+{{- include "stan-ft.configure" . -}}
+{{- include "stan-ft.validate" . -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.enabled }}true{{ end -}}
+{{- end -}}
 
 {{- define "stan-ft.fullname" -}}
-{{- .Values.fullnameOverride | default .Release.Name -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if contains "stan" .Release.Name -}}
+{{- .Release.Name -}}
+{{- else -}}
+{{- printf "%s-stan" .Release.Name -}}
 {{- end -}}
-
-{{- define "stan-ft.name" -}}
-{{- .Values.nameOverride | default .Chart.Name -}}
-{{- end -}}
-
-{{- define "stan-ft.configMapName" -}}
-{{- .Values.config.existingConfigMap | default (printf "%s-config" (include "stan-ft.fullname" .)) -}}
 {{- end -}}
 
 {{- define "stan-ft.clientServiceName" -}}
@@ -17,11 +28,7 @@
 {{- end -}}
 
 {{- define "stan-ft.serviceAccountName" -}}
-{{- if .Values.serviceAccount.create -}}
-{{- .Values.serviceAccount.name | default (include "stan-ft.fullname" .) -}}
-{{- else -}}
-{{- .Values.serviceAccount.name | default "default" -}}
-{{- end -}}
+{{- .Values.serviceAccount.name | default (ternary (include "stan-ft.fullname" .) "default" (not (empty .Values.serviceAccount.create))) -}}
 {{- end -}}
 
 {{- define "stan-ft.claimName" -}}
@@ -38,11 +45,11 @@
 {{- end -}}
 
 {{- define "stan-ft.clientTLSSecretName" -}}
-{{- .Values.nats.tls.existingSecret | default (include "stan-ft.certificateSecretName" .) -}}
+{{- .Values.tls.client.existingSecret | default (include "stan-ft.certificateSecretName" .) -}}
 {{- end -}}
 
-{{- define "stan-ft.clusterTLSSecretName" -}}
-{{- .Values.nats.cluster.tls.existingSecret | default (include "stan-ft.certificateSecretName" .) -}}
+{{- define "stan-ft.routesTLSSecretName" -}}
+{{- .Values.tls.routes.existingSecret | default (include "stan-ft.certificateSecretName" .) -}}
 {{- end -}}
 
 {{/* Domain of the pods, such as stan.default.svc.cluster.local: fully qualified, so that no search domain is walked. */}}
@@ -54,48 +61,80 @@
 {{- printf "%s.%s.svc.%s" (include "stan-ft.clientServiceName" .) .Release.Namespace .Values.clusterDomain -}}
 {{- end -}}
 
-{{/* Name of the fault-tolerance group. */}}
-{{- define "stan-ft.ftGroup" -}}
-{{- .Values.streaming.ftGroup | default .Values.streaming.id -}}
-{{- end -}}
-
-{{/* The one label of the recipe, which its StatefulSet and Service select by; a StatefulSet's selector can never change. */}}
+{{/* What a server's pod is selected by; a StatefulSet's selector can never change. */}}
 {{- define "stan-ft.selectorLabels" -}}
+{{- if .Values.adoptRecipe -}}
 app: {{ include "stan-ft.fullname" . | quote }}
+{{- else -}}
+app.kubernetes.io/name: {{ include "stan-ft.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+app.kubernetes.io/component: server
 {{- end -}}
-
-{{/*
-Labels that tell what an object is, without the selector's: for objects whose pods are no servers (context, component,
-and optionally labels of the user's own, which win over commonLabels). What the chart finds its objects by cannot be changed.
-*/}}
-{{- define "stan-ft.componentLabels" -}}
-{{- $root := .context -}}
-{{- $fixed := dict "app.kubernetes.io/name" (include "stan-ft.name" $root) "app.kubernetes.io/instance" $root.Release.Name "app.kubernetes.io/component" .component -}}
-{{- mustMergeOverwrite (dict "app.kubernetes.io/part-of" "nats-streaming") $root.Values.commonLabels (.labels | default dict) $fixed | toYaml -}}
 {{- end -}}
 
 {{/* Labels of a server's pod. No version among them: a new chart alone restarts no pod. */}}
 {{- define "stan-ft.podLabels" -}}
-{{ include "stan-ft.selectorLabels" . }}
-{{ include "stan-ft.componentLabels" (dict "context" . "component" "server" "labels" .Values.podLabels) }}
+{{- $labels := dict "app" (include "stan-ft.fullname" .) -}}
+{{- include "stan-ft.componentLabels" (dict "context" . "component" "server" "labels" (mustMergeOverwrite (deepCopy (.Values.podTemplate.labels | default dict)) $labels)) -}}
 {{- end -}}
 
-{{/* Labels of an object: context, and optionally labels of its own. */}}
-{{- define "stan-ft.labels" -}}
-{{ include "stan-ft.selectorLabels" .context }}
-{{ include "stan-ft.componentLabels" (dict "context" .context "component" "server" "labels" .labels) }}
-app.kubernetes.io/version: {{ .context.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .context.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .context.Chart.Name .context.Chart.Version | replace "+" "_" }}
+{{/* metadata of an object of the servers: context, name, and optionally labels, annotations, namespace. */}}
+{{- define "stan-ft.serverMetadata" -}}
+{{- $labels := mustMergeOverwrite (deepCopy (.labels | default dict)) (dict "app" (include "stan-ft.fullname" .context)) -}}
+{{- include "stan-ft.metadata" (mustMergeOverwrite (dict "component" "server") . (dict "labels" $labels)) -}}
 {{- end -}}
 
-{{/* metadata of an object: context, name, and optionally labels and annotations of its own. */}}
-{{- define "stan-ft.metadata" -}}
-name: {{ .name | quote }}
-labels:
-  {{- include "stan-ft.labels" (dict "context" .context "labels" .labels) | nindent 2 }}
-{{- with mustMergeOverwrite (dict) (.context.Values.commonAnnotations | default dict) (.annotations | default dict) }}
-annotations:
-  {{- toYaml . | nindent 2 }}
+{{/* The one list of ports: Services and containers are made from it. NATS begins in clear text and turns to TLS, so tcp it is. */}}
+{{- define "stan-ft.serverPorts" -}}
+{{- if not .external }}
+- name: client
+  port: {{ int64 .conf.port }}
+  appProtocol: tcp
+- name: cluster
+  port: {{ int64 .conf.cluster.port }}
+  appProtocol: tcp
 {{- end }}
+- name: monitor
+  port: {{ int64 .conf.http }}
+  appProtocol: http
+{{- end -}}
+
+{{/* Names of the pods, so that the role of the Job reaches these and no others. */}}
+{{- define "stan-ft.podNames" -}}
+{{- range $ordinal := until (int .Values.replicas) }}
+- {{ include "stan-ft.fullname" $ }}-{{ $ordinal }}
+{{- end }}
+{{- end -}}
+
+{{/* Routes that each server must have: one to every peer, none where NATS runs elsewhere. */}}
+{{- define "stan-ft.peers" -}}
+{{- if .external }}0{{ else }}{{ sub (int .Values.replicas) 1 }}{{ end -}}
+{{- end -}}
+
+{{/* Security of the pods of hooks and tests: the servers', without what is about volumes. */}}
+{{- define "stan-ft.hookSecurityContext" -}}
+{{- with omit (.Values.podTemplate.securityContext | default dict) "fsGroup" "fsGroupChangePolicy" "supplementalGroups" -}}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end -}}
+{{- end -}}
+
+{{/* A size such as 256gb or 1.5Gi in bytes (kb and Ki 1024, k 1000, as the server and Kubernetes read them); 0 for none. */}}
+{{- define "stan-ft.bytes" -}}
+{{- if kindIs "string" . -}}
+{{- $text := lower . | trim -}}
+{{- $unit := regexFind "[a-z]+$" $text -}}
+{{- $number := trimSuffix $unit $text | trim | float64 -}}
+{{- $base := ternary 1000.0 1024.0 (eq (len $unit) 1) -}}
+{{- range $power, $letter := list "k" "m" "g" "t" "p" "e" -}}
+{{- if hasPrefix $letter $unit -}}
+{{- range until (add1 $power | int) -}}
+{{- $number = mulf $number $base -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- int64 $number -}}
+{{- else if kindIs "invalid" . -}}0
+{{- else -}}{{- int64 . -}}
+{{- end -}}
 {{- end -}}

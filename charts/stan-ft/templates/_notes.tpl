@@ -2,83 +2,108 @@
 
 {{- define "stan-ft.notes.risks" -}}
 {{- $store := .Values.store -}}
-{{- $options := $store.fileOptions -}}
-{{- if and (eq $store.type "file") .Values.persistence.existingClaim .Values.persistence.checkExistingClaim -}}
+{{- $streaming := .conf.streaming -}}
+{{- $options := $streaming.file_options | default dict -}}
+{{- $limits := $streaming.store_limits | default dict -}}
+{{- $file := eq $store.type "file" -}}
+{{- $own := or .Values.configFile.override .Values.configFile.existingConfigMap -}}
+{{- if and $file .Values.persistence.existingClaim .Values.persistence.checkExistingClaim -}}
 {{- /* A list, even an empty one, comes only from a real cluster: without one (helm template) nothing is known. */ -}}
 {{- if and (lookup "v1" "PersistentVolumeClaim" .Release.Namespace "") (not (lookup "v1" "PersistentVolumeClaim" .Release.Namespace .Values.persistence.existingClaim)) -}}
 {{- include "stan-ft.problem" (printf "persistence.existingClaim: there is no claim %s in namespace %s yet, and the pods wait for it. Install charts/efs-provisioner there, or let this chart make a claim (persistence.existingClaim=\"\")." .Values.persistence.existingClaim .Release.Namespace) -}}
 {{- end -}}
 {{- end -}}
-{{- if .Values.config.override -}}
-{{- include "stan-ft.problem" "config.override: the values of streaming, store and nats have no effect on the file." -}}
-{{- else if .Values.config.existingConfigMap -}}
-{{- include "stan-ft.problem" (printf "config.existingConfigMap: the values of streaming, store and nats have no effect on the file, and a change of %s restarts no pod." .Values.config.existingConfigMap) -}}
-{{- else if eq $store.type "file" -}}
-{{- $preset := include "stan-ft.durability" . | fromYaml -}}
-{{- $sync := kindIs "invalid" $options.syncOnFlush | ternary $preset.syncOnFlush $options.syncOnFlush -}}
-{{- $every := $options.autoSync | default $preset.autoSync -}}
-{{- if not $sync -}}
+{{- if .Values.configFile.override -}}
+{{- include "stan-ft.problem" "configFile.override: the values of config have no effect on the file; ports, probes and Services are still made from them." -}}
+{{- else if .Values.configFile.existingConfigMap -}}
+{{- include "stan-ft.problem" (printf "configFile.existingConfigMap: the values of config have no effect on the file, and a change of %s restarts no pod." .Values.configFile.existingConfigMap) -}}
+{{- else -}}
+{{- range $key, $_ := .conf -}}
+{{- if not (has (lower $key) $.facts.nats) -}}
+{{- include "stan-ft.problem" (printf "config.%s: NATS 2.9 does not know this key, and ignores it without a word." $key) -}}
+{{- else if has (lower $key) (list "jetstream" "websocket" "ws" "mqtt" "leafnodes" "leaf" "gateway") -}}
+{{- include "stan-ft.problem" (printf "config.%s: the %s of NATS 2.9 has published flaws that are not mended any more." $key $key) -}}
+{{- end -}}
+{{- end -}}
+{{- if $file -}}
+{{- $sync := get $options "sync_on_flush" -}}
+{{- $every := get $options "auto_sync" | default "1m" | toString -}}
+{{- if eq (toString $sync) "false" -}}
 {{- if regexMatch "^0+(\\.0+)?[a-z]+$" $every -}}
-{{- include "stan-ft.problem" "store.fileOptions.autoSync: nothing is ever written through to the volume, so a node that is lost takes acknowledged messages of any age with it." -}}
+{{- include "stan-ft.problem" "config.streaming.file_options.auto_sync: nothing is ever written through to the volume, so a node that is lost takes acknowledged messages of any age with it." -}}
 {{- else -}}
 {{- include "stan-ft.problem" (printf "store.durability: a node that is lost takes up to %s of acknowledged messages with it (sync_on_flush is false)." $every) -}}
 {{- end -}}
-{{- end -}}
-{{- if and (not $sync) .Values.persistence.staticVolume.enabled (eq .Values.persistence.staticVolume.driver "nfs") (has "sync" .Values.persistence.staticVolume.nfs.mountOptions) -}}
+{{- if and .Values.persistence.staticVolume.enabled (eq .Values.persistence.staticVolume.driver "nfs") (has "sync" .Values.persistence.staticVolume.nfs.mountOptions) -}}
 {{- include "stan-ft.problem" "persistence.staticVolume.nfs.mountOptions: sync takes the throughput preset's speed away again. Leave it out." -}}
 {{- end -}}
-{{- if eq (toString $options.crc) "false" -}}
-{{- include "stan-ft.problem" "store.fileOptions.crc: damaged messages are delivered as they are." -}}
 {{- end -}}
-{{- if and $store.limits.maxAge (not $options.sliceMaxAge) -}}
-{{- include "stan-ft.problem" "store.fileOptions.sliceMaxAge: a quiet channel keeps its expired messages until a slice is full. Set it to a quarter of store.limits.maxAge." -}}
+{{- if eq (get $options "crc" | toString) "false" -}}
+{{- include "stan-ft.problem" "config.streaming.file_options.crc: damaged messages are delivered as they are." -}}
 {{- end -}}
-{{- $limit := get ((.Values.resources | default dict).limits | default dict) "memory" -}}
-{{- $buffers := mul 2 (include "stan-ft.limit" (list $store.limits.maxChannels 100) | int64) (kindIs "invalid" $options.bufferSize | ternary 2097152 $options.bufferSize | include "stan-ft.bytes" | int64) -}}
-{{- if and $limit (gt $buffers (include "stan-ft.bytes" $limit | int64)) -}}
-{{- include "stan-ft.problem" (printf "resources.limits.memory: %s is less than the write buffers may take (2 x store.limits.maxChannels x store.fileOptions.bufferSize = %d MiB), and a server that is killed for it is killed again after each takeover." (toString $limit) (div $buffers 1048576)) -}}
+{{- $most := include "stan-ft.limit" (list . "max_channels" 100) | int64 -}}
+{{- $buffer := kindIs "invalid" (index $options "buffer_size") | ternary 2097152 (index $options "buffer_size") | include "stan-ft.bytes" | int64 -}}
+{{- $memory := get (get (.Values.container.resources | default dict) "limits" | default dict) "memory" -}}
+{{- if and $memory (eq $most 0) -}}
+{{- include "stan-ft.problem" (printf "config.streaming.store_limits.max_channels: without a limit, each channel in use may take two write buffers (%d MiB), and container.resources.limits.memory (%s) is enough for %d of them." (div (mul 2 $buffer) 1048576) (toString $memory) (div (include "stan-ft.bytes" $memory | int64) (max 1 (mul 2 $buffer)))) -}}
+{{- else if and $memory (gt (mul 2 $most $buffer) (include "stan-ft.bytes" $memory | int64)) -}}
+{{- include "stan-ft.problem" (printf "container.resources.limits.memory: %s is less than the write buffers may take (2 x max_channels x buffer_size = %d MiB), and a server that is killed for it is killed again after each takeover." (toString $memory) (div (mul 2 $most $buffer) 1048576)) -}}
 {{- end -}}
 {{- end -}}
-{{- if and (or $store.limits.maxAge $store.limits.maxMsgs $store.limits.maxBytes) (not .Values.config.override) (not .Values.config.existingConfigMap) -}}
-{{- $limits := list -}}
-{{- with $store.limits.maxAge }}{{ $limits = append $limits (printf "maxAge %s" .) }}{{ end -}}
-{{- with $store.limits.maxMsgs }}{{ $limits = append $limits (printf "maxMsgs %d" (int64 .)) }}{{ end -}}
-{{- with $store.limits.maxBytes }}{{ $limits = append $limits (printf "maxBytes %v" .) }}{{ end -}}
-{{- include "stan-ft.problem" (printf "store.limits: per channel, the oldest messages are dropped without a word at %s, delivered or not." (join ", " $limits)) -}}
+{{- $dropped := list -}}
+{{- range $key, $value := pick $limits "max_age" "max_msgs" "max_bytes" -}}
+{{- if not (or (kindIs "invalid" $value) (regexMatch "^0+(\\.0+)?[a-z]*$" (toString $value))) -}}
+{{- $dropped = append $dropped (printf "%s %s" $key (kindIs "string" $value | ternary $value (kindIs "string" $value | ternary 0 $value | int64 | toString))) -}}
+{{- end -}}
+{{- end -}}
+{{- with $dropped -}}
+{{- include "stan-ft.problem" (printf "config.streaming.store_limits: per channel, the oldest messages are dropped without a word at %s, delivered or not." (join ", " .)) -}}
+{{- end -}}
+{{- if and (get $limits "max_age") (not (get $options "slice_max_age")) $file (not (regexMatch "^0+[a-z]*$" (get $limits "max_age" | toString))) -}}
+{{- include "stan-ft.problem" "config.streaming.file_options.slice_max_age: a quiet channel keeps its expired messages until a slice is full. Set it to a quarter of max_age." -}}
+{{- end -}}
 {{- end -}}
 {{- if lt (int .Values.replicas) 2 -}}
 {{- include "stan-ft.problem" "replicas: there is no standby." -}}
 {{- end -}}
-{{- if not .Values.livenessProbe.enabled -}}
-{{- include "stan-ft.problem" "livenessProbe.enabled: nothing ends a hung active, which keeps the lock of the store for ever." -}}
+{{- if not .Values.container.livenessProbe -}}
+{{- include "stan-ft.problem" "container.livenessProbe: nothing ends a hung active, which keeps the lock of the store for ever." -}}
 {{- end -}}
-{{- if ne .Values.antiAffinity.preset "hard" -}}
-{{- include "stan-ft.problem" (printf "antiAffinity.preset: with %s, servers may share a node and be lost together." .Values.antiAffinity.preset) -}}
+{{- if ne .Values.podTemplate.antiAffinity.preset "hard" -}}
+{{- include "stan-ft.problem" (printf "podTemplate.antiAffinity.preset: with %s, servers may share a node and be lost together." .Values.podTemplate.antiAffinity.preset) -}}
 {{- end -}}
 {{- if not .Values.podDisruptionBudget.enabled -}}
 {{- include "stan-ft.problem" "podDisruptionBudget.enabled: a drain may take all servers at once." -}}
 {{- end -}}
-{{- if and (eq .Values.nats.auth.mode "none") (not .Values.nats.external.url) (not .Values.nats.tls.verify) -}}
-{{- include "stan-ft.problem" "nats.auth.mode: whoever reaches the client port may publish, read and delete. See docs/security.md." -}}
+{{- $open := and (eq .Values.auth.mode "none") (not .external) (not (hasKey .conf "accounts")) -}}
+{{- if and $open (not (get (.conf.tls | default dict) "verify")) -}}
+{{- include "stan-ft.problem" "auth.mode: whoever reaches the client port may publish, read and delete. See docs/security.md." -}}
 {{- end -}}
-{{- if and (ne .Values.nats.auth.mode "none") (not .Values.nats.cluster.auth.existingSecret) (not .Values.nats.cluster.tls.enabled) (not .Values.networkPolicy.enabled) (not .Values.nats.external.url) -}}
-{{- include "stan-ft.problem" "nats.cluster: clients log in, but whoever reaches the route port needs no login. Set nats.cluster.auth or nats.cluster.tls, or networkPolicy.enabled=true." -}}
+{{- if and (not .Values.auth.routes.existingSecret) (not .Values.tls.routes.enabled) (not .Values.networkPolicy.enabled) (not .external) -}}
+{{- include "stan-ft.problem" "networkPolicy.enabled: whoever reaches the route port needs no login. Set it to true, or set auth.routes or tls.routes." -}}
 {{- end -}}
-{{- if and .Values.store.encryption.enabled (not .Values.store.encryption.cipher) -}}
+{{- if and .Values.service.enabled (ne .Values.service.type "ClusterIP") (not .external) (not (get .conf "client_advertise")) (not (get .conf.cluster "no_advertise")) -}}
+{{- include "stan-ft.problem" (printf "service.type: with %s, servers tell outside clients the pods' addresses, and after a takeover these reconnect to nowhere. Set config.client_advertise to the outside address, or config.cluster.no_advertise=true." .Values.service.type) -}}
+{{- end -}}
+{{- if and .Values.tls.certManager.enabled (not .external) -}}
+{{- include "stan-ft.problem" "tls.certManager: the servers read a renewed certificate only at a restart or reload. See docs/security.md, and do one before the old one ends." -}}
+{{- end -}}
+{{- if and $store.encryption.enabled (not $store.encryption.cipher) -}}
 {{- include "stan-ft.problem" "store.encryption.cipher: each server chooses by its processor; name one where nodes differ." -}}
-{{- end -}}
-{{- range list "jetstream" "websocket" "ws" "mqtt" "leafnodes" "leaf" "gateway" -}}
-{{- if regexMatch (printf "(?im)^\\s*%s\\s*[:{=]" .) $.Values.nats.extraConfig -}}
-{{- include "stan-ft.problem" (printf "nats.extraConfig: the %s of NATS 2.9 has published flaws that are not mended any more." .) -}}
-{{- end -}}
 {{- end -}}
 {{- if .Values.persistence.volumePermissions.enabled -}}
 {{- include "stan-ft.problem" "persistence.volumePermissions.enabled: the pods run a root init container and break the Pod Security Standard restricted. Switch it off again after the first start." -}}
 {{- end -}}
-{{- if include "stan-ft.guard.enabled" . -}}
-{{- include "stan-ft.problem" "guard.enabled: a container of each pod runs as root with the capability SYS_PTRACE and breaks the Pod Security Standards restricted and baseline, so the namespace has to allow privileged." -}}
+{{- if and $file .Values.fencing.guard.enabled -}}
+{{- include "stan-ft.problem" "fencing.guard.enabled: a container of each pod runs as root with the capability SYS_PTRACE and breaks the Pod Security Standards restricted and baseline, so the namespace has to allow privileged." -}}
 {{- end -}}
-{{- if regexMatch "^.*v?0\\.(17|18|19|[2-9][0-9])\\." (printf "x%s" .Values.metrics.image.tag) -}}
-{{- include "stan-ft.problem" "metrics.image.tag: exporters after 0.16.0 do not know NATS Streaming and refuse to start with its flags." -}}
+{{- if regexMatch "^v?0\\.(1?[0-9]|2[0-3])\\." (toString .Values.image.tag) -}}
+{{- include "stan-ft.problem" (printf "image.tag: server %s has no /healthz, so the probes ask its root page." .Values.image.tag) -}}
+{{- end -}}
+{{- if regexMatch "^.*v?0\\.(17|18|19|[2-9][0-9])\\." (printf "x%v" .Values.promExporter.image.tag) -}}
+{{- include "stan-ft.problem" "promExporter.image.tag: exporters after 0.16.0 do not know NATS Streaming and refuse to start with its flags." -}}
+{{- end -}}
+{{- with $store.acceptChanges -}}
+{{- include "stan-ft.problem" "store.acceptChanges: a later change of the store would pass unseen too. Empty it again after this upgrade." -}}
 {{- end -}}
 {{- end -}}

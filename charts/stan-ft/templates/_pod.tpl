@@ -1,25 +1,4 @@
-{{/* Parts of the server's pod. */}}
-
-{{/* A number, or a percentage. */}}
-{{- define "stan-ft.intOrPercent" -}}
-{{- if kindIs "string" . }}{{ quote . }}{{ else }}{{ int64 . }}{{ end -}}
-{{- end -}}
-
-{{/* A probe of the monitoring port. */}}
-{{- define "stan-ft.probe" -}}
-httpGet:
-  path: {{ .path | quote }}
-  port: monitor
-{{- with .initialDelaySeconds }}
-initialDelaySeconds: {{ int64 . }}
-{{- end }}
-periodSeconds: {{ int64 .periodSeconds }}
-timeoutSeconds: {{ int64 .timeoutSeconds }}
-failureThreshold: {{ int64 .failureThreshold }}
-{{- with .terminationGracePeriodSeconds }}
-terminationGracePeriodSeconds: {{ int64 . }}
-{{- end }}
-{{- end -}}
+{{/* The server's pod. */}}
 
 {{/* One environment variable from a Secret: name, secret, key. */}}
 {{- define "stan-ft.secretEnv" -}}
@@ -52,9 +31,10 @@ digits would be a number. The second variable puts quotes around the first.
 {{- /* A variable made of others cannot be written in the configuration itself, which only refers to it. */}}
 - name: CLUSTER_ADVERTISE
   value: $(POD_NAME).{{ include "stan-ft.fullname" . }}.$(POD_NAMESPACE).svc.{{ .Values.clusterDomain }}
-{{- with .Values.goMemoryLimit }}
+{{- $limit := get (get (.Values.container.resources | default dict) "limits" | default dict) "memory" }}
+{{- if and $limit (not (hasKey (.Values.container.env | default dict) "GOMEMLIMIT")) }}
 - name: GOMEMLIMIT
-  value: {{ quote . }}
+  value: {{ printf "%dMiB" (div (mulf (include "stan-ft.bytes" $limit | float64) 0.88 | int64) 1048576) | quote }}
 {{- end }}
 {{- with .Values.store.encryption }}
 {{- if .enabled }}
@@ -64,7 +44,7 @@ digits would be a number. The second variable puts quotes around the first.
 {{- if eq .Values.store.type "sql" }}
 {{ include "stan-ft.quotedSecretEnv" (dict "name" "STAN_SQL_SOURCE" "secret" .Values.store.sql.existingSecret "key" .Values.store.sql.sourceKey) }}
 {{- end }}
-{{- with .Values.streaming.login }}
+{{- with .Values.auth.server }}
 {{- if eq .method "password" }}
 {{ include "stan-ft.quotedSecretEnv" (dict "name" "STAN_LOGIN_USERNAME" "secret" .existingSecret "key" .usernameKey) }}
 {{ include "stan-ft.quotedSecretEnv" (dict "name" "STAN_LOGIN_PASSWORD" "secret" .existingSecret "key" .passwordKey) }}
@@ -72,8 +52,8 @@ digits would be a number. The second variable puts quotes around the first.
 {{ include "stan-ft.quotedSecretEnv" (dict "name" "STAN_LOGIN_TOKEN" "secret" .existingSecret "key" .tokenKey) }}
 {{- end }}
 {{- end }}
-{{- if not .Values.nats.external.url }}
-{{- with .Values.nats.auth }}
+{{- if not .external }}
+{{- with .Values.auth }}
 {{- if eq .mode "password" }}
 {{ include "stan-ft.quotedSecretEnv" (dict "name" "CLIENT_USERNAME" "secret" .existingSecret "key" .usernameKey) }}
 {{ include "stan-ft.quotedSecretEnv" (dict "name" "CLIENT_PASSWORD" "secret" .existingSecret "key" .passwordKey) }}
@@ -81,18 +61,19 @@ digits would be a number. The second variable puts quotes around the first.
 {{ include "stan-ft.quotedSecretEnv" (dict "name" "CLIENT_TOKEN" "secret" .existingSecret "key" .tokenKey) }}
 {{- end }}
 {{- end }}
-{{- with .Values.nats.cluster.auth }}
+{{- with .Values.auth.routes }}
 {{- if .existingSecret }}
 {{ include "stan-ft.quotedSecretEnv" (dict "name" "ROUTE_USERNAME" "secret" .existingSecret "key" .usernameKey) }}
 {{ include "stan-ft.quotedSecretEnv" (dict "name" "ROUTE_PASSWORD" "secret" .existingSecret "key" .passwordKey) }}
 {{- range $ordinal := until (int $.Values.replicas) }}
 - name: ROUTE_{{ $ordinal }}
-  value: '"nats://$(ROUTE_USERNAME_RAW):$(ROUTE_PASSWORD_RAW)@{{ include "stan-ft.fullname" $ }}-{{ $ordinal }}.{{ include "stan-ft.podDomain" $ }}:{{ int64 $.Values.ports.cluster }}"'
+  value: '"nats://$(ROUTE_USERNAME_RAW):$(ROUTE_PASSWORD_RAW)@{{ include "stan-ft.fullname" $ }}-{{ $ordinal }}.{{ include "stan-ft.podDomain" $ }}:{{ int64 $.conf.cluster.port }}"'
 {{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
-{{- range $name, $value := .Values.extraEnv }}
+{{- range $name, $value := .Values.container.env }}
+{{- if not (kindIs "invalid" $value) }}
 - name: {{ $name | quote }}
   {{- if kindIs "map" $value }}
   {{- toYaml $value | nindent 2 }}
@@ -100,74 +81,82 @@ digits would be a number. The second variable puts quotes around the first.
   value: {{ tpl (toString $value) $ | quote }}
   {{- end }}
 {{- end }}
+{{- end }}
 {{- end -}}
 
 {{/* Secrets that are mounted as files: a list of name, secret, path. */}}
 {{- define "stan-ft.secretFiles" -}}
-{{- if and .Values.nats.external.url .Values.nats.external.tls.enabled }}
-- {name: nats-tls, secret: {{ .Values.nats.external.tls.existingSecret | quote }}, path: /etc/stan-tls/nats}
+{{- if and .external .Values.tls.external.enabled }}
+- {name: nats-tls, secret: {{ .Values.tls.external.existingSecret | quote }}, path: /etc/stan-tls/nats}
 {{- end }}
-{{- if not .Values.nats.external.url }}
-{{- if .Values.nats.tls.enabled }}
+{{- if not .external }}
+{{- if .Values.tls.client.enabled }}
 - {name: client-tls, secret: {{ include "stan-ft.clientTLSSecretName" . | quote }}, path: /etc/stan-tls/client}
 {{- end }}
-{{- if .Values.nats.cluster.tls.enabled }}
-- {name: cluster-tls, secret: {{ include "stan-ft.clusterTLSSecretName" . | quote }}, path: /etc/stan-tls/cluster}
+{{- if .Values.tls.routes.enabled }}
+- {name: cluster-tls, secret: {{ include "stan-ft.routesTLSSecretName" . | quote }}, path: /etc/stan-tls/cluster}
 {{- end }}
-{{- if eq .Values.nats.auth.mode "users" }}
-- {name: auth, secret: {{ .Values.nats.auth.existingSecret | quote }}, path: /etc/stan-auth}
+{{- if eq .Values.auth.mode "users" }}
+- {name: auth, secret: {{ .Values.auth.existingSecret | quote }}, path: /etc/stan-auth}
 {{- end }}
 {{- end }}
-{{- if has .Values.streaming.login.method (list "nkey" "credentials") }}
-- {name: login, secret: {{ .Values.streaming.login.existingSecret | quote }}, path: /etc/stan-login}
+{{- if has .Values.auth.server.method (list "nkey" "credentials") }}
+- {name: login, secret: {{ .Values.auth.server.existingSecret | quote }}, path: /etc/stan-login}
 {{- end }}
 {{- end -}}
 
 {{- define "stan-ft.affinity" -}}
-{{- $term := dict "topologyKey" .Values.antiAffinity.topologyKey "labelSelector" (dict "matchLabels" (include "stan-ft.selectorLabels" . | fromYaml)) -}}
-{{- $preset := dict -}}
-{{- if eq .Values.antiAffinity.preset "hard" -}}
-{{- $preset = dict "podAntiAffinity" (dict "requiredDuringSchedulingIgnoredDuringExecution" (list $term)) -}}
-{{- else if eq .Values.antiAffinity.preset "soft" -}}
-{{- $preset = dict "podAntiAffinity" (dict "preferredDuringSchedulingIgnoredDuringExecution" (list (dict "weight" 100 "podAffinityTerm" $term))) -}}
+{{- $term := dict "topologyKey" .Values.podTemplate.antiAffinity.topologyKey "labelSelector" (dict "matchLabels" (include "stan-ft.selectorLabels" . | fromYaml)) -}}
+{{- $affinity := dict -}}
+{{- if eq .Values.podTemplate.antiAffinity.preset "hard" -}}
+{{- $affinity = dict "podAntiAffinity" (dict "requiredDuringSchedulingIgnoredDuringExecution" (list $term)) -}}
+{{- else if eq .Values.podTemplate.antiAffinity.preset "soft" -}}
+{{- $affinity = dict "podAntiAffinity" (dict "preferredDuringSchedulingIgnoredDuringExecution" (list (dict "weight" 100 "podAffinityTerm" $term))) -}}
 {{- end -}}
-{{- with mustMergeOverwrite $preset (deepCopy .Values.affinity) -}}
-{{- toYaml . -}}
-{{- end -}}
+{{- include "stan-ft.lay" (list $affinity (deepCopy (.Values.podTemplate.affinity | default dict))) -}}
+{{- with $affinity -}}{{- toYaml . -}}{{- end -}}
 {{- end -}}
 
 {{- define "stan-ft.tolerations" -}}
-{{- $tolerations := .Values.tolerations -}}
-{{- if not (kindIs "invalid" .Values.nodeLossTolerationSeconds) -}}
+{{- $tolerations := .Values.podTemplate.tolerations | default list -}}
+{{- if not (kindIs "invalid" .Values.podTemplate.nodeLossTolerationSeconds) -}}
 {{- range list "node.kubernetes.io/not-ready" "node.kubernetes.io/unreachable" -}}
-{{- $tolerations = append $tolerations (dict "key" . "operator" "Exists" "effect" "NoExecute" "tolerationSeconds" (int64 $.Values.nodeLossTolerationSeconds)) -}}
+{{- $tolerations = append $tolerations (dict "key" . "operator" "Exists" "effect" "NoExecute" "tolerationSeconds" (int64 $.Values.podTemplate.nodeLossTolerationSeconds)) -}}
 {{- end -}}
 {{- end -}}
-{{- with $tolerations -}}
-{{- toYaml . -}}
-{{- end -}}
+{{- with $tolerations -}}{{- toYaml . -}}{{- end -}}
 {{- end -}}
 
 {{- define "stan-ft.topologySpreadConstraints" -}}
-{{- $constraints := list -}}
-{{- $selector := dict "labelSelector" (dict "matchLabels" (include "stan-ft.selectorLabels" . | fromYaml)) -}}
-{{- range .Values.topologySpreadConstraints -}}
-{{- $constraints = append $constraints (mustMergeOverwrite (deepCopy $selector) .) -}}
+{{- $selector := dict "matchLabels" (include "stan-ft.selectorLabels" . | fromYaml) -}}
+{{- range .Values.podTemplate.topologySpreadConstraints -}}
+{{- toYaml (list (mustMerge (deepCopy .) (dict "labelSelector" (hasKey . "labelSelector" | ternary dict $selector)))) | nindent 0 -}}
 {{- end -}}
-{{- with $constraints -}}
-{{- toYaml . -}}
 {{- end -}}
+
+{{- define "stan-ft.storeMount" -}}
+- name: data
+  mountPath: {{ .Values.persistence.mountPath | quote }}
+  {{- with .Values.persistence.subPath }}
+  subPath: {{ quote . }}
+  {{- end }}
 {{- end -}}
 
 {{/* Init container that hands an older store over to the servers' user. */}}
 {{- define "stan-ft.volumePermissions" -}}
+{{- with .Values.persistence.volumePermissions -}}
 - name: volume-permissions
-  image: {{ include "stan-ft.image" (dict "context" . "image" .Values.persistence.volumePermissions.image "tag" "") | quote }}
+  image: {{ include "stan-ft.image" (dict "context" $ "image" .image) | quote }}
+  imagePullPolicy: {{ .image.pullPolicy }}
   command:
     - chown
     - -R
-    - {{ printf "%d:%d" (int64 .Values.podSecurityContext.runAsUser) (int64 .Values.podSecurityContext.runAsGroup) }}
-    - {{ .Values.persistence.mountPath | quote }}
+    - {{ printf "%d:%d" (int64 $.Values.podTemplate.securityContext.runAsUser) (int64 $.Values.podTemplate.securityContext.runAsGroup) }}
+    - {{ $.Values.persistence.mountPath | quote }}
+  {{- with .resources }}
+  resources:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
   securityContext:
     runAsUser: 0
     runAsNonRoot: false
@@ -181,22 +170,320 @@ digits would be a number. The second variable puts quotes around the first.
         - DAC_OVERRIDE
         - FOWNER
   volumeMounts:
-    - name: efs
-      mountPath: {{ .Values.persistence.mountPath | quote }}
-      {{- with .Values.persistence.subPath }}
-      subPath: {{ quote . }}
-      {{- end }}
+    {{- include "stan-ft.storeMount" $ | nindent 4 }}
+{{- end -}}
 {{- end -}}
 
-{{/* Security context of the pod, without what is empty. */}}
-{{- define "stan-ft.podSecurityContext" -}}
-{{- $context := dict -}}
-{{- range $key, $value := .Values.podSecurityContext -}}
-{{- if not (or (kindIs "invalid" $value) (and (kindIs "slice" $value) (empty $value))) -}}
-{{- $_ := set $context $key $value -}}
+{{/* What starts the server: image, and its command and arguments. */}}
+{{- define "stan-ft.serverCommand" -}}
+image: {{ include "stan-ft.image" (dict "context" . "image" .Values.image "tag" .Chart.AppVersion) | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+args:
+  - -sc
+  - /etc/stan-config/stan.conf
+  {{- with .Values.container.args }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{- define "stan-ft.serverContainer" -}}
+name: stan
+{{ include "stan-ft.serverCommand" . }}
+env:
+  {{- include "stan-ft.env" . | nindent 2 }}
+ports:
+  {{- range include "stan-ft.serverPorts" . | fromYamlArray }}
+  - name: {{ .name | quote }}
+    containerPort: {{ .port }}
+  {{- end }}
+{{- range $probe := list "startupProbe" "livenessProbe" "readinessProbe" }}
+{{- with index $.Values.container $probe }}
+{{ $probe }}:
+  {{- include "stan-ft.probe" (list $ $probe .) | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- with .Values.container.resources }}
+resources:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.container.securityContext }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+volumeMounts:
+  - name: config
+    mountPath: /etc/stan-config
+    readOnly: true
+  {{- if eq .Values.store.type "file" }}
+  {{- include "stan-ft.storeMount" . | nindent 2 }}
+  {{- end }}
+  {{- range include "stan-ft.secretFiles" . | fromYamlArray }}
+  - name: {{ .name | quote }}
+    mountPath: {{ .path | quote }}
+    readOnly: true
+  {{- end }}
+  {{- with .Values.container.extraVolumeMounts }}
+  {{- tpl (toYaml .) $ | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{/*
+A probe: context, name, probe. /healthz does not exist before server 0.24, and answers 503 for good where NATS runs
+elsewhere: there the root page is asked, which is as quick.
+*/}}
+{{- define "stan-ft.probe" -}}
+{{- $root := index . 0 -}}
+{{- $probe := deepCopy (index . 2) -}}
+{{- if and (eq (dig "httpGet" "path" "" $probe | toString) "/healthz") (or $root.external (regexMatch "^v?0\\.(1?[0-9]|2[0-3])\\." (toString $root.Values.image.tag))) -}}
+{{- $_ := set $probe.httpGet "path" "/" -}}
+{{- end -}}
+{{- toYaml $probe -}}
+{{- end -}}
+
+{{- define "stan-ft.fenceContainer" -}}
+{{- with .Values.fencing.fence -}}
+name: fence
+image: {{ include "stan-ft.image" (dict "context" $ "image" .image) | quote }}
+imagePullPolicy: {{ .image.pullPolicy }}
+command:
+  - sh
+  - /etc/stan-fencing/fence.sh
+env:
+  - name: POD_NAME
+    valueFrom:
+      fieldRef:
+        fieldPath: metadata.name
+  - name: FENCE_VOLUME
+    value: {{ $.Values.persistence.mountPath | quote }}
+  - name: FENCE_INTERVAL
+    value: {{ .intervalSeconds | quote }}
+  - name: FENCE_LIMIT
+    value: {{ int64 .limitSeconds | quote }}
+  - name: FENCE_MONITOR
+    value: http://127.0.0.1:{{ int64 $.conf.http }}
+{{- with .resources }}
+resources:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $.Values.container.securityContext }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+volumeMounts:
+  {{- include "stan-ft.storeMount" $ | nindent 2 }}
+  - name: fencing
+    mountPath: /etc/stan-fencing
+    readOnly: true
 {{- end -}}
 {{- end -}}
-{{- with $context -}}
-{{- toYaml . -}}
+
+{{- define "stan-ft.guardContainer" -}}
+{{- with .Values.fencing.guard -}}
+name: guard
+image: {{ include "stan-ft.image" (dict "context" $ "image" .image) | quote }}
+imagePullPolicy: {{ .image.pullPolicy }}
+command:
+  - perl
+  - /etc/stan-fencing/guard.pl
+env:
+  - name: GUARD_INTERVAL
+    value: {{ .intervalSeconds | quote }}
+{{- with .resources }}
+resources:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  runAsUser: 0
+  runAsGroup: 0
+  runAsNonRoot: false
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities:
+    drop:
+      - ALL
+    add:
+      - SYS_PTRACE
+  seccompProfile:
+    type: RuntimeDefault
+volumeMounts:
+  - name: fencing
+    mountPath: /etc/stan-fencing
+    readOnly: true
 {{- end -}}
+{{- end -}}
+
+{{- define "stan-ft.exporterContainer" -}}
+name: metrics
+image: {{ include "stan-ft.image" (dict "context" . "image" .Values.promExporter.image) | quote }}
+imagePullPolicy: {{ .Values.promExporter.image.pullPolicy }}
+args:
+  {{- toYaml .Values.promExporter.args | nindent 2 }}
+  - -port={{ int64 .Values.promExporter.port }}
+  - -ri={{ int64 .Values.promExporter.retryIntervalSeconds }}
+  - http://localhost:{{ int64 .conf.http }}
+ports:
+  - name: metrics
+    containerPort: {{ int64 .Values.promExporter.port }}
+# Its port, not its metrics: those wait for the server, and a server that recovers its store is silent for long.
+livenessProbe:
+  tcpSocket:
+    port: metrics
+  periodSeconds: 10
+  timeoutSeconds: 3
+  failureThreshold: 6
+{{- with .Values.promExporter.resources }}
+resources:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.container.securityContext }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* An item of a list of containers: context, merge, the container as text. */}}
+{{- define "stan-ft.containerItem" -}}
+{{- printf "- %s" (include "stan-ft.merged" . | indent 2 | trim) -}}
+{{- end -}}
+
+{{- define "stan-ft.podAnnotations" -}}
+{{- $annotations := dict -}}
+{{- if not .Values.configFile.existingConfigMap -}}
+{{- $_ := set $annotations "stan-ft/stan.conf" .written -}}
+{{- end -}}
+{{- with .Values.promExporter -}}
+{{- if and .enabled .scrapeAnnotations (not .serviceMonitor.enabled) (not .podMonitor.enabled) -}}
+{{- $_ := set $annotations "prometheus.io/scrape" "true" -}}
+{{- $_ := set $annotations "prometheus.io/port" (int64 .port | toString) -}}
+{{- $_ := set $annotations "prometheus.io/path" "/metrics" -}}
+{{- end -}}
+{{- end -}}
+{{- with include "stan-ft.fencing" . -}}
+{{- $_ := set $annotations "checksum/fencing" (sha256sum .) -}}
+{{- end -}}
+{{- with .Values.podTemplate.annotations -}}
+{{- include "stan-ft.lay" (list $annotations (tpl (toYaml .) $ | fromYaml)) -}}
+{{- end -}}
+{{- with $annotations -}}{{- toYaml . -}}{{- end -}}
+{{- end -}}
+
+{{/* The scripts of the fencing containers, as the data of a ConfigMap; nothing where there are none. */}}
+{{- define "stan-ft.fencing" -}}
+{{- if eq .Values.store.type "file" -}}
+{{- range $name, $file := dict "fence" "fence.sh" "guard" "guard.pl" -}}
+{{- if (get $.Values.fencing $name).enabled }}
+{{ $file }}: |
+  {{- $.Files.Get (printf "files/%s" $file) | trim | nindent 2 }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The pod template, with what the user merges into it. */}}
+{{- define "stan-ft.podTemplate" -}}
+{{- include "stan-ft.merged" (list . .Values.podTemplate.merge (include "stan-ft.podTemplate.own" .)) -}}
+{{- end -}}
+
+{{- define "stan-ft.podTemplate.own" -}}
+{{- $fencing := include "stan-ft.fencing" . -}}
+{{- $file := eq .Values.store.type "file" -}}
+metadata:
+  labels:
+    {{- include "stan-ft.podLabels" . | nindent 4 }}
+  {{- with include "stan-ft.podAnnotations" . }}
+  annotations:
+    {{- . | nindent 4 }}
+  {{- end }}
+spec:
+  serviceAccountName: {{ include "stan-ft.serviceAccountName" . | quote }}
+  automountServiceAccountToken: false
+  enableServiceLinks: false
+  {{- with include "stan-ft.imagePullSecrets" . | trim }}
+  {{- . | nindent 2 }}
+  {{- end }}
+  {{- if $fencing }}
+  shareProcessNamespace: true
+  {{- end }}
+  terminationGracePeriodSeconds: {{ int64 .Values.podTemplate.terminationGracePeriodSeconds }}
+  {{- with .Values.podTemplate.securityContext }}
+  securityContext:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .Values.podTemplate.priorityClassName }}
+  priorityClassName: {{ quote . }}
+  {{- end }}
+  {{- with .Values.podTemplate.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with include "stan-ft.affinity" . }}
+  affinity:
+    {{- . | nindent 4 }}
+  {{- end }}
+  {{- with include "stan-ft.tolerations" . }}
+  tolerations:
+    {{- . | nindent 4 }}
+  {{- end }}
+  {{- with include "stan-ft.topologySpreadConstraints" . | trim }}
+  topologySpreadConstraints:
+    {{- . | nindent 4 }}
+  {{- end }}
+  {{- $permissions := and .Values.persistence.volumePermissions.enabled $file }}
+  {{- if or $permissions .Values.podTemplate.extraInitContainers }}
+  initContainers:
+    {{- if $permissions }}
+    {{- include "stan-ft.volumePermissions" . | nindent 4 }}
+    {{- end }}
+    {{- with .Values.podTemplate.extraInitContainers }}
+    {{- tpl (toYaml .) $ | nindent 4 }}
+    {{- end }}
+  {{- end }}
+  containers:
+    {{- include "stan-ft.containerItem" (list . .Values.container.merge (include "stan-ft.serverContainer" .)) | nindent 4 }}
+    {{- range $name := list "fence" "guard" }}
+    {{- if and $file (get $.Values.fencing $name).enabled }}
+    {{- include "stan-ft.containerItem" (list $ dict (include (printf "stan-ft.%sContainer" $name) $)) | nindent 4 }}
+    {{- end }}
+    {{- end }}
+    {{- if .Values.promExporter.enabled }}
+    {{- include "stan-ft.containerItem" (list . .Values.promExporter.merge (include "stan-ft.exporterContainer" .)) | nindent 4 }}
+    {{- end }}
+    {{- with .Values.podTemplate.extraContainers }}
+    {{- tpl (toYaml .) $ | nindent 4 }}
+    {{- end }}
+  volumes:
+    - name: config
+      {{- if .Values.configFile.existingConfigMap }}
+      configMap:
+        name: {{ .Values.configFile.existingConfigMap | quote }}
+        items:
+          - key: {{ .Values.configFile.existingConfigMapKey | quote }}
+            path: stan.conf
+      {{- else }}
+      # From the pod itself: a restarted pod reads the configuration of its own revision until it is replaced.
+      downwardAPI:
+        items:
+          - path: stan.conf
+            fieldRef:
+              fieldPath: metadata.annotations['stan-ft/stan.conf']
+      {{- end }}
+    {{- if $file }}
+    - name: data
+      persistentVolumeClaim:
+        claimName: {{ include "stan-ft.claimName" . | quote }}
+    {{- end }}
+    {{- range include "stan-ft.secretFiles" . | fromYamlArray }}
+    - name: {{ .name | quote }}
+      secret:
+        secretName: {{ .secret | quote }}
+        defaultMode: {{ kindIs "invalid" (index ($.Values.podTemplate.securityContext | default dict) "fsGroup") | ternary "0444" "0440" }}
+    {{- end }}
+    {{- if $fencing }}
+    - name: fencing
+      configMap:
+        name: {{ printf "%s-fencing" (include "stan-ft.fullname" .) }}
+    {{- end }}
+    {{- with .Values.podTemplate.extraVolumes }}
+    {{- tpl (toYaml .) $ | nindent 4 }}
+    {{- end }}
 {{- end -}}

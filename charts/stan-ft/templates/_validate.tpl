@@ -5,88 +5,332 @@ Each helper gives a list of problems; every message begins with the value and en
 
 {{- define "stan-ft.validate" -}}
 {{- $problems := list -}}
-{{- range list "replicas" "store" "persistence" "volume" "streaming" "auth" "tls" "external" "config" "pod" "network" "labels" -}}
+{{- range list "group" "config" "secrets" "override" "login" "tls" "storage" "mounts" "pod" "metrics" "live" -}}
 {{- $problems = concat $problems (include (printf "stan-ft.validate.%s" .) $ | fromYamlArray) -}}
 {{- end -}}
-{{- with $problems -}}
-{{- fail (printf "\n\nThese values cannot work:\n  - %s\n" (join "\n  - " .)) -}}
-{{- end -}}
+{{- include "stan-ft.refuse" $problems -}}
 {{- end -}}
 
-{{/* One problem, as an item of a YAML list. */}}
-{{- define "stan-ft.problem" -}}
-{{ printf "- %s" (toJson .) }}
-{{ end -}}
-
-{{- define "stan-ft.validate.replicas" -}}
+{{- define "stan-ft.validate.group" -}}
 {{- $name := include "stan-ft.fullname" . -}}
+{{- if not (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$" .Values.clusterDomain) -}}
+{{- include "stan-ft.problem" (printf "clusterDomain: %q is no DNS domain. Write one such as cluster.local." .Values.clusterDomain) -}}
+{{- end -}}
 {{- if not (regexMatch "^[a-z]([-a-z0-9]{0,43}[a-z0-9])?$" $name) -}}
 {{- include "stan-ft.problem" (printf "fullnameOverride: the objects would be called %q, which is no name that a Service and its pods can have (a letter, then up to 44 letters, digits or dashes). Set fullnameOverride, or install under another release name." $name) -}}
 {{- end -}}
 {{- if and (lt (int .Values.replicas) 2) (not .Values.allowSingleReplica) -}}
 {{- include "stan-ft.problem" "replicas: one server has no standby to take over. Set replicas to 2 or more, or accept that with allowSingleReplica=true." -}}
 {{- end -}}
-{{- with .Values.podDisruptionBudget -}}
-{{- if and .enabled (not (kindIs "invalid" .minAvailable)) (not (kindIs "string" .minAvailable)) -}}
-{{- if ge (int .minAvailable) (int $.Values.replicas) -}}
-{{- include "stan-ft.problem" (printf "podDisruptionBudget.minAvailable: %d of %d servers would have to stay, so no drain would ever end. Set it below replicas, or use maxUnavailable." (int .minAvailable) (int $.Values.replicas)) -}}
+{{- $minimum := dig "spec" "minAvailable" "" (.Values.podDisruptionBudget.merge | default dict) -}}
+{{- if and .Values.podDisruptionBudget.enabled (not (kindIs "string" $minimum)) -}}
+{{- if ge (int $minimum) (int .Values.replicas) -}}
+{{- include "stan-ft.problem" (printf "podDisruptionBudget.merge.spec.minAvailable: %d of %d servers would have to stay, so no drain would ever end. Set it below replicas, or use maxUnavailable." (int $minimum) (int .Values.replicas)) -}}
+{{- end -}}
+{{- end -}}
+{{- range $key, $_ := .Values.commonAnnotations -}}
+{{- if hasPrefix "helm.sh/" $key -}}
+{{- include "stan-ft.problem" (printf "commonAnnotations: with %s on every object helm would treat all of them as hooks, or keep them all. Take it out." $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The typed keys of a streaming block: context, block, map, path. */}}
+{{- define "stan-ft.validate.block" -}}
+{{- $kinds := get (index . 0).facts.kinds (index . 1) -}}
+{{- $path := index . 3 -}}
+{{- range $key, $value := index . 2 -}}
+{{- $here := printf "%s.%s" $path $key -}}
+{{- $kind := get $kinds $key -}}
+{{- $variable := and (kindIs "string" $value) (regexMatch "^\\$[A-Za-z_][A-Za-z0-9_]*$" (toString $value)) -}}
+{{- if or (kindIs "invalid" $value) $variable -}}
+{{- else if and (not $kind) (hasPrefix "nats" (index $ 1)) -}}
+{{- else if not $kind -}}
+{{- include "stan-ft.problem" (printf "%s: the server does not know this key, and would ignore it without a word. Take it out, or correct its spelling." $here) -}}
+{{- else if and (eq $kind "time") (kindIs "string" $value) (not (and $value (regexMatch "^([0-9]{1,6}(\\.[0-9]{1,6})?h)?([0-9]{1,8}(\\.[0-9]{1,6})?m)?([0-9]{1,9}(\\.[0-9]{1,6})?s)?([0-9]{1,12}(\\.[0-9]{1,6})?ms)?([0-9]{1,15}us)?([0-9]{1,18}ns)?$" $value))) -}}
+{{- include "stan-ft.problem" (printf "%s: %s is no duration. Write a number with its unit, such as 90s, 15m or 1h." $here (toString $value)) -}}
+{{- else if and (eq $kind "number") (kindIs "string" $value) (not (regexMatch "(?i)^[0-9]+([kmgtpe]([ib]|ib)?)?$" $value)) -}}
+{{- include "stan-ft.problem" (printf "%s: %s is no number of bytes. Write a whole number, or one with kb, mb or gb behind it." $here $value) -}}
+{{- else if and (eq $kind "number") (kindIs "string" $value) (not (regexMatch "^[0-9]+$" $value)) (not (regexMatch "(bytes|size|payload|pending|control_line|mb|msu|mm)$" $key)) -}}
+{{- include "stan-ft.problem" (printf "%s: %s is read as a number of bytes, and this is a count. Write a whole number." $here $value) -}}
+{{- else if and (eq $kind "number") (kindIs "string" $value) (lt (include "stan-ft.bytes" $value | int64) 0) -}}
+{{- include "stan-ft.problem" (printf "%s: %s is more than the server can count. Write 0 for no limit." $here $value) -}}
+{{- else if and (eq $kind "number") (not (kindIs "string" $value)) (lt (float64 $value) 0.0) -}}
+{{- include "stan-ft.problem" (printf "%s: %v is below zero. Write 0 for no limit." $here $value) -}}
+{{- else if eq $key "channels" -}}
+{{- range $channel, $limits := $value -}}
+{{- if kindIs "map" $limits -}}
+{{- include "stan-ft.validate.block" (list (index $ 0) "channel_limits" $limits (printf "%s.%s" $here $channel)) -}}
+{{- end -}}
+{{- end -}}
+{{- else if and (kindIs "map" $value) (or (hasKey (index $ 0).facts.kinds $key) (eq $key "tls")) (not (hasPrefix "nats" (index $ 1))) -}}
+{{- include "stan-ft.validate.block" (list (index $ 0) (ternary "streaming_tls" $key (eq $key "tls")) $value $here) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "stan-ft.validate.config" -}}
+{{- $streaming := .conf.streaming -}}
+{{- include "stan-ft.validate.block" (list . "streaming" $streaming "config.streaming") -}}
+{{- include "stan-ft.validate.block" (list . "nats" (omit .conf "streaming") "config") -}}
+{{- include "stan-ft.validate.block" (list . "nats_cluster" .conf.cluster "config.cluster") -}}
+{{- if not (regexMatch "^[A-Za-z0-9_-]+$" .cluster) -}}
+{{- include "stan-ft.problem" (printf "config.streaming.id: %q is no cluster id. Use letters, digits, dashes and underscores." .cluster) -}}
+{{- end -}}
+{{- if not (regexMatch "^[^\\s.*>]+$" (get $streaming "ft_group_name" | toString)) -}}
+{{- include "stan-ft.problem" (printf "config.streaming.ft_group_name: %q is part of a subject, and may hold no blank, dot, * or >." (get $streaming "ft_group_name" | toString)) -}}
+{{- end -}}
+{{- with get $streaming "discover_prefix" -}}
+{{- if or (not (regexMatch "^[!-)+-=?-~]+$" .)) (contains ".." .) (hasPrefix "." .) (hasSuffix "." .) -}}
+{{- include "stan-ft.problem" (printf "config.streaming.discover_prefix: %q is no subject. Use words with dots between them, without * and >." .) -}}
+{{- end -}}
+{{- end -}}
+{{- $needed := list (list .conf "server_name" "config.server_name") (list .conf.cluster "name" "config.cluster.name") (list .conf.cluster "cluster_advertise" "config.cluster.cluster_advertise") (list $streaming "store" "config.streaming.store") (list $streaming "ft_group_name" "config.streaming.ft_group_name") -}}
+{{- if eq .Values.store.type "file" -}}
+{{- $needed = append $needed (list $streaming "dir" "config.streaming.dir") -}}
+{{- end -}}
+{{- range $needed -}}
+{{- if not (hasKey (index . 0) (index . 1)) -}}
+{{- include "stan-ft.problem" (printf "%s: it is null, and the group cannot do without it. Leave it out to have the chart's." (index . 2)) -}}
+{{- end -}}
+{{- end -}}
+{{- if hasKey $streaming "cluster" -}}
+{{- include "stan-ft.problem" "config.streaming.cluster: it switches on Raft clustering, which excludes fault-tolerant mode. Take it out; the servers' routes are config.cluster." -}}
+{{- end -}}
+{{- if ne (get $streaming "store" | toString | lower) .Values.store.type -}}
+{{- include "stan-ft.problem" (printf "config.streaming.store: it is %v, but store.type decides what the pods get. Take it out, and set store.type to file or sql; a memory store cannot be shared." (get $streaming "store")) -}}
+{{- end -}}
+{{- $channels := get ($streaming.store_limits | default dict) "channels" | default dict -}}
+{{- if and $streaming.partitioning (empty $channels) -}}
+{{- include "stan-ft.problem" "config.streaming.partitioning: a partitioned server serves the channels of store_limits.channels, which names none. Name them there, or set partitioning to false." -}}
+{{- end -}}
+{{- if and $streaming.partitioning (not .external) (empty .Values.config.cluster.routes) -}}
+{{- include "stan-ft.problem" "config.streaming.partitioning: groups that share one cluster id need one NATS, and each release's embedded servers are a NATS of their own: clients would reach a part of the channels. Name the other group's servers in config.cluster.routes, or run NATS elsewhere and set config.streaming.nats_server_url in each release." -}}
+{{- end -}}
+{{- $literal := 0 -}}
+{{- range $channel, $_ := $channels -}}
+{{- if not (regexMatch "[*>]" $channel) -}}{{- $literal = add1 $literal -}}{{- end -}}
+{{- end -}}
+{{- $most := include "stan-ft.limit" (list . "max_channels" 100) | int -}}
+{{- if and (gt $most 0) (gt (int $literal) $most) -}}
+{{- include "stan-ft.problem" (printf "config.streaming.store_limits.channels: it names %d channels, max_channels allows %d, and the server would not start. Raise max_channels, or use patterns." (int $literal) $most) -}}
+{{- end -}}
+{{- $payload := index .conf "max_payload" -}}
+{{- $payload = kindIs "invalid" $payload | ternary 1048576 $payload | include "stan-ft.bytes" | int64 -}}
+{{- $pending := index .conf "max_pending" -}}
+{{- $pending = kindIs "invalid" $pending | ternary 67108864 $pending | include "stan-ft.bytes" | int64 -}}
+{{- if gt $payload $pending -}}
+{{- include "stan-ft.problem" (printf "config.max_payload: %d bytes are more than config.max_pending (%d), and the server would not start. Lower the one or raise the other." $payload $pending) -}}
+{{- end -}}
+{{- range list "listen" "monitor_port" "http_port" "https" "https_port" "cluster_name" -}}
+{{- if hasKey $.conf . -}}
+{{- include "stan-ft.problem" (printf "config.%s: the chart makes Services and probes from config.port, config.http and config.cluster. Use those." .) -}}
+{{- end -}}
+{{- end -}}
+{{- if or (hasKey .conf.cluster "listen") (hasKey .conf.cluster "advertise") -}}
+{{- include "stan-ft.problem" "config.cluster: listen and advertise would overrule the port and the name that the peers use. Set config.cluster.port." -}}
+{{- end -}}
+{{- $ports := dict -}}
+{{- range $place, $port := dict "config.port" .conf.port "config.cluster.port" .conf.cluster.port "config.http" .conf.http "promExporter.port" .Values.promExporter.port -}}
+{{- if not (kindIs "string" $port) -}}
+{{- with get $ports (toString (int $port)) -}}
+{{- include "stan-ft.problem" (printf "%s: %d is the port of %s already. Set another." $place (int $port) .) -}}
+{{- end -}}
+{{- $_ := set $ports (toString (int $port)) $place -}}
+{{- end -}}
+{{- end -}}
+{{- if gt (len .written) 131072 -}}
+{{- include "stan-ft.problem" "config: stan.conf is longer than 128 KiB, more than a pod can carry. Put it into a ConfigMap of your own and name that in configFile.existingConfigMap." -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Secrets at any depth of the configuration: context, value, path. */}}
+{{- define "stan-ft.validate.secretsIn" -}}
+{{- $root := index . 0 -}}
+{{- $path := index . 2 -}}
+{{- $value := index . 1 -}}
+{{- if kindIs "map" $value -}}
+{{- range $key, $below := $value -}}
+{{- $here := printf "%s.%s" $path $key -}}
+{{- if and (has (lower $key) $root.facts.secrets) (not (or (kindIs "invalid" $below) (kindIs "map" $below))) -}}
+{{- if not (regexMatch "^\\$[A-Za-z_][A-Za-z0-9_]*$" (toString $below)) -}}
+{{- include "stan-ft.problem" (printf "%s: it would be readable by all who may read pods. Put it into a Secret and name that in auth, store.encryption or store.sql; or take it from a variable of container.env as $NAME." $here) -}}
+{{- end -}}
+{{- else -}}
+{{- include "stan-ft.validate.secretsIn" (list $root $below $here) -}}
+{{- end -}}
+{{- end -}}
+{{- else if kindIs "slice" $value -}}
+{{- range $value -}}
+{{- include "stan-ft.validate.secretsIn" (list $root . $path) -}}
+{{- end -}}
+{{- else if kindIs "string" $value -}}
+{{- if regexMatch "://[^/@\\s]+@" $value -}}
+{{- include "stan-ft.problem" (printf "%s: the login in its URL would be readable by all who may read pods. Take it out, and name a Secret in auth.server." $path) -}}
+{{- else if regexMatch "^S[ACNOUX][A-Z2-7]{56}$" $value -}}
+{{- include "stan-ft.problem" (printf "%s: an NKey seed would be readable by all who may read pods. Put it into a Secret and name that in auth.server." $path) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "stan-ft.validate.secrets" -}}
+{{- include "stan-ft.validate.secretsIn" (list . .conf "config") -}}
+{{- range .Values.container.args -}}
+{{- $flag := regexReplaceAll "^-+([^= ]+).*$" . "${1}" -}}
+{{- if and (eq $flag "file_truncate_bad_eof") (gt (int $.Values.replicas) 1) -}}
+{{- include "stan-ft.problem" "container.args: -file_truncate_bad_eof cuts files of the store and must never run on two servers. Set replicas=1 and allowSingleReplica=true for that one start, see docs/store.md." -}}
+{{- end -}}
+{{- if regexMatch "^(user|pass|auth|encryption_key|sql_source|tls_?client.*)$" $flag -}}
+{{- include "stan-ft.problem" (printf "container.args: -%s would show its value on the monitoring port. Name a Secret in auth, store.sql or store.encryption instead." $flag) -}}
+{{- else if regexMatch "^(c|config|sc|stan_config|clustered|cluster.*|routes|store|st|dir|ft_group|cid|cluster_id|ns|nats_server|a|addr|net|p|port|m|http_port|ms|https_port)$" $flag -}}
+{{- include "stan-ft.problem" (printf "container.args: -%s would overrule what the chart sets or exclude fault-tolerant mode. Use the chart's own value for it." $flag) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What can be read in a whole file given as text: comments out, then keys anywhere in a line. scripts/check reads it as the server does. */}}
+{{- define "stan-ft.validate.override" -}}
+{{- with .Values.configFile -}}
+{{- if and .override .existingConfigMap -}}
+{{- include "stan-ft.problem" "configFile.override: configFile.existingConfigMap names a file too. Use one of the two." -}}
+{{- end -}}
+{{- if .override -}}
+{{- $text := regexReplaceAll "(?m)(^|\\s)(#|//).*$" .override "" -}}
+{{- $key := "(?i)(^|[\\s{,;\\[])[\"']?(%s)[\"']?(\\s*[:=]\\s*|\\s+)[\"']?" -}}
+{{- if not (regexMatch (printf $key "ft_group|ft_group_name") $text) -}}
+{{- include "stan-ft.problem" "configFile.override: it has no ft_group_name, so every server would be active at once. Add ft_group_name to its streaming block." -}}
+{{- end -}}
+{{- if regexMatch (printf "%smemory" (printf $key "store|st|store_type|storetype")) $text -}}
+{{- include "stan-ft.problem" "configFile.override: a memory store cannot be shared, and the server refuses it in fault-tolerant mode. Use file or sql." -}}
+{{- end -}}
+{{- if or (regexMatch (printf "%s[^$\\s\"'{\\[]" (printf $key "password|pass|token|encryption_key")) $text) (regexMatch "://[^/@\\s\"']+@" $text) (regexMatch "\\bS[ACNOUX][A-Z2-7]{56}\\b" $text) -}}
+{{- include "stan-ft.problem" "configFile.override: a password, token or key in it would be readable by all who may read pods. Take it from a variable of container.env as $NAME, or include a file of a Secret." -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 
-{{- define "stan-ft.validate.store" -}}
+{{- define "stan-ft.validate.login" -}}
+{{- with .Values.auth -}}
+{{- $accounts := or (hasKey $.conf "accounts") (hasKey $.conf "operator") (hasKey ($.Values.config.authorization | default dict) "users") -}}
+{{- if and (ne .mode "none") (not .existingSecret) -}}
+{{- include "stan-ft.problem" (printf "auth.existingSecret: mode %s needs the name of the Secret that holds the login." .mode) -}}
+{{- end -}}
+{{- if and (eq .mode "none") .existingSecret -}}
+{{- include "stan-ft.problem" (printf "auth.mode: it is none, so the Secret %s would have no effect. Set it to password, token or users, or empty auth.existingSecret." .existingSecret) -}}
+{{- end -}}
+{{- if and (ne .mode "none") (hasKey $.conf "accounts") -}}
+{{- include "stan-ft.problem" "auth.mode: config.accounts says who may log in. Set it to none." -}}
+{{- end -}}
+{{- if and (or (eq .mode "users") $accounts) (eq .server.method "none") (not $.external) (not (get ($.conf.tls | default dict) "verify_and_map")) -}}
+{{- include "stan-ft.problem" "auth.server.method: with a list of users or accounts the server must know which of them it is itself, or it cannot start. Set it to password, token, nkey or credentials, with a user that may publish and subscribe to _STAN.> and _INBOX.>." -}}
+{{- end -}}
+{{- if and (ne .server.method "none") (not .server.existingSecret) -}}
+{{- include "stan-ft.problem" (printf "auth.server.existingSecret: method %s needs the name of the Secret that holds the login." .server.method) -}}
+{{- end -}}
+{{- if and (ne .server.method "none") (not $.external) (ne .mode "users") (not $accounts) -}}
+{{- include "stan-ft.problem" (printf "auth.server.method: auth.mode %s needs no login of its own: the embedded server lets its own connections in. Set it to none, or set auth.mode to users or write config.accounts." .mode) -}}
+{{- end -}}
+{{- if $.external -}}
+{{- if ne .mode "none" -}}
+{{- include "stan-ft.problem" "auth.mode: with config.streaming.nats_server_url clients log in to that server, not to this release. Set it to none; the servers' own login is auth.server." -}}
+{{- end -}}
+{{- if .routes.existingSecret -}}
+{{- include "stan-ft.problem" "auth.routes.existingSecret: with config.streaming.nats_server_url this release has no routes. Empty it." -}}
+{{- end -}}
+{{- range splitList "," (toString $.external) -}}
+{{- if not (regexMatch "^(nats|tls)://[^\\s]+$" (trim .)) -}}
+{{- include "stan-ft.problem" (printf "config.streaming.nats_server_url: %s is no URL. Write nats://HOST:4222 or tls://HOST:4222, several with commas; a login belongs into auth.server." (trim .)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "stan-ft.validate.tls" -}}
+{{- $tls := .Values.tls -}}
+{{- range list "client" "routes" -}}
+{{- if and (get $tls .).enabled (not (get $tls .).existingSecret) (not $tls.certManager.enabled) -}}
+{{- include "stan-ft.problem" (printf "tls.%s.existingSecret: TLS needs the name of the Secret with the certificate. Make the Secret and name it, or set tls.certManager.enabled=true." .) -}}
+{{- end -}}
+{{- if and (get $tls .).enabled $.external -}}
+{{- include "stan-ft.problem" (printf "tls.%s.enabled: with config.streaming.nats_server_url this release has no such port. Set it to false; TLS to that server is tls.external." .) -}}
+{{- end -}}
+{{- end -}}
+{{- if $tls.certManager.enabled -}}
+{{- if not $tls.certManager.issuerRef.name -}}
+{{- include "stan-ft.problem" "tls.certManager.issuerRef.name: it is empty. Set it to the name of the issuer." -}}
+{{- end -}}
+{{- if not (or $tls.client.enabled $tls.routes.enabled) -}}
+{{- include "stan-ft.problem" "tls.certManager.enabled: nothing would use the certificate. Set tls.client.enabled=true or tls.routes.enabled=true too." -}}
+{{- end -}}
+{{- end -}}
+{{- range $place, $block := dict "config.tls" (.conf.tls | default dict) "config.cluster.tls" (.conf.cluster.tls | default dict) -}}
+{{- if and $block (not (hasKey $block "cert_file")) -}}
+{{- include "stan-ft.problem" (printf "%s: it has no certificate, and the server would not start. Set tls.%s.enabled=true with a Secret, or write cert_file and key_file." $place (ternary "client" "routes" (eq $place "config.tls"))) -}}
+{{- end -}}
+{{- end -}}
+{{- if and (get .conf "allow_non_tls") (not .conf.tls) -}}
+{{- include "stan-ft.problem" "config.allow_non_tls: it has no effect without TLS. Set tls.client.enabled=true." -}}
+{{- end -}}
+{{- if and (get (.conf.tls | default dict) "verify_and_map") (ne .Values.auth.mode "users") (not (hasKey .conf "accounts")) -}}
+{{- include "stan-ft.problem" "config.tls.verify_and_map: it takes the users' names from their certificates, so it needs a list of users. Set auth.mode=users." -}}
+{{- end -}}
+{{- with $tls.external -}}
+{{- if and .enabled (not $.external) -}}
+{{- include "stan-ft.problem" "tls.external.enabled: it has no effect without config.streaming.nats_server_url. TLS of the embedded servers is tls.client." -}}
+{{- end -}}
+{{- if and .enabled $.external (not .existingSecret) -}}
+{{- include "stan-ft.problem" "tls.external.existingSecret: TLS needs the name of the Secret with the authority's certificate." -}}
+{{- end -}}
+{{- if ne (empty .certKey) (empty .keyKey) -}}
+{{- include "stan-ft.problem" "tls.external.certKey: a client certificate and its private key (tls.external.keyKey) go together. Set both or none." -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "stan-ft.validate.storage" -}}
 {{- $store := .Values.store -}}
-{{- if and .Values.fence.enabled (ne $store.type "file") -}}
-{{- include "stan-ft.problem" "fence.enabled: the SQL store has a lock of its own, which its server looks at every second. Set it to false." -}}
-{{- end -}}
-{{- if and .Values.guard.enabled (ne $store.type "file") -}}
-{{- include "stan-ft.problem" "guard.enabled: it locks the files of a store on a volume, and the SQL store has none. Set it to false." -}}
-{{- end -}}
-{{- if eq $store.type "file" -}}
 {{- $mount := trimSuffix "/" .Values.persistence.mountPath -}}
-{{- if or (not (hasPrefix (printf "%s/" $mount) $store.dir)) (contains "/.." $store.dir) -}}
-{{- include "stan-ft.problem" (printf "store.dir: %s is not below persistence.mountPath %s, so the store would not be on the shared volume, or would share its root with directories that are no channels. Set it to a directory such as %s/store." $store.dir $mount $mount) -}}
+{{- if eq $store.type "file" -}}
+{{- if not (hasPrefix "/" $mount) -}}
+{{- include "stan-ft.problem" (printf "persistence.mountPath: %s is no absolute path. Set one such as /data/stan." $mount) -}}
+{{- end -}}
+{{- $dir := .conf.streaming.dir | toString -}}
+{{- if or (not (hasPrefix (printf "%s/" $mount) $dir)) (contains "/.." $dir) -}}
+{{- include "stan-ft.problem" (printf "config.streaming.dir: %s is not below persistence.mountPath %s, so the store would not be on the shared volume, or would share its root with directories that are no channels. Set it to a directory such as %s/store." $dir $mount $mount) -}}
 {{- end -}}
 {{- else -}}
 {{- if not $store.sql.existingSecret -}}
 {{- include "stan-ft.problem" (printf "store.sql.existingSecret: the SQL store needs the name of the Secret that holds the data source name under the key %s. Make the Secret and name it." $store.sql.sourceKey) -}}
 {{- end -}}
+{{- range list "fence" "guard" -}}
+{{- if (get $.Values.fencing .).enabled -}}
+{{- include "stan-ft.problem" (printf "fencing.%s.enabled: it is about a store on a volume, and the SQL store has a lock of its own. Set it to false." .) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.networkPolicy.restrictEgress (empty .Values.networkPolicy.extraEgress) -}}
+{{- include "stan-ft.problem" "networkPolicy.extraEgress: with networkPolicy.restrictEgress the servers could not reach their database. Add a rule for it." -}}
+{{- end -}}
 {{- end -}}
 {{- if and $store.encryption.enabled (not $store.encryption.existingSecret) -}}
 {{- include "stan-ft.problem" (printf "store.encryption.existingSecret: encryption needs the name of the Secret that holds the key under %s. Make the Secret and name it, or set store.encryption.enabled=false." $store.encryption.secretKey) -}}
 {{- end -}}
-{{- $literal := 0 -}}
-{{- range $channel, $limits := $store.limits.channels -}}
-{{- if not (regexMatch "[*>]" $channel) -}}{{- $literal = add1 $literal -}}{{- end -}}
-{{- end -}}
-{{- $channels := include "stan-ft.limit" (list $store.limits.maxChannels 100) | int -}}
-{{- if and (gt $channels 0) (gt (int $literal) $channels) -}}
-{{- include "stan-ft.problem" (printf "store.limits.channels: it names %d channels, store.limits.maxChannels allows %d, and the server would not start. Raise maxChannels, or use patterns." (int $literal) $channels) -}}
-{{- end -}}
-{{- end -}}
-
-{{- define "stan-ft.validate.persistence" -}}
-{{- if eq .Values.store.type "file" -}}
 {{- with .Values.persistence -}}
-{{- if .existingClaim -}}
-{{- if .checkExistingClaim -}}
+{{- if and (eq $store.type "file") (not .existingClaim) (ne (join "," .claim.accessModes) "ReadWriteMany") (gt (int $.Values.replicas) 1) -}}
+{{- include "stan-ft.problem" (printf "persistence.claim.accessModes: %s cannot be mounted by %d servers on several nodes. Set it to [ReadWriteMany]; another access mode only goes with replicas=1 and allowSingleReplica=true." (join ", " .claim.accessModes) (int $.Values.replicas)) -}}
+{{- end -}}
+{{- if and (eq $store.type "file") .existingClaim .checkExistingClaim (gt (int $.Values.replicas) 1) -}}
 {{- with lookup "v1" "PersistentVolumeClaim" $.Release.Namespace .existingClaim -}}
-{{- if and (gt (int $.Values.replicas) 1) (not (has "ReadWriteMany" .spec.accessModes)) -}}
+{{- if not (has "ReadWriteMany" .spec.accessModes) -}}
 {{- include "stan-ft.problem" (printf "persistence.existingClaim: the claim %s has access mode %s, and %d servers on several nodes need ReadWriteMany. Use a claim with that access mode." .metadata.name (join ", " .spec.accessModes) (int $.Values.replicas)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- else if ne (join "," .claim.accessModes) "ReadWriteMany" -}}
-{{- if gt (int $.Values.replicas) 1 -}}
-{{- include "stan-ft.problem" (printf "persistence.claim.accessModes: %s cannot be mounted by %d servers on several nodes. Set it to [ReadWriteMany]; another access mode only goes with replicas=1 and allowSingleReplica=true." (join ", " .claim.accessModes) (int $.Values.replicas)) -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
 {{- end -}}
 {{- end -}}
 
-{{- define "stan-ft.validate.volume" -}}
+{{- define "stan-ft.validate.mounts" -}}
 {{- with .Values.persistence.staticVolume -}}
 {{- if .enabled -}}
 {{- if ne $.Values.store.type "file" -}}
@@ -105,248 +349,186 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- include "stan-ft.problem" "persistence.staticVolume.efs.volumeHandle: it is empty. Set it to the file system's id, such as fs-0123456789abcdef0." -}}
 {{- end -}}
 {{- end -}}
-{{- range $driver := list "nfs" "efs" -}}
-{{- range (get $.Values.persistence.staticVolume $driver).mountOptions -}}
-{{- if regexMatch "^(nolock|local_lock=(all|posix|flock)|(nfs)?vers=[23](\\..*)?|v[23])$" (lower .) -}}
-{{- include "stan-ft.problem" (printf "persistence.staticVolume.%s.mountOptions: with %s locks are not shared between nodes, and two servers could be active at once. Take it out, and use nfsvers=4.1." $driver .) -}}
-{{- else if regexMatch "^(soft|softerr|softreval)$" (lower .) -}}
-{{- include "stan-ft.problem" (printf "persistence.staticVolume.%s.mountOptions: with %s a write that takes long fails and leaves a torn store. Use hard." $driver .) -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-
-{{- define "stan-ft.validate.streaming" -}}
-{{- with .Values.streaming -}}
-{{- if and .partitioning (empty $.Values.store.limits.channels) -}}
-{{- include "stan-ft.problem" "streaming.partitioning: a partitioned server serves the channels of store.limits.channels, which names none. Name them there, or set streaming.partitioning=false." -}}
-{{- end -}}
-{{- if and (ne .login.method "none") (not .login.existingSecret) -}}
-{{- include "stan-ft.problem" (printf "streaming.login.existingSecret: method %s needs the name of the Secret that holds the login." .login.method) -}}
-{{- end -}}
-{{- if and (ne .login.method "none") (not $.Values.nats.external.url) (ne $.Values.nats.auth.mode "users") -}}
-{{- include "stan-ft.problem" (printf "streaming.login.method: nats.auth.mode %s needs no login of its own: the embedded server lets its own connections in. Set it to none." $.Values.nats.auth.mode) -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-
-{{- define "stan-ft.validate.auth" -}}
-{{- with .Values.nats.auth -}}
-{{- if and (ne .mode "none") (not .existingSecret) -}}
-{{- include "stan-ft.problem" (printf "nats.auth.existingSecret: mode %s needs the name of the Secret that holds the login." .mode) -}}
-{{- end -}}
-{{- if and (eq .mode "none") .existingSecret -}}
-{{- include "stan-ft.problem" (printf "nats.auth.mode: it is none, so the Secret %s would have no effect. Set it to password, token or users, or empty nats.auth.existingSecret." .existingSecret) -}}
-{{- end -}}
-{{- if and (eq .mode "users") (eq $.Values.streaming.login.method "none") (not $.Values.nats.tls.verifyAndMap) -}}
-{{- include "stan-ft.problem" "streaming.login.method: with nats.auth.mode users the server must know which of them it is itself, or it cannot start. Set it to password, token, nkey or credentials, with a user that may publish and subscribe to _STAN.> and _INBOX.>." -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-
-{{- define "stan-ft.validate.tls" -}}
-{{- with .Values.nats -}}
-{{- if and .tls.enabled (not .tls.existingSecret) (not .tls.certManager.enabled) -}}
-{{- include "stan-ft.problem" "nats.tls.existingSecret: TLS needs the name of the Secret with the certificate. Make the Secret and name it, or set nats.tls.certManager.enabled=true." -}}
-{{- end -}}
-{{- if and .cluster.tls.enabled (not .cluster.tls.existingSecret) (not .tls.certManager.enabled) -}}
-{{- include "stan-ft.problem" "nats.cluster.tls.existingSecret: TLS needs the name of the Secret with the certificate. Make the Secret and name it, or set nats.tls.certManager.enabled=true." -}}
-{{- end -}}
-{{- if .tls.certManager.enabled -}}
-{{- if not .tls.certManager.issuerRef.name -}}
-{{- include "stan-ft.problem" "nats.tls.certManager.issuerRef.name: it is empty. Set it to the name of the issuer." -}}
-{{- end -}}
-{{- if not (or .tls.enabled .cluster.tls.enabled) -}}
-{{- include "stan-ft.problem" "nats.tls.certManager.enabled: nothing would use the certificate. Set nats.tls.enabled=true or nats.cluster.tls.enabled=true too." -}}
-{{- end -}}
-{{- end -}}
-{{- if not .tls.enabled -}}
-{{- range list "verify" "verifyAndMap" "allowNonTLS" -}}
-{{- if get $.Values.nats.tls . -}}
-{{- include "stan-ft.problem" (printf "nats.tls.%s: it has no effect without TLS. Set nats.tls.enabled=true." .) -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-{{- if and .tls.verifyAndMap (ne .auth.mode "users") -}}
-{{- include "stan-ft.problem" "nats.tls.verifyAndMap: it takes the users' names from their certificates, so it needs a list of users. Set nats.auth.mode=users." -}}
-{{- end -}}
-{{- $payload := ternary 1048576 .limits.maxPayload (kindIs "invalid" .limits.maxPayload) | include "stan-ft.bytes" | int64 -}}
-{{- $pending := ternary 67108864 .limits.maxPending (kindIs "invalid" .limits.maxPending) | include "stan-ft.bytes" | int64 -}}
-{{- if gt $payload $pending -}}
-{{- include "stan-ft.problem" (printf "nats.limits.maxPayload: %d bytes are more than nats.limits.maxPending (%d), and the server would not start. Lower the one or raise the other." $payload $pending) -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-
-{{- define "stan-ft.validate.external" -}}
-{{- with .Values.nats -}}
-{{- if .external.url -}}
-{{- if ne .auth.mode "none" -}}
-{{- include "stan-ft.problem" "nats.auth.mode: with nats.external.url clients log in to that server, not to this release. Set it to none; the servers' own login is streaming.login." -}}
-{{- end -}}
-{{- range list "tls" "cluster" -}}
-{{- $tls := ternary $.Values.nats.tls $.Values.nats.cluster.tls (eq . "tls") -}}
-{{- if $tls.enabled -}}
-{{- include "stan-ft.problem" (printf "nats.%s.enabled: with nats.external.url this release has no such port. Set it to false; TLS to that server is nats.external.tls." (ternary "tls" "cluster.tls" (eq . "tls"))) -}}
-{{- end -}}
-{{- end -}}
-{{- if .cluster.auth.existingSecret -}}
-{{- include "stan-ft.problem" "nats.cluster.auth.existingSecret: with nats.external.url this release has no routes. Empty it." -}}
-{{- end -}}
-{{- if and .external.tls.enabled (not .external.tls.existingSecret) -}}
-{{- include "stan-ft.problem" "nats.external.tls.existingSecret: TLS needs the name of the Secret with the authority's certificate." -}}
-{{- end -}}
-{{- if ne (empty .external.tls.certKey) (empty .external.tls.keyKey) -}}
-{{- include "stan-ft.problem" "nats.external.tls.certKey: a client certificate and its private key (nats.external.tls.keyKey) go together. Set both or none." -}}
-{{- end -}}
-{{- else if .external.tls.enabled -}}
-{{- include "stan-ft.problem" "nats.external.tls.enabled: it has no effect without nats.external.url. TLS of the embedded servers is nats.tls." -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-
-{{- define "stan-ft.validate.config" -}}
-{{- with .Values.config -}}
-{{- if and .override .existingConfigMap -}}
-{{- include "stan-ft.problem" "config.override: config.existingConfigMap names a file too. Use one of the two." -}}
-{{- end -}}
-{{- if .override -}}
-{{- if not (regexMatch "(?m)^\\s*(ft_group|ft_group_name)\\s*[:= ]" .override) -}}
-{{- include "stan-ft.problem" "config.override: it has no ft_group_name, so every server would be active at once. Add ft_group_name to its streaming block." -}}
-{{- end -}}
-{{- if regexMatch "(?im)^\\s*(store|st|store_type|storetype)\\s*[:= ]\\s*\"?memory" .override -}}
-{{- include "stan-ft.problem" "config.override: a memory store cannot be shared, and the server refuses it in fault-tolerant mode. Use file or sql." -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-{{- range regexFindAll "(?im)^\\s*(cluster|store|st|store_type|storetype|dir|datastore|id|cid|cluster_id|ft_group|ft_group_name|partitioning|encryption_key|password|pass|token)\\b" .Values.streaming.extraConfig -1 -}}
-{{- $key := trim . -}}
-{{- if eq (lower $key) "cluster" -}}
-{{- include "stan-ft.problem" "streaming.extraConfig: a cluster block in the streaming block switches on Raft clustering, which excludes fault-tolerant mode. Take it out; routes belong to nats.cluster." -}}
-{{- else if has (lower $key) (list "encryption_key" "password" "pass" "token") -}}
-{{- include "stan-ft.problem" (printf "streaming.extraConfig: %s would be readable in the ConfigMap. Put it into a Secret and name that in streaming.login or store.encryption." $key) -}}
-{{- else -}}
-{{- include "stan-ft.problem" (printf "streaming.extraConfig: %s is written by the chart, and the server would take whichever comes last. Use the chart's own value for it." $key) -}}
-{{- end -}}
-{{- end -}}
-{{- range regexFindAll "(?im)^\\s*(streaming|cluster|authorization|tls|http|http_port|monitor_port|port|listen|password|pass|token)\\b" .Values.nats.extraConfig -1 -}}
-{{- $key := trim . -}}
-{{- if has (lower $key) (list "password" "pass" "token") -}}
-{{- include "stan-ft.problem" (printf "nats.extraConfig: %s would be readable in the ConfigMap. Put it into a Secret and name that in nats.auth." $key) -}}
-{{- else -}}
-{{- include "stan-ft.problem" (printf "nats.extraConfig: %s is written by the chart, and the server would take whichever comes last. Use the chart's own value for it." $key) -}}
-{{- end -}}
-{{- end -}}
-{{- range .Values.extraArgs -}}
-{{- $flag := regexReplaceAll "^-+([^= ]+).*$" . "${1}" -}}
-{{- if and (eq $flag "file_truncate_bad_eof") (gt (int $.Values.replicas) 1) -}}
-{{- include "stan-ft.problem" "extraArgs: -file_truncate_bad_eof cuts files of the store and must never run on two servers. Set replicas=1 and allowSingleReplica=true for that one start, see docs/store.md." -}}
-{{- end -}}
-{{- if regexMatch "^(user|pass|auth|encryption_key|sql_source|tls_?client.*)$" $flag -}}
-{{- include "stan-ft.problem" (printf "extraArgs: -%s would show its value on the monitoring port. Name a Secret in nats.auth, streaming.login, store.sql or store.encryption instead." $flag) -}}
-{{- else if regexMatch "^(c|config|sc|stan_config|clustered|cluster.*|routes|store|st|dir|ft_group|cid|cluster_id|ns|nats_server|a|addr|net|p|port|m|http_port|ms|https_port|io_batch_size|io_sleep_time)$" $flag -}}
-{{- include "stan-ft.problem" (printf "extraArgs: -%s would overrule what the chart sets or exclude fault-tolerant mode. Use the chart's own value for it." $flag) -}}
-{{- end -}}
+{{- include "stan-ft.mountProblems" (dict "facts" $.facts "path" "persistence.staticVolume.nfs.mountOptions" "options" .nfs.mountOptions "client" "nfs") -}}
+{{- include "stan-ft.mountProblems" (dict "facts" $.facts "path" "persistence.staticVolume.efs.mountOptions" "options" .efs.mountOptions "client" "efs") -}}
 {{- end -}}
 {{- end -}}
 
 {{- define "stan-ft.validate.pod" -}}
-{{- range $name, $value := .Values.extraEnv -}}
-{{- if regexMatch "^(POD_NAME|POD_NAMESPACE|CLUSTER_ADVERTISE|NATS_STREAMING_ENCRYPTION_KEY|GOMEMLIMIT|ROUTE_.*|STAN_LOGIN_.*|STAN_SQL_SOURCE.*|CLIENT_(USERNAME|PASSWORD|TOKEN).*)$" $name -}}
-{{- include "stan-ft.problem" (printf "extraEnv: %s is set by the chart. Use another name, or the chart's own value for it." $name) -}}
+{{- range $name, $value := .Values.container.env -}}
+{{- if regexMatch "^(POD_NAME|POD_NAMESPACE|CLUSTER_ADVERTISE|NATS_STREAMING_ENCRYPTION_KEY|ROUTE_.*|STAN_LOGIN_.*|STAN_SQL_SOURCE.*|CLIENT_(USERNAME|PASSWORD|TOKEN).*)$" $name -}}
+{{- include "stan-ft.problem" (printf "container.env: %s is set by the chart. Use another name, or the chart's own value for it." $name) -}}
 {{- end -}}
 {{- end -}}
-{{- range .Values.extraVolumes -}}
-{{- if has .name (list "config-volume" "efs" "fence-script" "guard-script" "client-tls" "cluster-tls" "nats-tls" "auth" "login") -}}
-{{- include "stan-ft.problem" (printf "extraVolumes: the name %s is taken by the chart. Use another name." .name) -}}
+{{- $limit := get (get (.Values.container.resources | default dict) "limits" | default dict) "memory" -}}
+{{- $collect := get (.Values.container.env | default dict) "GOMEMLIMIT" -}}
+{{- if and $limit (kindIs "string" $collect) -}}
+{{- if gt (include "stan-ft.bytes" (trimSuffix "B" $collect) | int64) (include "stan-ft.bytes" $limit | int64) -}}
+{{- include "stan-ft.problem" (printf "container.env.GOMEMLIMIT: %s is above container.resources.limits.memory (%s), so the server would be killed before it collects. Take it out: the chart derives it from the limit." $collect (toString $limit)) -}}
 {{- end -}}
 {{- end -}}
-{{- range .Values.extraVolumeMounts -}}
-{{- if has .mountPath (list "/etc/stan-config" $.Values.persistence.mountPath) -}}
-{{- include "stan-ft.problem" (printf "extraVolumeMounts: %s is taken by the chart. Use another mountPath." .mountPath) -}}
-{{- end -}}
-{{- end -}}
-{{- range $list := list "initContainers" "sidecars" -}}
-{{- range get $.Values $list -}}
-{{- if has .name (list "stan" "fence" "guard" "metrics" "volume-permissions") -}}
-{{- include "stan-ft.problem" (printf "%s: the name %s is taken by the chart. Use another name." $list .name) -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-{{- with .Values.podSecurityContext -}}
+{{- with .Values.podTemplate.securityContext -}}
 {{- if and .runAsNonRoot (not (kindIs "invalid" .runAsUser)) (eq (int .runAsUser) 0) -}}
-{{- include "stan-ft.problem" "podSecurityContext.runAsUser: 0 is root, which podSecurityContext.runAsNonRoot excludes. Set another user, or runAsNonRoot=false." -}}
+{{- include "stan-ft.problem" "podTemplate.securityContext.runAsUser: 0 is root, which runAsNonRoot excludes. Set another user, or runAsNonRoot=false." -}}
 {{- end -}}
 {{- end -}}
-{{- if and .Values.persistence.volumePermissions.enabled (or (kindIs "invalid" .Values.podSecurityContext.runAsUser) (kindIs "invalid" .Values.podSecurityContext.runAsGroup)) -}}
-{{- include "stan-ft.problem" "persistence.volumePermissions.enabled: it needs to know whom to give the store to. Set podSecurityContext.runAsUser and runAsGroup." -}}
+{{- $user := .Values.podTemplate.securityContext | default dict -}}
+{{- if and .Values.persistence.volumePermissions.enabled (or (kindIs "invalid" $user.runAsUser) (kindIs "invalid" $user.runAsGroup)) -}}
+{{- include "stan-ft.problem" "persistence.volumePermissions.enabled: it needs to know whom to give the store to. Set podTemplate.securityContext.runAsUser and runAsGroup." -}}
 {{- end -}}
-{{- $ports := dict -}}
-{{- range $name, $port := .Values.ports -}}
-{{- with get $ports (toString (int $port)) -}}
-{{- include "stan-ft.problem" (printf "ports.%s: %d is the port of ports.%s already. Set another." $name (int $port) .) -}}
-{{- end -}}
-{{- $_ := set $ports (toString (int $port)) $name -}}
-{{- end -}}
-{{- with .Values.resources -}}
-{{- if and $.Values.goMemoryLimit (not (get (.limits | default dict) "memory")) -}}
-{{- include "stan-ft.problem" "goMemoryLimit: it follows resources.limits.memory, which is not set. Set that limit, or goMemoryLimit=\"\"." -}}
+{{- range $name, $probe := dict "startupProbe" .Values.container.startupProbe "livenessProbe" .Values.container.livenessProbe -}}
+{{- if and (kindIs "map" $probe) (hasPrefix "/streaming/" (dig "httpGet" "path" "" ($probe | default dict) | toString)) -}}
+{{- include "stan-ft.problem" (printf "container.%s.httpGet.path: /streaming/* answers only after the store's recovery, so a long one would be ended again and again. Use /healthz." $name) -}}
 {{- end -}}
 {{- end -}}
-{{- end -}}
-
-{{- define "stan-ft.validate.network" -}}
-{{- with .Values.clientService -}}
-{{- if .enabled -}}
-{{- if and .nodePort (eq .type "ClusterIP") -}}
-{{- include "stan-ft.problem" "clientService.nodePort: a ClusterIP Service has no port on the nodes. Set clientService.type to NodePort or LoadBalancer, or nodePort to null." -}}
-{{- end -}}
-{{- if and .externalTrafficPolicy (eq .type "ClusterIP") -}}
-{{- include "stan-ft.problem" "clientService.externalTrafficPolicy: a ClusterIP Service has no outside traffic. Set clientService.type to NodePort or LoadBalancer, or empty it." -}}
-{{- end -}}
-{{- range list "loadBalancerClass" "loadBalancerSourceRanges" -}}
-{{- if and (get $.Values.clientService .) (ne $.Values.clientService.type "LoadBalancer") -}}
-{{- include "stan-ft.problem" (printf "clientService.%s: only a LoadBalancer Service has one. Set clientService.type=LoadBalancer, or empty it." .) -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
+{{- $ready := .Values.container.readinessProbe -}}
+{{- if and (kindIs "map" $ready) (eq (dig "httpGet" "path" "" ($ready | default dict) | toString) "/streaming/isFTActive") -}}
+{{- include "stan-ft.problem" "container.readinessProbe.httpGet.path: /streaming/isFTActive answers 204 on standbys, which is a success too, and standbys must be ready. Use /healthz." -}}
 {{- end -}}
 {{- with .Values.networkPolicy -}}
-{{- if and .enabled .restrictEgress (empty .extraEgress) -}}
-{{- if eq $.Values.store.type "sql" -}}
-{{- include "stan-ft.problem" "networkPolicy.extraEgress: with networkPolicy.restrictEgress the servers could not reach their database. Add a rule for it." -}}
-{{- end -}}
-{{- if $.Values.nats.external.url -}}
-{{- include "stan-ft.problem" "networkPolicy.extraEgress: with networkPolicy.restrictEgress the servers could not reach nats.external.url. Add a rule for it." -}}
-{{- end -}}
-{{- end -}}
 {{- if and .restrictEgress (not .enabled) -}}
 {{- include "stan-ft.problem" "networkPolicy.restrictEgress: it has no effect while networkPolicy.enabled is false. Set that to true." -}}
 {{- end -}}
+{{- if and .restrictEgress (empty .extraEgress) $.external -}}
+{{- include "stan-ft.problem" "networkPolicy.extraEgress: with networkPolicy.restrictEgress the servers could not reach config.streaming.nats_server_url. Add a rule for it." -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.service.nodePort (eq .Values.service.type "ClusterIP") -}}
+{{- include "stan-ft.problem" "service.nodePort: a ClusterIP Service has no port on the nodes. Set service.type to NodePort or LoadBalancer, or nodePort to null." -}}
 {{- end -}}
 {{- end -}}
 
-{{- define "stan-ft.validate.labels" -}}
-{{- $places := dict "commonLabels" .Values.commonLabels "podLabels" .Values.podLabels "service.labels" .Values.service.labels "clientService.labels" .Values.clientService.labels "persistence.claim.labels" .Values.persistence.claim.labels -}}
-{{- range list "serviceMonitor" "podMonitor" "prometheusRule" "dashboard" -}}
-{{- $_ := set $places (printf "metrics.%s.labels" .) (get $.Values.metrics .).labels -}}
+{{- define "stan-ft.validate.metrics" -}}
+{{- with .Values.promExporter -}}
+{{- if and .serviceMonitor.enabled .podMonitor.enabled -}}
+{{- include "stan-ft.problem" "promExporter.podMonitor.enabled: with serviceMonitor.enabled every server would be scraped twice. Set one of them to false." -}}
 {{- end -}}
-{{- range $place, $labels := $places -}}
-{{- range $key, $_ := $labels -}}
-{{- if has $key (list "app" "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart") -}}
-{{- include "stan-ft.problem" (printf "%s: the label %s is written by the chart, which finds its objects by it. Use another label; names are changed by nameOverride and fullnameOverride." $place $key) -}}
+{{- $known := list -}}
+{{- range empty .prometheusRule.overrides | ternary list ($.Files.Get "files/alerts.yaml" | fromYamlArray) -}}
+{{- $known = append $known .alert -}}
 {{- end -}}
-{{- end -}}
-{{- end -}}
-{{- range $key, $_ := .Values.commonAnnotations -}}
-{{- if hasPrefix "helm.sh/" $key -}}
-{{- include "stan-ft.problem" (printf "commonAnnotations: with %s on every object helm would treat all of them as hooks, or keep them all. Take it out." $key) -}}
+{{- range $alert, $_ := .prometheusRule.overrides -}}
+{{- if not (has $alert $known) -}}
+{{- include "stan-ft.problem" (printf "promExporter.prometheusRule.overrides.%s: there is no such alert. There are %s." $alert (join ", " $known)) -}}
 {{- end -}}
 {{- end -}}
-{{- range $key, $_ := .Values.metrics.prometheusRule.alertLabels -}}
-{{- if has $key (list "severity" "namespace" "stan") -}}
-{{- include "stan-ft.problem" (printf "metrics.prometheusRule.alertLabels: the label %s is written by the chart. Use another label; severities are changed by metrics.prometheusRule.severities." $key) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What a release's store is, as annotations of its StatefulSet: a later change of it is refused unless it is meant. */}}
+{{- define "stan-ft.identity" -}}
+{{- $own := or .Values.configFile.override .Values.configFile.existingConfigMap -}}
+{{- $file := eq .Values.store.type "file" -}}
+stan-ft/store-type: {{ .Values.store.type }}
+stan-ft/store-id: {{ ternary "" (toString .conf.streaming.id) (not (empty $own)) | quote }}
+stan-ft/store-dir: {{ ternary (toString .conf.streaming.dir) "" (and $file (empty $own)) | quote }}
+stan-ft/store-encryption: {{ .Values.store.encryption.enabled | ternary (printf "%s/%s" .Values.store.encryption.existingSecret .Values.store.encryption.secretKey) "none" | quote }}
+{{- end -}}
+
+{{/* The store of a live StatefulSet as JSON: context, StatefulSet. Older charts and the recipe say it in their ConfigMap. */}}
+{{- define "stan-ft.liveStore" -}}
+{{- $notes := (index . 1).metadata.annotations | default dict -}}
+{{- $spec := (index . 1).spec.template.spec -}}
+{{- $live := dict "user" (dig "securityContext" "runAsUser" "" $spec | toString) "claim" "" "subPath" "" -}}
+{{- range $volume := $spec.volumes -}}
+{{- if hasKey $volume "persistentVolumeClaim" -}}
+{{- $_ := set $live "claim" $volume.persistentVolumeClaim.claimName -}}
+{{- range $spec.containers -}}
+{{- if eq .name "stan" -}}
+{{- range .volumeMounts -}}
+{{- if eq .name $volume.name -}}{{- $_ := set $live "subPath" (.subPath | default "") -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- else if and (hasKey $volume "configMap") (not (hasKey $notes "stan-ft/store-id")) -}}
+{{- $text := dig "data" "stan.conf" "" (lookup "v1" "ConfigMap" (index $ 0).Release.Namespace $volume.configMap.name | default dict) -}}
+{{- $streaming := regexFind "(?s)streaming\\s*\\{.*" $text -}}
+{{- $_ := set $live "id" (regexReplaceAll "(?s)^.*?\\b(id|cid|cluster_id)\\s*[:=]?\\s*\"?([^\\s\"]+).*$" (regexFind "(?m)^\\s*(id|cid|cluster_id)\\b.*$" $streaming) "${2}") -}}
+{{- $_ := set $live "dir" (regexReplaceAll "(?s)^.*?\\b(dir|datastore)\\s*[:=]?\\s*\"?([^\\s\"]+).*$" (regexFind "(?m)^\\s*(dir|datastore)\\b.*$" $streaming) "${2}") -}}
+{{- end -}}
+{{- end -}}
+{{- range list "type" "id" "dir" "encryption" -}}
+{{- if hasKey $notes (printf "stan-ft/store-%s" .) -}}{{- $_ := set $live . (get $notes (printf "stan-ft/store-%s" .)) -}}{{- end -}}
+{{- end -}}
+{{- toJson $live -}}
+{{- end -}}
+
+{{- define "stan-ft.validate.live" -}}
+{{- $name := include "stan-ft.fullname" . -}}
+{{- $file := eq .Values.store.type "file" -}}
+{{- $new := dict "claim" (ternary (include "stan-ft.claimName" .) "" $file) "subPath" (ternary (.Values.persistence.subPath | default "") "" $file) "user" (index (.Values.podTemplate.securityContext | default dict) "runAsUser" | toString) -}}
+{{- range $key, $value := include "stan-ft.identity" . | fromYaml -}}
+{{- $_ := set $new (trimPrefix "stan-ft/store-" $key) $value -}}
+{{- end -}}
+{{- $values := dict "id" "config.streaming.id" "dir" "config.streaming.dir" "claim" "persistence" "subPath" "persistence.subPath" "user" "podTemplate.securityContext.runAsUser" "encryption" "store.encryption" "type" "store.type" -}}
+{{- $theirs := dict "id" "could not start on the store of another id" "user" "may not read files that another user wrote" "encryption" "could not read messages that another key wrote" -}}
+{{- range (lookup "apps/v1" "StatefulSet" .Release.Namespace "").items -}}
+{{- $live := include "stan-ft.liveStore" (list $ .) | fromJson -}}
+{{- if eq .metadata.name $name -}}
+{{- range $what, $path := $values -}}
+{{- $was := index $live $what -}}
+{{- $is := index $new $what -}}
+{{- $known := and (hasKey $live $what) (or (has $what (list "subPath")) (and (ne (toString $was) "") (ne (toString $is) ""))) -}}
+{{- if and $known (ne (toString $was) (toString $is)) (not (and (eq $what "user") (or (empty $was) (kindIs "invalid" $.Values.podTemplate.securityContext.runAsUser)))) (not (has $what ($.Values.store.acceptChanges | default list))) -}}
+{{- include "stan-ft.problem" (printf "%s: the live release has %q here, and these values say %q: the servers %s. Keep it, or accept that with store.acceptChanges=[%s] (docs/upgrade.md)." $path (toString $was) (toString $is) (get $theirs $what | default "would begin with another store, and leave the messages behind") $what) -}}
+{{- end -}}
+{{- end -}}
+{{- else if and $file (eq (get $live "claim") $new.claim) (eq (get $live "subPath") $new.subPath) (eq (get $live "dir" | toString) $new.dir) (not (has .metadata.name ($.Values.store.sharedWith | default list))) -}}
+{{- include "stan-ft.problem" (printf "config.streaming.dir: StatefulSet %s of this namespace keeps its store in the same directory of claim %s, and the two would take it from each other. Set another directory, or name it in store.sharedWith." .metadata.name $new.claim) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What merging may not break: context, the StatefulSet as text. Looked at only where something is merged. */}}
+{{- define "stan-ft.validate.merged" -}}
+{{- $root := index . 0 -}}
+{{- if or $root.Values.statefulSet.merge $root.Values.podTemplate.merge $root.Values.container.merge $root.Values.promExporter.merge -}}
+{{- $made := index . 1 | fromYaml -}}
+{{- $own := include "stan-ft.statefulSet.own" $root | fromYaml -}}
+{{- range $path := list "metadata.name" "metadata.namespace" "spec.replicas" "spec.serviceName" "spec.selector" "spec.updateStrategy.type" "spec.volumeClaimTemplates" -}}
+{{- $there := $made -}}
+{{- $here := $own -}}
+{{- range splitList "." $path -}}
+{{- $there = index ($there | default dict) . -}}
+{{- $here = index ($here | default dict) . -}}
+{{- end -}}
+{{- if ne (toJson $there) (toJson $here) -}}
+{{- include "stan-ft.problem" (printf "statefulSet.merge.%s: the chart's other objects count on it. Take it out of merge, and use the chart's own value for it." $path) -}}
+{{- end -}}
+{{- end -}}
+{{- range $key, $label := include "stan-ft.selectorLabels" $root | fromYaml -}}
+{{- if ne (dig "spec" "template" "metadata" "labels" $key "" $made | toString) $label -}}
+{{- include "stan-ft.problem" (printf "podTemplate.merge.metadata.labels: the group is found by %s. Take it out of merge." $key) -}}
+{{- end -}}
+{{- end -}}
+{{- $containers := dict -}}
+{{- range dig "spec" "template" "spec" "containers" list $made -}}
+{{- if kindIs "map" . -}}{{- $_ := set $containers (get . "name" | toString) . -}}{{- end -}}
+{{- end -}}
+{{- $server := get $containers "stan" -}}
+{{- if not $server -}}
+{{- include "stan-ft.problem" "podTemplate.merge.spec.containers: a list replaces the chart's, and the container stan is not in it. Use container.merge, promExporter.merge or podTemplate.extraContainers." -}}
+{{- else -}}
+{{- $plain := include "stan-ft.serverContainer" $root | fromYaml -}}
+{{- range list "command" "args" -}}
+{{- if ne (toJson (index $server .)) (toJson (index $plain .)) -}}
+{{- include "stan-ft.problem" (printf "container.merge.%s: it starts the server with the group's configuration. Take it out of merge; more arguments are container.args." .) -}}
+{{- end -}}
+{{- end -}}
+{{- range list "env" "volumeMounts" -}}
+{{- $field := . -}}
+{{- range index $plain . -}}
+{{- if not (has . (index $server $field | default list)) -}}
+{{- include "stan-ft.problem" (printf "container.merge.%s: a list replaces the chart's, and %s is missing in it. Use container.%s." $field (.name | default .mountPath) (eq $field "env" | ternary "env" "extraVolumeMounts")) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $volumes := dig "spec" "template" "spec" "volumes" list $made -}}
+{{- range dig "spec" "template" "spec" "volumes" list $own -}}
+{{- if not (has . $volumes) -}}
+{{- include "stan-ft.problem" (printf "podTemplate.merge.spec.volumes: a list replaces the chart's, and %s is missing in it. Use podTemplate.extraVolumes." .name) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
