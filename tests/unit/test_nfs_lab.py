@@ -22,6 +22,7 @@ from harness.nfs_lab.run import Result, chart_values
 from harness.nfs_lab.scenes import ENVIRONMENTS, KEPT, SCENES, Scene, mount_options
 from stanft.ground import wait
 from stanft.ground.errors import UserError
+from stanft.kube.objects import dig
 from stanft.traffic.verdict import Judgement
 
 FENCE = CHARTS / "stan-ft" / "files" / "fence.sh"
@@ -67,8 +68,9 @@ def test_the_chart_takes_the_values_of_each_scene_and_its_faults_are_there(scene
     pod = rendered(chart_values(Settings(nodes=scene.nodes, scene=scene.name)), "all")
     assert pod.replicas == scene.nodes
     assert set(scene.faults) <= set(FAULTS)
-    for limit, words in (("maxMsgs", f"max_msgs: {KEPT}"), ("maxInactivity", 'max_inactivity: "20s"')):
-        assert (limit in scene.values.get("store", {}).get("limits", {})) == (words in pod.configuration)
+    for limit, words in (("max_msgs", f"max_msgs: {KEPT}"), ("max_inactivity", 'max_inactivity: "20s"')):
+        limits = dig(scene.values, "config.streaming.store_limits", {})
+        assert (limit in limits) == (words in pod.configuration)
 
 
 def test_a_scene_is_played_with_its_own_faults_and_nodes_unless_others_are_asked_for() -> None:
