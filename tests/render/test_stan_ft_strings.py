@@ -125,7 +125,6 @@ def test_nearly_every_text_of_the_values_is_tried() -> None:
     assert len(found) >= 60
     assert {
         "nameOverride",
-        "config.streaming.id",
         "tests.channel",
         "persistence.existingClaim",
         "commonLabels",
