@@ -27,7 +27,7 @@ def test_the_presets_differ_in_what_reaches_the_volume() -> None:
 
 
 def test_a_block_ends_with_its_own_brace() -> None:
-    assert presets.block("a { b { c: 1 } d: 2 } e: 3", "a") == "a { b { c: 1 } d: 2 }"
+    assert presets.block("a {\n b { c: 1 }\n d: 2\n}\ne: 3", "a") == "a {\n b { c: 1 }\n d: 2\n}"
 
 
 def test_a_configuration_without_the_block_is_refused_by_its_name() -> None:
