@@ -37,6 +37,7 @@ class Progress:
     source_last: int = 0
     interruptions: int = 0
     note: str = ""
+    level: bool = False  # whether a look at the stream has found it where the channel was
 
     @property
     def behind(self) -> int:
@@ -92,8 +93,12 @@ class Copier:
                     self.say(f"{one.channel}: is not at the source (any more); its stream stays as it is")
                 progress.note, progress.source_last = "not at the source", progress.last
                 return
+            if progress.level and channel.last == progress.last:
+                return  # nothing is asked of JetStream for a thousand channels that are quiet
             try:
+                progress.level = False
                 await self._pass(one, channel, progress)
+                progress.level = progress.last == channel.last
             except (WriteInterruptedError, StanError) as error:
                 progress.interruptions += 1
                 if progress.note != str(error):
@@ -148,8 +153,11 @@ class Copier:
         subject = private(self.plan.cluster_id, one.stream)
         expected = last + 1
         try:
-            async with Writer(self.target, one.stream, subject) as writer:
-                async for message in self.source.messages(one.channel, start, channel.last):
+            async with (
+                contextlib.aclosing(self.source.messages(one.channel, start, channel.last)) as messages,
+                Writer(self.target, one.stream, subject) as writer,
+            ):
+                async for message in messages:
                     if message.sequence == last:
                         await self._compare(one, message)
                         continue

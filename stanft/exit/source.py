@@ -8,7 +8,7 @@ import http.client
 import json
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,7 +28,7 @@ from stanft.store.findings import Harm
 CLIENT_ID = "stan-ft-exit"
 PAGE = 1024  # channels asked for at once
 WINDOW_BYTES = 4 << 20  # what one subscription may have on its way, about
-WINDOW_MOST = 8192  # messages
+WINDOW_FIRST, WINDOW_MOST = 64, 8192  # messages in the first window, whose sizes are not known, and in any
 SILENCE = 3.0  # seconds without a message that should come, after which a subscription is made anew
 ACK_WAIT = 3600  # seconds; nothing is acknowledged, and nothing shall come twice because of that
 
@@ -87,7 +87,7 @@ class Source(Protocol):
     async def inventory(self) -> Inventory:
         """Everything."""
 
-    def messages(self, name: str, first: int, last: int) -> AsyncIterator[Message]:
+    def messages(self, name: str, first: int, last: int) -> AsyncGenerator[Message, None]:
         """The messages first to last of a channel, in order; those that have expired are left out."""
 
     async def close(self) -> None:
@@ -235,29 +235,31 @@ class LiveSource:
                 )
             return self._client
 
-    async def messages(self, name: str, first: int, last: int) -> AsyncIterator[Message]:
+    async def messages(self, name: str, first: int, last: int) -> AsyncGenerator[Message, None]:
         """The messages first to last, window by window, so that the server never has more on its way than a window.
 
         A message may be left out only when the group has none of its number. Raises StanError, UserError.
         """
-        expected, size, tries = first, 1024.0, 0
+        expected, size, tries, room = first, 1.0, 0, WINDOW_FIRST
         while expected <= last:
-            most = max(1, min(WINDOW_MOST, int(WINDOW_BYTES / size), last - expected + 1))
+            most = max(1, min(room, int(WINDOW_BYTES / size), last - expected + 1))
+            room = min(room * 4, WINDOW_MOST)
             arrived = expected
-            async for message in self._window(name, expected, most):
-                if message.sequence < arrived:
-                    continue
-                if message.sequence > arrived:
-                    found = _channel(await self.monitor.one(name))
-                    # Only what has expired may be missing; what was lost on the way is asked for again.
-                    if arrived >= found.first:
-                        break
-                    arrived = message.sequence
-                if message.sequence > last:
-                    return
-                size += (len(message.data) + 100 - size) / 16
-                arrived = message.sequence + 1
-                yield Message(message.sequence, message.timestamp, message.reply, message.data)
+            async with contextlib.aclosing(self._window(name, expected, most)) as window:
+                async for message in window:
+                    if message.sequence < arrived:
+                        continue
+                    if message.sequence > arrived:
+                        found = _channel(await self.monitor.one(name))
+                        # Only what has expired may be missing; what was lost on the way is asked for again.
+                        if arrived >= found.first:
+                            break
+                        arrived = message.sequence
+                    if message.sequence > last:
+                        return
+                    size = max(size * 0.98, len(message.data) + 100)  # as large as the largest of late
+                    arrived = message.sequence + 1
+                    yield Message(message.sequence, message.timestamp, message.reply, message.data)
             tries = 0 if arrived > expected else tries + 1
             expected = arrived
             if tries:
@@ -272,7 +274,7 @@ class LiveSource:
                 expected = max(expected, found.first)
                 await asyncio.sleep(min(0.1 * 2**tries, 5))
 
-    async def _window(self, name: str, first: int, most: int) -> AsyncIterator[Received]:
+    async def _window(self, name: str, first: int, most: int) -> AsyncGenerator[Received, None]:
         """At most so many messages from a sequence on; fewer when none comes for SILENCE seconds."""
         arrived: deque[Received] = deque()
         news = asyncio.Event()
@@ -351,7 +353,7 @@ class StoreSource:
             self.cluster_id, list((await self.channels()).values()), durables, sorted(self.store.clients), others, {}
         )
 
-    async def messages(self, name: str, first: int, last: int) -> AsyncIterator[Message]:
+    async def messages(self, name: str, first: int, last: int) -> AsyncGenerator[Message, None]:
         """The messages first to last."""
         for message in store_channel.messages(self._held[name].messages, first):
             if message.sequence > last:

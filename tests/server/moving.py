@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from harness.loopback.jetstream import JetStream
@@ -88,7 +88,7 @@ class Memory:
         """The channels alone."""
         return Inventory(self.cluster_id, list((await self.channels()).values()), [], [], {}, {})
 
-    async def messages(self, name: str, first: int, last: int) -> AsyncIterator[Message]:
+    async def messages(self, name: str, first: int, last: int) -> AsyncGenerator[Message, None]:
         """The messages first to last."""
         for message in list(self.held[name]):
             if first <= message.sequence <= last:

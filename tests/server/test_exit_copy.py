@@ -162,6 +162,42 @@ def test_a_copy_that_follows_takes_what_is_published_meanwhile(one: Group, js: J
     run(work())
 
 
+def test_large_messages_after_small_ones_do_not_flood_the_copier(one: Group, js: JetStream) -> None:
+    async def work() -> None:
+        await publish(one, "mixed", [*numbered(1, 400), *(bytes([n]) * 1_000_000 for n in range(60))])
+        async with both(one, js) as (source, target):
+            (progress,) = await moved(source, target)
+            assert (progress.copied, progress.interruptions) == (460, 0)
+            await equal(source, target)
+
+    run(work())
+
+
+def test_quiet_channels_cost_the_target_nothing_while_a_copy_follows(js: JetStream) -> None:
+    names = [f"quiet{number}" for number in range(50)]
+
+    async def work() -> None:
+        target = await Target.connect(js.urls)
+        source = Memory(**{name: [message(1)] for name in names})
+        plan = Plan("test-cluster", tuple(StreamPlan(name, name) for name in names))
+        copier, stop = Copier(plan, source, target), asyncio.Event()
+        following = asyncio.create_task(copier.run(follow=True, stop=stop))
+        while not copier.progress or not all(one.level for one in copier.progress.values()):
+            await asyncio.sleep(0.05)
+        asked = target.connection.stats["out_msgs"]
+        await asyncio.sleep(1.5)
+        assert target.connection.stats["out_msgs"] == asked
+        source.held["quiet7"].append(message(2))
+        while copier.progress["quiet7"].last < 2:
+            await asyncio.sleep(0.05)
+        stop.set()
+        await following
+        assert [sequence for sequence, _, _ in await held(target, "quiet7")] == [1, 2]
+        await target.close()
+
+    run(work())
+
+
 # --- refused ------------------------------------------------------------------------------------------------------
 
 
