@@ -13,11 +13,11 @@ T = TypeVar("T")
 LIMIT = 60.0  # seconds after which something asynchronous hangs for good
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run something asynchronous to its end, and fail if it hangs."""
+def run(work: Coroutine[Any, Any, T], limit: float = LIMIT) -> T:
+    """Run something asynchronous to its end, and fail if it takes longer than limit seconds."""
 
     async def limited() -> T:
-        async with asyncio.timeout(LIMIT):
+        async with asyncio.timeout(limit):
             return await work
 
     return asyncio.run(limited())

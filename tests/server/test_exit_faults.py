@@ -22,6 +22,8 @@ from stanft.exit import plan as planning
 from stanft.exit.copy import Copier
 from stanft.exit.target import Target
 
+LIMIT = 110.0  # seconds: each lost leader or active is a pause, and there are two
+
 
 def test_takeovers_of_the_group_in_the_middle_cost_time_and_no_message(group: Group, tmp_path: Path) -> None:
     async def work(js: JetStream) -> None:
@@ -39,7 +41,7 @@ def test_takeovers_of_the_group_in_the_middle_cost_time_and_no_message(group: Gr
             assert (await equal(source, target))[0].messages == 12_000
 
     with JetStream(tmp_path / "js") as js:
-        run(work(js))
+        run(work(js), LIMIT)
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -64,7 +66,7 @@ def test_a_lost_leader_in_the_middle_costs_time_and_no_message(
             assert (await equal(source, target))[0].messages == 12_000
 
     with JetStream(tmp_path / "js", line, size=3) as js:
-        run(work(js))
+        run(work(js), LIMIT)
 
 
 KILLS = 25  # of the copier, at random points of its run

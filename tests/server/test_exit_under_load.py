@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nats.errors
 import pytest
+from loopback import run
 from moving import both, planned
 
 from harness.loopback.jetstream import JetStream
@@ -127,7 +128,7 @@ def test_nothing_that_was_acknowledged_is_lost_and_nothing_handled_comes_twice(g
                 await at_jetstream(target, handled, producers.acknowledged)
 
     with JetStream(tmp_path / "js", size=3) as js:
-        asyncio.run(asyncio.wait_for(work(js), LIMIT))
+        run(work(js), LIMIT)
     assert len(producers.acknowledged) > 500
     assert producers.acknowledged - handled.keys() == set()
     # A killed active may have forgotten acknowledgements of its last moment; the move itself repeats nothing.
