@@ -6,7 +6,9 @@ What a test wants to see is what the harness asks of them and what it makes of t
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,9 +31,11 @@ class Programs:
         self._log.touch()
         self._monkeypatch = monkeypatch
         monkeypatch.setenv("PATH", f"{self.folder}:{os.environ['PATH']}")
-        # For a user who is not root: sudo cleans the path, and the stand-ins would not be found.
+        # For a user who is not root: sudo cleans the environment, and stand-ins would neither be found nor know a test.
         if sudo := shutil.which("sudo"):
-            self._write(self.folder / "sudo", f'exec {sudo} env "PATH=$PATH" "$@"')
+            kept = f"[{sudo!r}, 'env', *map('='.join, os.environ.items()), *sys.argv[1:]]"
+            program = f"import os, sys; os.execv({sudo!r}, {kept})"
+            self._write(self.folder / "sudo", f"""exec {shlex.quote(sys.executable)} -c "{program}" "$@" """)
 
     def add(self, name: str, script: str = "") -> None:
         """A program of this name that notes what it is asked and runs the script (sh, the arguments in "$@")."""

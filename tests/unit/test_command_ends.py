@@ -129,10 +129,9 @@ def test_the_origin_of_an_explained_error_can_be_asked_for() -> None:
 
 
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
-    command = (
-        f"{sys.executable} -c \"from stanft.cli import common; common.run(lambda: print('x' * 10**6))\" | head -c 1"
-    )
-    done = subprocess.run(["bash", "-c", command], cwd=REPO, capture_output=True, text=True, check=False)
+    program = "from stanft.cli import common; common.run(lambda: print('x' * 10**6))"
+    command = ["bash", "-c", '"$0" -c "$1" | head -c 1', sys.executable, program]
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("x", "")
 
 

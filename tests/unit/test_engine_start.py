@@ -10,6 +10,7 @@ import pytest
 from standins import Programs
 
 from harness.cluster import engine
+from harness.ground import system
 from stanft.ground.errors import UserError
 
 # An engine answers where it was started: the stand-in daemon leaves a file with its address.
@@ -62,7 +63,8 @@ while :; do sleep 0.05; done
     )
     yield pid
     if pid.exists():
-        subprocess.run(["kill", pid.read_text().strip()], check=False, capture_output=True)
+        end = system.as_root(["sh", "-c", f"kill {pid.read_text().strip()}"])  # it is root's
+        subprocess.run(end, check=False, capture_output=True)
 
 
 def runs(where: str, tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_grace_follows_the_lease_unless_given() -> None:
         (["--remedies", "prayer"], "invalid choice: 'prayer'"),
         (["--runs", "0"], "give 1 or more"),
         (["--fault", "meteor"], "invalid choice: 'meteor'"),
-        (["--nodes", "1"], "invalid choice: 1"),
+        (["--nodes", "1"], "argument --nodes: invalid choice"),
         (["--smoke", "--all"], "not allowed with"),
     ],
 )
