@@ -120,7 +120,7 @@ def test_the_engine_that_is_started_has_the_runtime_that_asks_for_less(programs:
 def test_an_engine_that_does_not_answer_is_told_with_the_end_of_its_log(
     programs: Programs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "START_TIMEOUT", 0.5)
+    monkeypatch.setattr(engine, "START_TIMEOUT", 3.0)  # through a slow sudo too
     programs.add("dockerd", "echo 'failed to start daemon: no space left on device'")
     with pytest.raises(UserError, match="did not answer within.*\nfailed to start daemon: no space left on device"):
         engine.ensure()
