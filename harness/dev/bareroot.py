@@ -24,6 +24,8 @@ from stanft.ground.errors import UserError
 from stanft.ground.progress import step
 
 UID = 1000
+NAMESPACE = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
+MAKING = 1800.0  # seconds that a root may take
 BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 OWN_BUNDLE = Path("/etc/ssl/rehearsal.crt")  # an upgrade of ca-certificates does not write this one anew
 # What a stranger's machine has beyond the least: they cloned, so git; sudo for the user; a language.
@@ -136,8 +138,7 @@ class Root:
         }
         inside = [*(f"{name}={text}" for name, text in variables.items()), "sh", "-c", f'cd "$HOME/clone" && {command}']
         user = f"{self.guise.uid}:{self.guise.uid}"
-        namespace = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"]
-        argv: list[str | Path] = [*namespace, "sh", "-c", ENTER, "sh", self.directory, self.guise.tmp, user, *inside]
+        argv: list[str | Path] = [*NAMESPACE, "sh", "-c", ENTER, "sh", self.directory, self.guise.tmp, user, *inside]
         return watch(command, system.as_root(argv), log, patience)
 
 
@@ -191,9 +192,11 @@ def _bootstrap(suite: str, directory: Path) -> None:
     for file in sorted(Path("/etc/apt/apt.conf.d").glob("*")):
         if "Acquire::" in file.read_text(errors="replace"):
             command.append(f"--aptopt={file}")
-    done = shell.run(system.as_root([*command, suite, directory]), check=False)
-    if done.returncode != 0:
-        raise UserError(f"mmdebstrap makes no {suite} here:\n{done.stderr.strip()[-1000:]}")
+    # In a namespace too: it mounts things in the root while it works, which must not outlive it.
+    argv = system.as_root([*NAMESPACE, "--mount-proc", *command, suite, directory])
+    done = watch("mmdebstrap", argv, directory.with_name(f"{directory.name}.log"), MAKING)
+    if done.code != 0:
+        raise UserError(f"mmdebstrap makes no {suite} here:\n{done.said.strip()[-1000:]}")
 
 
 def _furnish(directory: Path, guise: Guise) -> None:

@@ -11,6 +11,7 @@ from standins import Programs
 
 from harness.cluster import engine
 from harness.ground import system
+from stanft.ground import wait
 from stanft.ground.errors import UserError
 
 # An engine answers where it was started: the stand-in daemon leaves a file with its address.
@@ -104,7 +105,8 @@ def test_a_machine_without_an_engine_gets_one_that_can_be_stopped_again(programs
     [call] = programs.asked("dockerd")
     assert f"--data-root={engine.DATA}" in call
     assert engine.stop_own()
-    assert not Path(f"/proc/{daemon.read_text().strip()}").exists()
+    process = Path(f"/proc/{daemon.read_text().strip()}")
+    wait.until(lambda: not process.exists(), 20, "the engine did not end", every=0.1)
 
 
 def test_the_engine_that_is_started_has_the_runtime_that_asks_for_less(programs: Programs, daemon: Path) -> None:
