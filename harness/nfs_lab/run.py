@@ -133,14 +133,16 @@ def _through_the_fault(lab: Lab, clients: Clients, fault: Fault, active: Machine
     flowing = bool(wait.happens(lambda: clients.flowing(healed + 0.5), limit, every=0.1))
     lab.note("lab", "every publisher is served again" if flowing else "not every publisher is served")
     time.sleep(SETTLE)
-    clients.stop()
+    with _noted(broken):
+        clients.stop()
     stopped = time.monotonic()
     restarted = lab.note("lab", "all servers restarted")
     with _noted(broken):
         for node in lab.nodes:
             if node.running:
                 lab.kill_server(node)
-    clients.read_all(settings.lease * 2 + settings.grace + 90)
+    with _noted(broken):
+        clients.read_all(settings.lease * 2 + settings.grace + 90)
     return Seen(
         fault=fault.name,
         lease=settings.lease,
@@ -162,11 +164,11 @@ def _through_the_fault(lab: Lab, clients: Clients, fault: Fault, active: Machine
 
 @contextmanager
 def _noted(broken: list[str]) -> Iterator[None]:
-    """What a machine does not do after the fault is noted, and the run goes on."""
+    """What a machine or a client does not do after the fault is noted, and the run goes on."""
     try:
         yield
-    except MachineError as error:
-        broken.append(f"the lab could not go on as planned: {error}")
+    except (MachineError, TimeoutError) as error:
+        broken.append(f"the lab could not go on as planned: {str(error) or type(error).__name__}")
 
 
 def _result(lab: Lab, seen: Seen, settings: Settings, keep: Path | None) -> Result:

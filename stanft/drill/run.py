@@ -109,7 +109,9 @@ def collect(fault: Fault, scene: Scene, reach: Reach, settings: Settings, number
             f"{settings.plan.channel}.{secrets.token_hex(4)}" if settings.fresh_channels else settings.plan.channel
         )
         patience = max(settings.plan.connect_wait, fault.patience)
-        plan = replace(settings.plan, channel=channel, connect_wait=patience)
+        # Who is away for long has more to catch up with than anybody waits for.
+        sleepers = 0 if (fault.lasts or 0) > LONG else settings.plan.sleepers
+        plan = replace(settings.plan, channel=channel, connect_wait=patience, sleepers=sleepers)
         urls = reach.urls(_places(group))
         reader = Reader(urls, settings.cluster_id, settings.options, limit=patience + LAST_READ)
         first = asyncio.run(_next_sequence(reader, channel))

@@ -14,9 +14,10 @@ import pytest
 from harness.cli import nfs_lab
 from harness.ground.paths import CHARTS
 from harness.nfs_lab import image, report
+from harness.nfs_lab import run as lab_run
 from harness.nfs_lab.faults import FAULTS
 from harness.nfs_lab.lab import Lab, Settings
-from harness.nfs_lab.machine import Machine
+from harness.nfs_lab.machine import Machine, MachineError
 from harness.nfs_lab.pod import REMEDIES, Pod, rendered, values
 from harness.nfs_lab.run import Result, chart_values
 from harness.nfs_lab.scenes import ENVIRONMENTS, KEPT, SCENES, Scene, mount_options
@@ -98,6 +99,14 @@ def test_every_scene_has_a_row_of_its_own() -> None:
     other = {**result()["settings"], "scene": "quiet"}
     rows = report.table([result(), result(settings=other)]).splitlines()[2:]
     assert ["| plain |" in rows[0], "| quiet |" in rows[1]] == [True, True]
+
+
+@pytest.mark.parametrize("error", [MachineError("stan-1: no answer"), TimeoutError()])
+def test_what_goes_wrong_after_the_fault_is_noted_and_the_run_goes_on(error: Exception) -> None:
+    broken: list[str] = []
+    with lab_run._noted(broken):
+        raise error
+    assert broken == [f"the lab could not go on as planned: {str(error) or 'TimeoutError'}"]
 
 
 def test_a_stopped_machine_stands_still_until_it_goes_on() -> None:
