@@ -126,7 +126,9 @@ def restore(folder: Path, directory: Path) -> Copied:
     directory.mkdir(parents=True, exist_ok=True)
     if state.held(directory):
         raise UserError(f"a server holds {directory}: stop all of them (scale to 0), then try again.")
-    left = sorted(one.name for one in directory.iterdir() if one.name != state.LOCK)
+    left = sorted(
+        one.name for one in directory.iterdir() if one.name != state.LOCK and not one.name.startswith(state.LEASE)
+    )
     if left:
         raise UserError(f"{directory} is not empty ({', '.join(left[:3])}): move what is there away, then try again.")
     owner = directory.stat()

@@ -20,6 +20,7 @@ from stanft.store.records import START, RecordFile, VersionError
 from stanft.store.subscriptions import Durable, Subscriptions, durables
 
 SERVER, CLIENTS, LOCK = "server.dat", "clients.dat", ".rootdir.lck"
+LEASE = ".lease."  # how the files begin that the charts' supervisors lock, one for each pod
 ADDED, GONE = 1, 2  # the types of records in clients.dat
 _FLOCK = "hhqqi4x" if struct.calcsize("P") == 8 else "hhiii"  # struct flock of Linux: type, whence, start, length, pid
 

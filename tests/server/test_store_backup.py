@@ -260,6 +260,14 @@ def test_a_restore_never_overwrites(tmp_path: Path) -> None:
         backup.restore(tmp_path / "backup", tmp_path / "store")
 
 
+def test_what_servers_lock_in_an_empty_store_is_in_no_restores_way(tmp_path: Path) -> None:
+    backup.backup(filled(tmp_path / "store"), tmp_path / "backup")
+    (tmp_path / "new").mkdir()
+    for name in (".rootdir.lck", ".lease.stan-0"):
+        (tmp_path / "new" / name).touch()
+    assert backup.restore(tmp_path / "backup", tmp_path / "new").channels == 1
+
+
 def test_a_restore_under_a_running_server_is_refused(tmp_path: Path) -> None:
     backup.backup(filled(tmp_path / "store"), tmp_path / "backup")
     with Group(tmp_path / "group", size=1) as group:
