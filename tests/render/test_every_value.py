@@ -76,6 +76,7 @@ COMPANY: dict[tuple[str, str], tuple[dict[str, Any], Any]] = {
             *("promExporter.", "tests."),
         )
     },
+    ("stan-ft", "fencing.image.digest"): (render.at("fencing.mode", "require"), DIGEST),
     ("efs-provisioner", "extraObjects"): ({}, [CONFIG_MAP]),
 }
 

@@ -201,7 +201,7 @@ def test_only_the_guard_needs_a_root_container() -> None:
     assert "SYS_PTRACE" not in str(item)
 
 
-@pytest.mark.parametrize("remedy", ["fence", "guard"])
+@pytest.mark.parametrize("remedy", ["fence.sh", "guard.pl"])
 def test_without_the_fence_or_the_guard_there_is_nothing_of_it(remedy: str) -> None:
     items = render("stan-ft")
     assert remedy not in str([item for item in items if item["kind"] in ("StatefulSet", "ConfigMap")])

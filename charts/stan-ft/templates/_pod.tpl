@@ -174,16 +174,70 @@ digits would be a number. The second variable puts quotes around the first.
 {{- end -}}
 {{- end -}}
 
+{{/* Whether each server runs under the supervisor. */}}
+{{- define "stan-ft.supervised" -}}
+{{- if and (eq .Values.store.type "file") (ne .Values.fencing.mode "off") }}true{{ end -}}
+{{- end -}}
+
 {{/* What starts the server: image, and its command and arguments. */}}
 {{- define "stan-ft.serverCommand" -}}
+{{- if include "stan-ft.supervised" . -}}
+image: {{ include "stan-ft.image" (dict "context" . "image" .Values.fencing.image) | quote }}
+imagePullPolicy: {{ .Values.fencing.image.pullPolicy }}
+command:
+  - python3
+  - -B
+  - /etc/stan-fencing/supervisor.py
+args:
+  - --directory={{ .conf.streaming.dir }}
+  - --name=$(POD_NAME)
+  - --mode={{ .Values.fencing.mode }}
+  {{- with .Values.fencing.leaseSeconds }}
+  - --lease={{ . }}
+  {{- end }}
+  - --beyond-quota={{ .Values.fencing.beyondLockQuota }}
+  - --monitor=http://127.0.0.1:{{ int64 .conf.http }}
+  - --listen=:{{ int64 .Values.fencing.port }}
+  - --memory=/run/stan/ended-for-silence
+  - --
+  - /opt/stan/nats-streaming-server
+{{- else -}}
 image: {{ include "stan-ft.image" (dict "context" . "image" .Values.image "tag" .Chart.AppVersion) | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 args:
+{{- end }}
   - -sc
   - /etc/stan-config/stan.conf
   {{- with .Values.container.args }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
+{{- end -}}
+
+{{/* Init container that copies the server's program to where the supervisor starts it. */}}
+{{- define "stan-ft.programContainer" -}}
+{{- $image := deepCopy .Values.image -}}
+{{- $tag := toString ($image.tag | default .Chart.AppVersion) -}}
+{{- /* The plain image holds the program alone, the other one a shell too. */}}
+{{- $_ := set $image "tag" (or (contains "alpine" $tag) (ne (base $image.repository) "nats-streaming") | ternary $tag (printf "%s-alpine" $tag)) -}}
+name: program
+image: {{ include "stan-ft.image" (dict "context" . "image" $image) | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+command:
+  - sh
+  - -c
+  - cp "$(command -v nats-streaming-server)" /opt/stan/
+{{- with .Values.fencing.resources }}
+resources:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.container.securityContext }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+volumeMounts:
+  - name: program
+    mountPath: /opt/stan
+    subPath: program
 {{- end -}}
 
 {{- define "stan-ft.serverContainer" -}}
@@ -195,6 +249,10 @@ ports:
   {{- range include "stan-ft.serverPorts" . | fromYamlArray }}
   - name: {{ .name | quote }}
     containerPort: {{ .port }}
+  {{- end }}
+  {{- if include "stan-ft.supervised" . }}
+  - name: fencing
+    containerPort: {{ int64 .Values.fencing.port }}
   {{- end }}
 {{- range $probe := list "startupProbe" "livenessProbe" "readinessProbe" }}
 {{- with index $.Values.container $probe }}
@@ -216,6 +274,18 @@ volumeMounts:
     readOnly: true
   {{- if eq .Values.store.type "file" }}
   {{- include "stan-ft.storeMount" . | nindent 2 }}
+  {{- end }}
+  {{- if include "stan-ft.supervised" . }}
+  - name: fencing
+    mountPath: /etc/stan-fencing
+    readOnly: true
+  - name: program
+    mountPath: /opt/stan
+    subPath: program
+    readOnly: true
+  - name: program
+    mountPath: /run/stan
+    subPath: run
   {{- end }}
   {{- range include "stan-ft.secretFiles" . | fromYamlArray }}
   - name: {{ .name | quote }}
@@ -376,6 +446,12 @@ securityContext:
   {{- $.Files.Get (printf "files/%s" $file) | trim | nindent 2 }}
 {{- end -}}
 {{- end -}}
+{{- if include "stan-ft.supervised" . -}}
+{{- range $path, $content := .Files.Glob "files/supervisor/*.py" }}
+{{ base $path }}: |
+  {{- toString $content | trim | nindent 2 }}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
@@ -401,7 +477,7 @@ spec:
   {{- with include "stan-ft.imagePullSecrets" . | trim }}
   {{- . | nindent 2 }}
   {{- end }}
-  {{- if $fencing }}
+  {{- if and $fencing (not (include "stan-ft.supervised" .)) }}
   shareProcessNamespace: true
   {{- end }}
   terminationGracePeriodSeconds: {{ int64 .Values.podTemplate.terminationGracePeriodSeconds }}
@@ -429,8 +505,11 @@ spec:
     {{- . | nindent 4 }}
   {{- end }}
   {{- $permissions := and .Values.persistence.volumePermissions.enabled $file }}
-  {{- if or $permissions .Values.podTemplate.extraInitContainers }}
+  {{- if or $permissions (include "stan-ft.supervised" .) .Values.podTemplate.extraInitContainers }}
   initContainers:
+    {{- if include "stan-ft.supervised" . }}
+    {{- include "stan-ft.containerItem" (list . dict (include "stan-ft.programContainer" .)) | nindent 4 }}
+    {{- end }}
     {{- if $permissions }}
     {{- include "stan-ft.volumePermissions" . | nindent 4 }}
     {{- end }}
@@ -482,6 +561,10 @@ spec:
     - name: fencing
       configMap:
         name: {{ printf "%s-fencing" (include "stan-ft.fullname" .) }}
+    {{- end }}
+    {{- if include "stan-ft.supervised" . }}
+    - name: program
+      emptyDir: {}
     {{- end }}
     {{- with .Values.podTemplate.extraVolumes }}
     {{- tpl (toYaml .) $ | nindent 4 }}

@@ -290,6 +290,11 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- end -}}
 
 {{- define "stan-ft.validate.storage" -}}
+{{- range list "fence" "guard" -}}
+{{- if and (ne $.Values.fencing.mode "off") (get $.Values.fencing .).enabled -}}
+{{- include "stan-ft.problem" (printf "fencing.mode: the supervisor does what the %s does. Set fencing.%s.enabled=false, or fencing.mode=off." . .) -}}
+{{- end -}}
+{{- end -}}
 {{- $store := .Values.store -}}
 {{- $mount := trimSuffix "/" .Values.persistence.mountPath -}}
 {{- if eq $store.type "file" -}}
@@ -303,6 +308,9 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- else -}}
 {{- if not $store.sql.existingSecret -}}
 {{- include "stan-ft.problem" (printf "store.sql.existingSecret: the SQL store needs the name of the Secret that holds the data source name under the key %s. Make the Secret and name it." $store.sql.sourceKey) -}}
+{{- end -}}
+{{- if ne .Values.fencing.mode "off" -}}
+{{- include "stan-ft.problem" (printf "fencing.mode: %s is about a store on a volume, and the SQL store has a lock of its own. Set it to off." .Values.fencing.mode) -}}
 {{- end -}}
 {{- range list "fence" "guard" -}}
 {{- if (get $.Values.fencing .).enabled -}}

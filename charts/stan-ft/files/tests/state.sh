@@ -1,5 +1,5 @@
 #!/bin/sh
-# helm test: exactly one server is active, all others stand by, and each has a route to every other one.
+# helm test: exactly one server is active, all others stand by, each has a route to every other one and guards its store.
 set -eu
 
 REPLICAS=${REPLICAS:?number of servers}
@@ -7,9 +7,10 @@ DOMAIN=${DOMAIN:?domain of the pods, such as stan.default.svc.cluster.local}
 NAME=${NAME:?name of the StatefulSet}
 MONITOR_PORT=${MONITOR_PORT:-8222}
 ROUTES=${ROUTES:?routes that each server must have}
+FENCING_PORT=${FENCING_PORT:-} # of the supervisors, empty without them
 TIMEOUT=${TIMEOUT:-60} # seconds
 
-ask() { timeout 3 wget -q -O - "http://$NAME-$1.$DOMAIN:$MONITOR_PORT$2" 2>/dev/null || true; }
+ask() { timeout 3 wget -q -O - "http://$NAME-$1.$DOMAIN:${3:-$MONITOR_PORT}$2" 2>/dev/null || true; }
 
 # look: leaves the problem in $problem, or nothing if all is well.
 look() {
@@ -23,6 +24,12 @@ look() {
     esac
     routes=$(ask "$ordinal" /routez | grep -o '"remote_id": *"[^"]*"' | sort -u | wc -l | tr -d ' ')
     [ "$routes" -ge "$ROUTES" ] || problem="$NAME-$ordinal has a route to $routes of $ROUTES other servers"
+    if [ -n "$FENCING_PORT" ]; then
+      case $(ask "$ordinal" /healthz "$FENCING_PORT") in
+        *'"stan_fencing_guarded": 1,'*) ;;
+        *) problem="$NAME-$ordinal: its supervisor does not say that it guards the store" ;;
+      esac
+    fi
     ordinal=$((ordinal + 1))
   done
   [ -z "$problem" ] || return 0
