@@ -81,8 +81,8 @@ def test_its_metrics_are_scraped_and_let_through() -> None:
     items = render("stan-ft", {**ON, "promExporter": {"serviceMonitor": {"enabled": True}}})
     ports = [each["port"] for each in dig(find(items, "ServiceMonitor"), "spec.endpoints", [])]
     assert ports == ["metrics", "fencing"]
-    allowed = [port["port"] for rule in find(items, "NetworkPolicy", "stan")["spec"]["ingress"] for port in rule["ports"]]
-    assert 8223 in allowed
+    rules = find(items, "NetworkPolicy", "stan")["spec"]["ingress"]
+    assert 8223 in [port["port"] for rule in rules for port in rule["ports"]]
 
 
 def test_helm_test_asks_it() -> None:
