@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from harness.charts import environments
-from harness.charts.render import layered, render
+from harness.charts.render import render, stan_conf
 from harness.ground.paths import REPO
 from stanft.conf import edit
+from stanft.kube.charts import layered
 from stanft.kube.objects import Object
 
 PAGE = REPO / "docs" / "what-to-expect-on-efs.md"
@@ -66,8 +67,7 @@ def containers(found: list[Object]) -> list[dict[str, Any]]:
 
 def read_ahead(found: list[Object]) -> str | None:
     """The server's read_buffer_size."""
-    text = next(each["data"]["stan.conf"] for each in found if "stan.conf" in (each.get("data") or {}))
-    return edit.find(text, "streaming", "file_options", "read_buffer_size")
+    return edit.find(stan_conf(found), "streaming", "file_options", "read_buffer_size")
 
 
 IS_ON: dict[str, Callable[[list[Object]], bool]] = {
@@ -102,9 +102,9 @@ def test_a_remedy_is_on_where_the_page_says_so_and_nowhere_else(remedy: str) -> 
                 }
             },
         ),
-        ("no read-ahead", {"store": {"fileOptions": {"readBufferSize": "2mb"}}}),
-        ("the guard", {"guard": {"enabled": True}}),
-        ("the fence", {"fence": {"enabled": True}}),
+        ("no read-ahead", {"config": {"streaming": {"file_options": {"read_buffer_size": "2mb"}}}}),
+        ("the guard", {"fencing": {"guard": {"enabled": True}}}),
+        ("the fence", {"fencing": {"fence": {"enabled": True}}}),
     ],
 )
 def test_the_test_would_see_a_change(remedy: str, values: dict[str, Any]) -> None:
