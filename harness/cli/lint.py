@@ -95,8 +95,9 @@ def _generated() -> Iterator[Linter]:
 def _ct() -> Iterator[Linter]:
     lint: list[str | Path] = [toolchain.ensure("ct"), "lint", "--config", "ct.yaml"]
     yield Linter("ct lint", [[*lint, "--all", "--check-version-increment=false"]])
-    main = shell.run(["git", "rev-parse", "--verify", "--quiet", "origin/main"], cwd=REPO, check=False)
-    if main.returncode == 0:
+    # ct compares with the commit at which the two histories parted, which a shallow clone may not have.
+    parted = shell.run(["git", "merge-base", "origin/main", "HEAD"], cwd=REPO, check=False)
+    if parted.returncode == 0:
         yield Linter("ct lint: changed charts have a new version", [[*lint, "--remote=origin", "--target-branch=main"]])
 
 

@@ -105,3 +105,21 @@ def test_every_linter_of_the_project_has_files_to_read() -> None:
     assert len(lint._shell_files()) > 10
     assert len(lint._yaml_files()) > 10
     assert {Path(name).name for name in lint._shell_files()} >= {"up", "bootstrap.sh", "build.sh"}
+
+
+@pytest.mark.parametrize(("parted", "commands"), [("HEAD~1", 2), (None, 1)], ids=["known", "not in a shallow clone"])
+def test_new_versions_are_asked_for_where_it_is_known_what_main_had(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, parted: str | None, commands: int
+) -> None:
+    def git(*arguments: str) -> str:
+        identity = ("-c", "user.name=a", "-c", "user.email=a@b")
+        return subprocess.run(
+            ["git", *identity, *arguments], cwd=checkout, check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    git("commit", "-q", "--allow-empty", "-m", "before")
+    git("commit", "-q", "--allow-empty", "-m", "now")
+    unrelated = git("commit-tree", "-m", "other", git("write-tree"))
+    git("update-ref", "refs/remotes/origin/main", parted or unrelated)
+    monkeypatch.setattr(lint.toolchain, "ensure", Path)
+    assert len(list(lint._ct())) == commands
