@@ -21,8 +21,7 @@ LOGS = REPO / "build" / "rehearse"
 # Ubuntu where its archive is reached, which the table tells.
 SYSTEMS = ("bookworm", "trixie", "noble")
 ON_REQUEST = ("forky",)  # Debian's testing, with the newest Python
-PATIENCE = 3600.0  # seconds for one command; the short form has less
-SHORT_PATIENCE = 900.0
+PATIENCE = 3600.0  # seconds for one command, also on a busy machine
 INSTALL = "scripts/lib/venv python -m pip --version"
 SHORT = {"install": INSTALL, "unit and render": "scripts/test unit render"}
 WHOLE = SHORT | {"lint": "scripts/lint", "server": "scripts/test server", "nfs": "scripts/test nfs"}
@@ -90,7 +89,7 @@ def _plays(options: argparse.Namespace) -> Iterator[tuple[str, str, Outcome | st
                     if given and not options.cold:
                         root.give(given)
                     for name, line in steps.items():
-                        yield where, name, _play(root, name, line, short=options.short)
+                        yield where, name, _play(root, name, line)
             except UserError as error:
                 yield where, "make the root", f"not played: {str(error).splitlines()[0]}"
                 break
@@ -99,10 +98,10 @@ def _plays(options: argparse.Namespace) -> Iterator[tuple[str, str, Outcome | st
         yield from _cluster()
 
 
-def _play(root: bareroot.Root, name: str, line: str, *, short: bool) -> Outcome:
+def _play(root: bareroot.Root, name: str, line: str) -> Outcome:
     log = LOGS / f"{root.directory.name}-{name.replace(' ', '-')}.log"
     with step(f"{root.directory.name}: {line}"):
-        return root.play(line, log, SHORT_PATIENCE if short else PATIENCE)
+        return root.play(line, log, PATIENCE)
 
 
 def _tools() -> list[Path]:
