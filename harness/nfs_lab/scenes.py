@@ -81,7 +81,7 @@ SCENES = {
         ),
         Scene(
             "inactivity",
-            "maxInactivity deletes at the old active a channel that is used at the new one",
+            "max_inactivity deletes at the old active a channel that is used at the new one",
             ("cut-both", "cut-store"),
             values={"config": {"streaming": {"store_limits": {"max_inactivity": "20s"}}}},
             quiet=("lab.quiet-1",),
@@ -125,7 +125,7 @@ SCENES = {
             ("kill", "power-off", "freeze"),
             values={"store": {"durability": "throughput"}},
         ),
-        Scene("clock", "one node's clock an hour ahead, with maxAge an hour", ("kill",), before=_put_clock_ahead),
+        Scene("clock", "one node's clock an hour ahead, with max_age an hour", ("kill",), before=_put_clock_ahead),
         *(
             Scene(
                 f"as-{name}", f"the mount options of environments/{name}", ("power-off", "cut-both"), environment=name

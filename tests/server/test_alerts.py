@@ -21,10 +21,10 @@ THREE_STATES = 'nss_server_active{{namespace="default", pod="stan-{}"}}'
 
 def rules(**section: Any) -> list[Object]:
     """The rules of the chart with every alert that its limits allow, as rendered."""
-    limits = {"maxChannels": 10, "maxSubs": 10, "maxMsgs": 1000, "maxBytes": "1mb"}
+    limits = {"max_channels": 10, "max_subs": 10, "max_msgs": 1000, "max_bytes": "1mb"}
     values = {
-        "metrics": {"prometheusRule": {"enabled": True, **section}},
-        "store": {"limits": limits},
+        "promExporter": {"prometheusRule": {"enabled": True, **section}},
+        "config": {"streaming": {"store_limits": limits}},
     }
     found = [each for each in render("stan-ft", values) if each["kind"] == "PrometheusRule"]
     assert len(found) == 1
@@ -241,9 +241,9 @@ def test_every_alert_has_a_case() -> None:
 
 def test_every_alert_has_a_section_in_the_runbook() -> None:
     sections = {line.removeprefix("## ") for line in (REPO / "docs/runbook.md").read_text().splitlines()}
-    for rule in rules():
+    for rule in rules(runbookUrl="https://example.org/runbook.md"):
         assert rule["alert"] in sections, f"docs/runbook.md has no section {rule['alert']}"
-        assert rule["annotations"]["runbook_url"] == f"docs/runbook.md#{rule['alert'].lower()}"
+        assert rule["annotations"]["runbook_url"] == f"https://example.org/runbook.md#{rule['alert'].lower()}"
 
 
 def test_promtool_finds_nothing_wrong_with_the_rules(tmp_path: Path) -> None:
@@ -266,8 +266,7 @@ def test_waiting_time_severity_and_labels_can_be_set_per_alert() -> None:
     changed = {
         rule["alert"]: rule
         for rule in rules(
-            waits={"StanNoActive": "10s"},
-            severities={"StanNoActive": "info"},
+            overrides={"StanNoActive": {"for": "10s", "labels": {"severity": "info"}}},
             alertLabels={"team": "messaging"},
         )
     }
@@ -280,8 +279,8 @@ def test_waiting_time_severity_and_labels_can_be_set_per_alert() -> None:
     assert changed["StanTwoActives"]["labels"]["severity"] == "critical"
 
 
-def test_a_disabled_alert_is_left_out() -> None:
-    assert "StanFlapping" not in {rule["alert"] for rule in rules(disabled=["StanFlapping"])}
+def test_an_alert_that_is_null_is_left_out() -> None:
+    assert "StanFlapping" not in {rule["alert"] for rule in rules(overrides={"StanFlapping": None})}
 
 
 def test_own_rules_come_last() -> None:

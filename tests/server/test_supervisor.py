@@ -120,8 +120,8 @@ def test_a_reload_reaches_the_server(group: Group) -> None:
 
 
 def test_slices_roll_and_quiet_channels_go_under_the_gate(make_group: Callable[..., Group]) -> None:
-    store = {"limits": {"maxInactivity": "2s"}, "fileOptions": {"sliceMaxMsgs": 5}}
-    group = make_group({"replicas": 2, "store": store}, size=2)
+    streaming = {"store_limits": {"max_inactivity": "2s"}, "file_options": {"slice_max_msgs": 5}}
+    group = make_group({"replicas": 2, "config": {"streaming": streaming}}, size=2)
     supervised.supervise(group)
     active = group.start()
     publish(group, "channel", 20)
