@@ -39,6 +39,13 @@ def _new_id() -> str:
     return _nuid.next().decode()
 
 
+async def _end(attempts: asyncio.Future[Any]) -> None:
+    """Cancel nats-py's attempts to connect until they end: it takes a cancelled wait for an attempt that failed."""
+    while not attempts.done():
+        attempts.cancel()
+        await asyncio.wait({attempts}, timeout=CANCEL_AGAIN)
+
+
 class Client:
     """A session with the active server; make it with connect(), end it with close()."""
 
@@ -60,6 +67,7 @@ class Client:
         self._pings_out = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._hopeless: asyncio.Future[Exception] | None = None
+        self._reconnecting: asyncio.Task[Any] | None = None
         self._targets: list[str] = []
         self._target = self._tries = 0
 
@@ -118,10 +126,7 @@ class Client:
         await asyncio.wait(both, timeout=max(deadline - time.monotonic(), 0), return_when=asyncio.FIRST_COMPLETED)
         if opening.done() and opening.exception() is None:
             return
-        # Once is not always enough: nats-py takes the end of a wait of its own for that of one attempt.
-        while not opening.done():
-            opening.cancel()
-            await asyncio.wait({opening}, timeout=CANCEL_AGAIN)
+        await _end(opening)
         where = ", ".join(urlsplit(server).netloc.rpartition("@")[2] or server for server in servers)
         why = self._hopeless.result() if self._hopeless.done() else self.last_error or "no answer"
         raise ConnectError(f"no NATS connection to {where}: {why}")
@@ -157,6 +162,8 @@ class Client:
 
     async def _on_disconnect(self) -> None:
         """Forget what was not sent yet, so that it is not replayed; what waits for an answer is now unknown."""
+        if not self._core.is_closed:  # else it is the end of the connection that tells
+            self._reconnecting = asyncio.current_task()
         self._tries = 0
         self.disconnects += not self.lost
         self._forget_unsent()
@@ -490,6 +497,8 @@ class Client:
         await self._publications.give_up("client closed before an answer came")
         if not self.connected:
             self._forget_unsent()
+        if self._reconnecting is not None:
+            await _end(self._reconnecting)
         # nats-py sends what is left, which fails if the server has just gone.
         with contextlib.suppress(OSError):
             await self._core.close()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import nats
 import pytest
 from loopback import run
+from nats.aio.transport import TcpTransport
 
 from harness.loopback.server import Group, Server
 from stanft.stan.client import Client
@@ -299,6 +300,32 @@ def test_closing_without_an_active_says_that_nobody_heard_it(group: Group) -> No
         assert client.lost == "closed"
 
     run(work())
+
+
+def test_a_client_that_is_closed_while_it_connects_again_stops_trying(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = []
+
+    async def refused_when_cancelled(*_: object, **__: object) -> None:
+        begun.append(1)
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            if len(begun) == 1:
+                raise ConnectionRefusedError from None
+            raise
+
+    async def work() -> None:
+        client = await Client.connect(standby_of(group).url, client_id="client")
+        monkeypatch.setattr(TcpTransport, "connect", refused_when_cancelled)
+        for server in group.servers:
+            server.kill()
+        await until(lambda: bool(begun))
+        await client.abandon()
+        await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})
+
+    run(work(), 20)
 
 
 def test_the_clients_own_share_of_an_outage_is_small(group: Group) -> None:
