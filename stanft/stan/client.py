@@ -500,8 +500,14 @@ class Client:
         if self._reconnecting is not None:
             await _end(self._reconnecting)
         # nats-py sends what is left, which fails if the server has just gone.
-        with contextlib.suppress(OSError):
-            await self._core.close()
+        try:
+            with contextlib.suppress(OSError):
+                await self._core.close()
+        except asyncio.CancelledError:
+            # Unless somebody cancels the caller: nats-py cancelled its own wait for the end of the lost connection.
+            caller = asyncio.current_task()
+            if caller is None or caller.cancelling():
+                raise
 
     async def __aenter__(self) -> Self:
         return self

@@ -328,6 +328,21 @@ def test_a_client_that_is_closed_while_it_connects_again_stops_trying(
     run(work(), 20)
 
 
+def test_a_wait_that_nats_py_cancelled_itself_does_not_cancel_who_closes(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cancelled(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    async def work() -> None:
+        client = await Client.connect(standby_of(group).url, client_id="client")
+        monkeypatch.setattr(TcpTransport, "wait_closed", cancelled)
+        await client.abandon()
+        assert client.lost == "closed"
+
+    run(work())
+
+
 def test_the_clients_own_share_of_an_outage_is_small(group: Group) -> None:
     async def work() -> None:
         active = group.wait_active()
