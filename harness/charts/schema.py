@@ -396,7 +396,3 @@ def main(arguments: list[str]) -> int:
     for path in found:
         sys.stderr.write(f"{path.relative_to(REPO)} is stale: run scripts/lint --fix.\n")
     return 1 if found else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.fix:
         shell.run([VENV / "ruff", "check", "--fix", "--quiet", "."], cwd=REPO, check=False)
         shell.run([VENV / "ruff", "format", "--quiet", "."], cwd=REPO)
-        shell.run([sys.executable, "-m", "harness.charts.schema"], cwd=REPO)
+        shell.run([sys.executable, "-m", "harness.cli.schema"], cwd=REPO)
         shell.run([toolchain.ensure("helm-docs"), "--chart-search-root", CHARTS], cwd=REPO)
     names = [name for name in LINTERS if not options.linters or name in options.linters]
     dirty = [linter.name for name in names for linter in LINTERS[name]() if not _is_clean(linter)]
@@ -89,7 +89,7 @@ def _helm() -> Iterator[Linter]:
 
 
 def _generated() -> Iterator[Linter]:
-    yield Linter("generated files", [[sys.executable, "-m", "harness.charts.schema", "--check"]])
+    yield Linter("generated files", [[sys.executable, "-m", "harness.cli.schema", "--check"]])
 
 
 def _ct() -> Iterator[Linter]:

@@ -98,7 +98,3 @@ def pin() -> None:
             entry["sha256"] = hashlib.sha256(read(entry["url"])).hexdigest()
             print(f"{name}: {entry['sha256']}", file=sys.stderr)
     FILE.write_text(json.dumps(entries, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    pin()

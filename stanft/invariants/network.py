@@ -171,6 +171,9 @@ def governing_ports(manifests: Manifests, server: Server) -> Iterator[str]:
             yield f"the Service {objects.name(service)} does not list the {purpose} port {port}"
 
 
+_LISTENS = re.compile(r"--?[\w-]*(?:listen|port|addr|bind)\w*[= ](?:\S*:)?(\d+)(?!\S)")
+
+
 @invariant("ports-declared", readable, "Declare every port that the configuration opens, and no other.")
 def ports_declared(_: Manifests, server: Server) -> Iterator[str]:
     """The container declares exactly the ports that its configuration opens."""
@@ -179,8 +182,10 @@ def ports_declared(_: Manifests, server: Server) -> Iterator[str]:
     for purpose, port in opened.items():
         if port is not None and port not in declared.values() and (purpose != "cluster" or server.clustered):
             yield f"the {purpose} port {port} is not declared"
+    words = " ".join(map(str, [*(server.container.get("command") or []), *(server.container.get("args") or [])]))
+    besides = {int(port) for port in _LISTENS.findall(words)}  # what starts the server may listen too: a supervisor
     for name, port in declared.items():
-        if port not in opened.values():
+        if port not in opened.values() and port not in besides:
             yield f"port {name} ({port}) is declared, but nothing in the configuration opens it"
 
 

@@ -96,7 +96,7 @@ def test_the_running_recipe_is_taken_over_with_its_messages_and_one_takeover(spa
     assert live.metadata.labels["app.kubernetes.io/managed-by"] == "Helm"
     # Then the next upgrade drops what only the takeover needed, and the pods pass the restricted standard again.
     space.cluster.kubectl("label", "namespace", space.name, "pod-security.kubernetes.io/enforce=restricted")
-    said = space.helm("upgrade", "stan", CHARTS / "stan-ft", values=layered(BASE, OWN_CLAIM))
+    said = space.helm("upgrade", "stan", CHARTS / "stan-ft", values=layered(BASE, OWN_CLAIM, {"adoptRecipe": True}))
     assert "takeovers: 1" in said, said
     space.group.wait_whole()
 

@@ -34,7 +34,6 @@ EXCEPTIONS = {
         "restricted": "security contexts emptied",
         "standby-exists": "one replica, allowed by allowSingleReplica",
     },
-    ("stan-ft", "ci/external-nats"): {"probes-answered": "the probes' default is /healthz, which external NATS lacks"},
     ("stan-ft", "ci/nfs"): {"restricted": "the guard has to be root"},
     ("efs-provisioner", "ci/default"): {"restricted": "the old provisioner has to be root"},
     ("efs-provisioner", "ci/efs-provisioner"): {

@@ -47,7 +47,7 @@ ALWAYS = (
 FREE = re.compile(
     r"extra|sidecars|initContainers|lifecycle|override|existingConfigMap|affinity|dnsConfig|hostAliases|Relabelings"
     r"|relabelings|securityContext|SecurityContext|networkPolicy|tolerations|nodeSelector|resources|selector|global$"
-    r"|topologySpreadConstraints|Annotations$|annotations$|parameters"
+    r"|topologySpreadConstraints|Annotations$|annotations$|parameters|Probe|\.env$|merge|Labels$|labels$"
 )
 
 

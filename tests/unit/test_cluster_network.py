@@ -68,7 +68,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
 def routes(programs: Programs, *lines: str) -> None:
     """What `ip route show` says."""
     text = "\n".join(("default via 172.17.0.1 dev eth0", *lines))
-    programs.add("ip", f"[ \"$2\" != show ] || echo '{text}'")
+    programs.add("ip", f"case \"$*\" in *' route show') echo '{text}' ;; esac")
 
 
 def changed(programs: Programs) -> list[str]:

@@ -19,6 +19,9 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- if not (regexMatch "^[a-z]([-a-z0-9]{0,43}[a-z0-9])?$" $name) -}}
 {{- include "stan-ft.problem" (printf "fullnameOverride: the objects would be called %q, which is no name that a Service and its pods can have (a letter, then up to 44 letters, digits or dashes). Set fullnameOverride, or install under another release name." $name) -}}
 {{- end -}}
+{{- if not (regexMatch "^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$" .Values.nameOverride) -}}
+{{- include "stan-ft.problem" (printf "nameOverride: %q is no value of a label (up to 63 letters, digits, dashes, dots or underscores, with a letter or digit at both ends). Set another name, or leave it empty." .Values.nameOverride) -}}
+{{- end -}}
 {{- if and (lt (int .Values.replicas) 2) (not .Values.allowSingleReplica) -}}
 {{- include "stan-ft.problem" "replicas: one server has no standby to take over. Set replicas to 2 or more, or accept that with allowSingleReplica=true." -}}
 {{- end -}}
