@@ -18,9 +18,9 @@ from stanft.ground import wait
 from stanft.group.live import Group, ServerState
 
 NAMESPACE = "first-start"
-# From the request to one active and three Ready servers, with the images present: a server that finds no heartbeat
-# takes the lock after 1.4 s at most, and readiness is asked for every few seconds.
-FIRST_START_LIMIT = 10.0  # seconds
+# From the request to one active and three Ready servers, with the images present: making the volume takes 3 to 5 s, a
+# server that finds no heartbeat takes the lock after 1.4 s at most, and readiness is asked for every few seconds.
+FIRST_START_LIMIT = 20.0  # seconds
 
 
 @pytest.fixture
@@ -31,11 +31,12 @@ def empty_namespace(cluster: Cluster) -> Iterator[str]:
     cluster.kubectl("delete", "namespace", NAMESPACE, "--timeout=100s")
 
 
-def test_three_servers_start_on_an_empty_store_within_ten_seconds(
+def test_three_servers_start_on_an_empty_store_within_twenty_seconds(
     deployment: Deployment, cluster: Cluster, empty_namespace: str
 ) -> None:
     values = dict(deployment.plan.values["stan-ft"])
     values["service"] = {"type": "ClusterIP"}
+    values["rollout"] = {"onInstall": False}  # the Job would only wait for what is timed here
     values["persistence"] = {"existingClaim": "", "claim": {"storageClassName": "aws-efs", "keep": False}}
 
     def first_start() -> float:
