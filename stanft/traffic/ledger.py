@@ -22,6 +22,8 @@ from stanft.traffic.verdict import Judgement, Word
 MINIMUM_RATE = 500.0  # acknowledged messages per second before the fault, below which a run is void
 RATE_WINDOW = 5.0  # seconds before the fault over which that rate is taken
 NOTABLE_GAP = 0.1  # seconds without an acknowledgement that are listed as a gap
+# Seconds that an acknowledgement may be on its way when the traffic ends; what waits longer was not served any more.
+ON_ITS_WAY = 2.0
 EXAMPLES = 10  # how many messages a finding names
 
 _CODES = (None, Outcome.STORED, Outcome.NOT_STORED, Outcome.REFUSED, Outcome.UNKNOWN)
@@ -381,7 +383,7 @@ class Ledger:
         # What was sent well after the last acknowledgement shows an outage that the run did not outlast.
         last = points[-1]
         trying = max((track.sent[-1] for track in chosen if track.sent), default=fault)
-        recovered = after < len(acks) and (last >= until or trying <= last + threshold)
+        recovered = after < len(acks) and (last >= until or trying <= last + max(threshold, ON_ITS_WAY))
         if not recovered:
             points.append(max(fault, trying, last))
         pairs = list(itertools.pairwise(points))
