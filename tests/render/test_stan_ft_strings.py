@@ -20,7 +20,7 @@ TEXTS = ("0", "0x1", "1e3", "no", "null", "y", "12:30")
 APART = {"configFile.override", "extraObjects", "image.pullSecrets"}
 # Texts that are read before they are written: paths, mount options, alerts by name, fields of Kubernetes' own.
 READ = re.compile(
-    r"^(fullnameOverride|persistence\.(mountPath|staticVolume\.(nfs|efs)\.mountOptions)|config\.streaming\.(dir|id|ft_group_name|discover_prefix|nats_server_url)|clusterDomain"
+    r"^(fullnameOverride|nameOverride|persistence\.(mountPath|staticVolume\.(nfs|efs)\.mountOptions)|config\.streaming\.(dir|id|ft_group_name|discover_prefix|nats_server_url)|clusterDomain"
     r"|global\.imageRegistry|(.*\.)?image\.(registry|repository|tag|digest)|container\.env"
     r"|container\.(\w+Probe|resources|securityContext|args)|podTemplate\.(securityContext|affinity)"
     r"|promExporter\.prometheusRule\.overrides|config\.(cluster\.)?routes|.*[mM]erge\w*|.*\.resources)(\.|$)"
