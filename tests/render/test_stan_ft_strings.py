@@ -20,12 +20,13 @@ TEXTS = ("0", "0x1", "1e3", "no", "null", "y", "12:30")
 APART = {"configFile.override", "extraObjects", "image.pullSecrets"}
 # Texts that are read before they are written: paths, mount options, alerts by name, fields of Kubernetes' own.
 READ = re.compile(
-    r"^(fullnameOverride|nameOverride|persistence\.(mountPath|staticVolume\.(nfs|efs)\.mountOptions)|config\.streaming\.(dir|id|ft_group_name|discover_prefix|nats_server_url)|clusterDomain"
+    r"^(fullnameOverride|persistence\.(mountPath|staticVolume\.(nfs|efs)\.mountOptions)|config\.streaming\.(dir|id|ft_group_name|discover_prefix|nats_server_url)|clusterDomain"
     r"|global\.imageRegistry|(.*\.)?image\.(registry|repository|tag|digest)|container\.env"
     r"|container\.(\w+Probe|resources|securityContext|args)|podTemplate\.(securityContext|affinity)"
     r"|promExporter\.prometheusRule\.overrides|config\.(cluster\.)?routes|.*[mM]erge\w*|.*\.resources)(\.|$)"
 )
 CHART = "stan-ft"
+LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")  # the only texts that nameOverride takes
 
 
 def holding(schema: dict[str, Any], text: str) -> Any:
@@ -60,7 +61,9 @@ def tried(name: str, text: str) -> dict[str, dict[str, Any]]:
     return {
         leaf: schema
         for leaf, schema in texts_of().items()
-        if objects.dig(values, leaf) and holding(schema, text) is not None
+        if objects.dig(values, leaf)
+        and holding(schema, text) is not None
+        and (leaf != "nameOverride" or LABEL.fullmatch(text))
     }
 
 
