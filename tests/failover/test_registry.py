@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import loopback_registry
 import pytest
 
 from harness.cluster import images
 from harness.cluster.kind import Cluster
-from harness.ground import system, toolchain
+from harness.ground import toolchain
 from harness.local import plan
 from harness.local.down import down
 from harness.local.up import up
-from stanft.ground import wait
 from stanft.ground.errors import UserError
 from stanft.words import ACTIVE, EXPORTER, STANDBY
 
 IMAGE = "nats-streaming:0.25.6"
-CONFIGURATION = """\
-version: 0.1
-log: {{level: warn}}
-storage: {{filesystem: {{rootdirectory: {root}}}}}
-http: {{addr: "127.0.0.1:{port}"}}
-"""
-
-
 # A cluster of its own beside the one that the other tests use.
 OWN = {"STAN_FT_CLUSTER": "mirrored", "STAN_FT_PORT": "24422"}
 
@@ -36,23 +27,8 @@ OWN = {"STAN_FT_CLUSTER": "mirrored", "STAN_FT_PORT": "24422"}
 @pytest.fixture
 def mirror(cluster: Cluster, tmp_path: Path) -> Iterator[str]:
     """The address of an empty registry on loopback."""
-    system.ensure_packages({"docker-registry": "docker-registry"}, "the registry test", services=False)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    configuration = tmp_path / "registry.yaml"
-    configuration.write_text(CONFIGURATION.format(root=tmp_path / "data", port=port))
-    server = subprocess.Popen(
-        ["docker-registry", "serve", str(configuration)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        wait.until(
-            lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, 30, "the registry did not start", every=0.1
-        )
-        yield f"127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(20)
+    with loopback_registry.registry(tmp_path) as address:
+        yield address
 
 
 def push(cluster: Cluster, mirror: str, image: str) -> str:
