@@ -51,6 +51,7 @@ class Clients:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._stop = asyncio.Event()
+        self._settled = asyncio.Event()  # nothing will be acknowledged any more: what a consumer misses now, it misses
         self._tasks: list[asyncio.Task[None]] = []
         self._consumers: list[asyncio.Task[None]] = []
         self._names = itertools.count()
@@ -109,6 +110,7 @@ class Clients:
         async def end() -> None:
             self._stop.set()
             await asyncio.wait(self._tasks, timeout=ACK_TIMEOUT + 5)
+            self._settled.set()
             if self._consumers:
                 _, left = await asyncio.wait(self._consumers, timeout=DRAIN * 3)
                 for task in left:
@@ -166,11 +168,11 @@ class Clients:
     async def _consume(self, number: int, view: View) -> None:
         """A durable subscriber of the busy channel that acknowledges late, through the node that is next."""
         client: Client | None = None
-        while not self._stop.is_set() or time.monotonic() - self.came.get(view.name, 0.0) < DRAIN:
+        while not self._settled.is_set() or time.monotonic() - self.came.get(view.name, 0.0) < DRAIN:
             if client is None or client.lost:
                 client = await self._subscribe(number, view)
             await asyncio.sleep(0.2)
-            if self._stop.is_set() and not self.ledger.missing(view):
+            if self._settled.is_set() and not self.ledger.missing(view):
                 break
         await self._leave(client)
 

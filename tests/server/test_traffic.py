@@ -13,6 +13,7 @@ import pytest
 from loopback import run
 
 from harness.loopback.server import Group
+from stanft.ground import wait
 from stanft.stan import protocol_pb2 as pb
 from stanft.stan.client import Client
 from stanft.stan.options import STAN_GO_DEFAULTS, ConnectOptions, Start
@@ -145,9 +146,11 @@ def test_publishing_that_does_not_go_on_is_told_within_the_time_allowed(group: G
     traffic = traffic_on(group, publishers=1, drain_idle=0.2, ack_timeout=0.5)
     with traffic.running():
         traffic.warm_up(0.5, minimum=MINIMUM_RATE, spread=0)
-        at = traffic.mark("fault")
         for server in group.servers:
             server.kill()
+        # What was answered before the servers went has come once the client knows that they are gone.
+        assert wait.happens(lambda: (client := traffic.publishers[0].client) is None or not client.connected, 5)
+        at = traffic.mark("fault")
         with pytest.raises(TimeoutError, match="publishing did not go on within 1 s"):
             traffic.wait_recovered(at, timeout=1)
     outage = traffic.ledger.outage(at)
