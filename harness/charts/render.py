@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import hashlib
 import json
+import math
 import os
 import shlex
 import shutil
@@ -27,7 +28,7 @@ import yaml
 
 from harness.charts import environments as environment_values
 from harness.ground import content, toolchain
-from harness.ground.paths import CHARTS, REPO
+from harness.ground.paths import CHARTS, REPO, keep_owner, make
 from harness.ground.paths import cache as cache_directory
 from stanft.ground.errors import UserError
 from stanft.kube import objects
@@ -316,6 +317,7 @@ def _from_disk_or_helm(wanted: Request, signature: str) -> Rendered | RenderErro
         partial = path.with_suffix(f".{os.getpid()}.partial")
         with suppress(OSError):  # the cache only saves time: a full disk or a cleared cache is no failure
             partial.write_text(json.dumps(answer))
+            keep_owner(partial)
             partial.rename(path)
     if answer["error"]:
         return RenderError(answer["error"], wanted)
@@ -326,12 +328,20 @@ def _from_disk_or_helm(wanted: Request, signature: str) -> Rendered | RenderErro
 def _store(chart: Path, _signature_now: str) -> Path:
     root = Path(os.environ.get("STAN_FT_RENDERS") or cache_directory() / "renders")  # moved by scripts/bench
     directory = root / f"{chart.name}-{content.digest(chart, engine_key())}"
-    directory.mkdir(parents=True, exist_ok=True)
-    os.utime(directory)
-    kept = sorted(root.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-    for old in kept[_KEPT_CHARTS:]:
-        shutil.rmtree(old, ignore_errors=True)
+    with suppress(OSError):  # see below: a cache that another process clears at this moment, too
+        make(directory)
+        os.utime(directory)
+        for old in sorted(root.iterdir(), key=_age)[_KEPT_CHARTS:]:
+            shutil.rmtree(old, ignore_errors=True)
     return directory
+
+
+def _age(path: Path) -> float:
+    """Seconds since a rendered chart was last wanted; the oldest of all where another process has just removed it."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf
 
 
 @cache

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from harness.ground import paths, system
+from harness.ground import paths, system, toolchain
 from harness.nfs_lab import accelerator, image, network, packages, report
 from harness.nfs_lab.faults import FAULTS
 from harness.nfs_lab.lab import Settings
@@ -88,6 +88,7 @@ def main() -> int:
     common.end_like_ctrl_c()
     if reason := packages.unfit():
         raise UserError(reason)
+    toolchain.ensure_all(image.TOOLS)  # by the user: what root built would leave files of root's in Go's caches
     system.become_root("harness.cli.nfs_lab")
     packages.require_host()
     boot = image.ensure()

@@ -18,7 +18,7 @@ from harness.dev import linecover
 from harness.ground import system, toolchain
 from harness.ground.paths import REPO, bytecode
 from harness.local.up import up
-from harness.nfs_lab import packages
+from harness.nfs_lab import image, packages
 from stanft.cli import common
 from stanft.ground import shell
 from stanft.ground.errors import UserError
@@ -70,7 +70,7 @@ SUITES = (
         tools=(*_NATS, "helm", "helm-render", "prometheus", "promtool"),
         sources=(("stan", "github.com/nats-io/nats-streaming-server"),),
     ),
-    Suite("nfs", ("nfs",), patience=900, tools=("nats-streaming-server",)),
+    Suite("nfs", ("nfs",), patience=900, tools=image.TOOLS),
     Suite("acceptance", ("acceptance",), needs_cluster=True, tools=("helm", "kind", "kubectl"), options=ACCEPTANCE),
     Suite(
         "failover",

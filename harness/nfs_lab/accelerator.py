@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from harness.ground.paths import cache
+from harness.ground.paths import cache, keep_owner, make
 from harness.nfs_lab.image import Image
 from stanft.ground.progress import step
 
@@ -24,8 +24,9 @@ def choose(image: Image) -> str:
     known = cache() / "nfs-lab" / f"accelerator-{boot}"
     if not known.exists():
         with step("looking whether KVM works here"):
-            known.parent.mkdir(parents=True, exist_ok=True)
+            make(known.parent)
             known.write_text("kvm" if _boots(image) else SOFTWARE)
+            keep_owner(known)
     return known.read_text()
 
 

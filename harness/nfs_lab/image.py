@@ -20,6 +20,7 @@ from stanft.ground.errors import UserError
 from stanft.ground.progress import step
 
 GUEST = Path(__file__).resolve().parent / "guest"
+TOOLS = ("helm-render", "nats-streaming-server")  # pinned tools that the lab needs
 
 # In this order: each is loaded with what it depends on before it.
 MODULES = ("virtio_pci", "virtio_net", "virtio_blk", "virtio_console", "nfsv4", "nfsd")

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from harness.ground.paths import make
 from harness.nfs_lab.faults import FAULTS
 from harness.nfs_lab.pod import REMEDIES
 from harness.nfs_lab.scenes import SCENES
@@ -38,7 +39,7 @@ def load(path: Path) -> list[dict[str, Any]]:
 
 def save(path: Path, results: list[dict[str, Any]]) -> None:
     """Write the results as JSON, and their table beside it as Markdown."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make(path.parent)
     path.write_text(json.dumps(results, indent=1) + "\n")
     path.with_suffix(".md").write_text(table(results))
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.ground import lockedenv
+from harness.cli import nfs_lab
+from harness.ground import lockedenv, toolchain
 from harness.ground.paths import REPO, cache, make
 from stanft.ground.errors import UserError
 
@@ -160,13 +161,35 @@ def test_what_root_makes_in_a_users_cache_is_the_users(tmp_path: Path) -> None:
     os.chown(users, 12345, 12345)
     program = (
         "from harness.ground import content\n"
-        "content.built('tools', 'helm', 'key', lambda folder: (folder / 'helm').touch())"
+        "from harness.charts import render\n"
+        "content.built('tools', 'helm', 'key', lambda folder: (folder / 'helm').touch())\n"
+        "render.toolchain.ensure = lambda _: helm_render\n"
+        "render.render('stan-ft')"
     )
-    subprocess.run(
-        [sys.executable, "-c", program], cwd=REPO, env={**os.environ, "STAN_FT_CACHE": str(users / "cache")}, check=True
-    )
+    renders = users / "other" / "renders"
+    variables = {**os.environ, "STAN_FT_CACHE": str(users / "cache"), "STAN_FT_RENDERS": str(renders)}
+    built = f"from pathlib import Path\nhelm_render = Path({str(toolchain.ensure('helm-render'))!r})\n"
+    subprocess.run([sys.executable, "-c", built + program], cwd=REPO, env=variables, check=True)
     assert {path.stat().st_uid for path in users.rglob("*")} == {12345}
-    assert len(list(users.rglob("*"))) == 5
+    assert len(list((users / "cache").rglob("*"))) == 4
+    assert len(list(renders.rglob("*.json"))) == 1
+
+
+def test_the_nfs_lab_has_its_tools_built_by_the_user_before_root_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+
+    def become_root(_: str) -> None:
+        order.append("root")
+        raise SystemExit
+
+    monkeypatch.setattr(nfs_lab.common, "end_like_ctrl_c", lambda: None)
+    monkeypatch.setattr(nfs_lab.toolchain, "ensure_all", order.extend)
+    monkeypatch.setattr(nfs_lab.packages, "unfit", lambda: None)
+    monkeypatch.setattr(nfs_lab.system, "become_root", become_root)
+    monkeypatch.setattr("sys.argv", ["nfs-lab", "--prepare"])
+    with pytest.raises(SystemExit):
+        nfs_lab.main()
+    assert order == ["helm-render", "nats-streaming-server", "root"]
 
 
 def test_many_make_the_same_directory_at_once(tmp_path: Path) -> None:

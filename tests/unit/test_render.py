@@ -164,6 +164,17 @@ def test_a_cache_that_cannot_be_written_costs_time_only(chart: Path, monkeypatch
     assert data(render.render(chart, {"size": 3}))["values"]["size"] == 3
 
 
+def test_a_kept_render_that_another_process_removes_meanwhile_stops_nobody(
+    chart: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "renders"
+    kept.mkdir()
+    (kept / "removed-after-it-was-listed").symlink_to(kept / "nowhere")
+    monkeypatch.setenv("STAN_FT_RENDERS", str(kept))
+    render.render(chart, {"size": 2})
+    assert len(list(kept.glob("tiny-*/*.json"))) == 1
+
+
 def test_the_engine_comes_back_after_it_was_ended(chart: Path) -> None:
     engine = render.engine()
     engine.ask(render.request(chart).payload())
