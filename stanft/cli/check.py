@@ -21,7 +21,7 @@ EPILOG = """examples:
   stan-ft check manifests/ --format sarif --output stan-ft.sarif      for code review
 
 exit codes: 0 the invariants hold, 1 at least one error (with --strict: or warning), 2 the check could not be made
-(or found no server that could pass)."""
+(or found no server that could pass, or could not read what it is told)."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--part",
         action="store_true",
-        help="these objects are a part of a whole, which may pass without a server",
+        help="these objects are a part of a whole, which may pass without a server or its configuration",
     )
     made.add_argument("--strict", action="store_true", help="warnings fail the check too")
     made.add_argument("--format", choices=sorted([*show.FORMATS, "sarif"]), default="table", help="default: table")
@@ -79,7 +79,10 @@ def main(arguments: list[str] | None = None) -> int:
         only=options.only,
         live=not options.paths,
     )
-    scope = show.Scope(len(items), len(invariants.Manifests(items, options.namespace).servers), skipped)
+    servers = invariants.Manifests(items, options.namespace).servers
+    unread = [f"{objects.label(each.workload)} ({'; '.join(each.unseen)})" for each in servers if not each.known]
+    skipped += [f"{objects.label(each)}: it names what is to be rendered" for each in items if _is_wrapper(each)]
+    scope = show.Scope(len(items), len(servers), skipped, unread)
     if options.format == "sarif":
         default = next(iter(options.paths), "") if options.paths != ["-"] else ""
         text = sarif.sarif(outcomes, sarif.places(options.paths), default or "cluster") + "\n"
@@ -92,11 +95,38 @@ def main(arguments: list[str] | None = None) -> int:
     verdict = show.verdict(outcomes, scope, options.strict)
     if verdict == "no server" and not options.part:
         raise UserError(_no_server(items))
+    if verdict == "not read" and not options.part:
+        raise UserError(
+            f"what a server is told could not be read, so it cannot pass: {', '.join(unread)}. Add the object that "
+            "holds it, or say with --part that this is a part of a whole."
+        )
     return 1 if verdict == "violated" else 0
+
+
+# API group -> kinds that name a chart or a folder, which a controller renders.
+_WRAPPERS = {
+    "helm.toolkit.fluxcd.io": ("HelmRelease",),
+    "kustomize.toolkit.fluxcd.io": ("Kustomization",),
+    "argoproj.io": ("Application", "ApplicationSet"),
+    "helm.cattle.io": ("HelmChart",),
+    "fleet.cattle.io": ("Bundle", "GitRepo"),
+    "helm.crossplane.io": ("Release",),
+    "kustomize.config.k8s.io": ("Kustomization",),
+}
+
+
+def _is_wrapper(item: objects.Object) -> bool:
+    return item.get("kind") in _WRAPPERS.get(str(item.get("apiVersion", "")).partition("/")[0], ())
 
 
 def _no_server(items: list[objects.Object]) -> str:
     """Why a check without a server cannot pass, with what may be meant."""
+    wrapped = [objects.label(each) for each in items if _is_wrapper(each)]
+    if wrapped:
+        return (
+            f"no NATS Streaming server among these objects: {', '.join(wrapped)} only names what is to be rendered. "
+            "Render it with its values, and check what comes out: helm template ... | stan-ft check -"
+        )
     old = next((objects.label(each) for each in items if each.get("kind") == "NatsStreamingCluster"), None)
     if old:
         return (

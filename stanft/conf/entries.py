@@ -39,8 +39,8 @@ class Entry:
 
     @property
     def label(self) -> str:
-        """The path as it is written."""
-        return ".".join(self.path)
+        """The path as it is written; characters that are not to be seen (a byte order mark) by their numbers."""
+        return "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in ".".join(self.path))
 
     @property
     def problem(self) -> str | None:

@@ -102,7 +102,8 @@ def read(words: Sequence[str]) -> Flags:
             made.gone.append(name)
             at += 0 if equals else 1
         elif name not in KINDS:
-            made.refusals.append(f"flag provided but not defined: -{name}")
+            two = " (option and value are two members of the list, or one with = between them)"
+            made.refusals.append(f"flag provided but not defined: -{name}{two if ' ' in name else ''}")
         elif KINDS[name][0] == "flag":
             _set(made, name, text if equals else "true")
         elif equals:

@@ -48,8 +48,8 @@ class Told:
 
     @property
     def known(self) -> bool:
-        """Whether every file could be seen and read."""
-        return all(source.document is not None for source in self.sources)
+        """Whether every file could be seen and read, and every option was understood."""
+        return not self.flags.refusals and all(source.document is not None for source in self.sources)
 
 
 def told(words: Sequence[str], file: Callable[[str], Document | None]) -> Told:
@@ -88,7 +88,8 @@ def _take(made: Told, source: Source) -> None:
     if source.nats and not source.document.values and not source.document.unseen and _only_by_sc(made):
         made.refusals.append(f"{source.path} is empty")
     for name in source.document.unset:
-        made.refusals.append(f"${name} is set neither in {source.path} nor in the environment")
+        hint = " (the server knows $NAME alone, no ${NAME})" if name.startswith("{") else ""
+        made.refusals.append(f"${name} is set neither in {source.path} nor in the environment{hint}")
     for entry in source.entries():
         if entry.problem:
             made.refusals.append(entry.problem)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator
 
 from stanft.conf import keys
+from stanft.conf.parse import Variable
 from stanft.invariants.model import Manifests, Severity, Unseen, invariant
 from stanft.invariants.servers import Server, version
 from stanft.kube import objects
@@ -32,6 +34,8 @@ def readable(manifests: Manifests) -> list[Server]:
 def config_readable(_: Manifests, server: Server) -> Iterator[str | Unseen]:
     """The configuration file that a server is started with is mounted from an object here, and can be parsed."""
     yield from (f"{each.path} cannot be parsed: {each.error}" for each in server.told.sources if each.error)
+    files = [server.file(each.path) for each in server.told.sources if each.document is None]
+    yield from (f"{each.why}, so the server ends at its start" for each in files if each.absent)
     yield from (Unseen(why) for why in server.unseen)
 
 
@@ -42,6 +46,8 @@ def server_starts(_: Manifests, server: Server) -> Iterator[str]:
     """The server takes its options and its configuration: otherwise it ends at its start, and so does each restart."""
     if (version(str(server.container.get("image", ""))) or LAST) >= LAST:
         yield from (f"flag provided but not defined: -{each}" for each in server.told.flags.gone)
+    if server.command.problem:
+        yield server.command.problem
     problems = {entry.problem for entry in server.entries}
     yield from (each for each in server.told.refusals if each not in problems)
     for option, value in server.told.flags.given.items():
@@ -55,8 +61,22 @@ def server_starts(_: Manifests, server: Server) -> Iterator[str]:
 @invariant("ft-group", readable, "Set ft_group_name in the streaming block of every replica, to one name.")
 def ft_group(_: Manifests, server: Server) -> Iterator[str]:
     """Every server is in a fault-tolerance group: otherwise each replica is a server of its own over the same files."""
-    if server.group[1] is None:
+    refused = {key.name for each in server.entries if each.problem for key in each.meanings}
+    if server.group[1] is None and "ft_group_name" not in refused:
         yield f"{server.replicas} replicas and no ft_group_name"
+    for what, value in zip(("cluster id", "FT group"), server.group, strict=True):
+        if server.differs(value):
+            yield f"the {what} {_shown(value)} differs from pod to pod, so each server is a group of its own"
+        elif server.group[1] is not None and isinstance(value, str) and "$" not in value:
+            # Seen with 0.25.6: the heartbeat's subject is _STAN.ft.<cluster id>.<FT group>.
+            if re.search(r"\s|\.\.|^\.|\.$|^$", value):
+                yield f"the {what} {value!r} is no part of a subject, and the server ends at its start"
+            elif re.search(r"(^|\.)[*>](\.|$)", value):
+                yield f"the {what} {value!r} is a wildcard, so the server takes other groups' heartbeats for its own"
+
+
+def _shown(value: object) -> str:
+    return f"${value.name}" if isinstance(value, Variable) else str(value)
 
 
 @invariant(

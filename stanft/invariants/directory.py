@@ -5,6 +5,7 @@ What is no whole Kubernetes object is left out, and it is said what and why.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -39,10 +40,11 @@ class Kustomization:
     patches: set[Path]
     made: list[Object]  # the ConfigMaps and Secrets of its generators
     changes: list[str]  # what else it would change
+    elsewhere: set[Path]  # local resources, wherever they are
 
 
-def read(here: Path, render: Callable[[Path], list[Object]]) -> Found:
-    """Everything in a directory; render gives the objects of a chart.
+def read(here: Path, render: Callable[[Path], list[Object]], seen: frozenset[Path] = frozenset()) -> Found:
+    """Everything in a directory; render gives the objects of a chart, seen are directories that led here.
 
     Raises UserError for a file that cannot be read or is broken YAML (a template of another program is left out).
     """
@@ -61,6 +63,13 @@ def read(here: Path, render: Callable[[Path], list[Object]]) -> Found:
             found.skipped.append(f"{file}: a patch of a kustomization, no whole object")
             continue
         _loose(file, found)
+    for outside in sorted({path for each in kustomizations for path in each.elsewhere}):
+        if outside.is_dir() and outside not in seen and here.resolve() not in (outside, *outside.parents):
+            other = read(outside, render, seen | {here.resolve()})
+            found.items += other.items
+            found.skipped += other.skipped
+        elif outside.is_file() and here.resolve() not in outside.parents:
+            _loose(outside, found)
     for each in kustomizations:
         found.items += each.made
         changes = f" ({', '.join(each.changes)})" if each.changes else ""
@@ -88,20 +97,62 @@ def documents(text: str, origin: str) -> list[Any]:
     try:
         return [each for each in yaml.load_all(text, Loader=objects.KubernetesLoader) if each is not None]
     except (yaml.YAMLError, ValueError, RecursionError) as problem:
+        if text.lstrip().startswith("{") and (listed := _json_documents(text)):
+            return listed
+        if _TEMPLATE.search(text):
+            raise UserError(
+                f"{origin} cannot be read as Kubernetes objects: it is a template. "
+                "Name the chart's directory, or check what comes out: helm template ... | stan-ft check -"
+            ) from problem
         place = getattr(problem, "problem_mark", None)
         line = f" (line {place.line + 1})" if place else ""
         reason = str(getattr(problem, "problem", None) or problem).splitlines()[0]
         raise UserError(f"{origin} cannot be read as Kubernetes objects: {reason}{line}.") from problem
 
 
+def _json_documents(text: str) -> list[Any]:
+    """JSON objects one after the other, as kubectl takes them; none where it is not that."""
+    found, decoder, rest = [], json.JSONDecoder(), text.strip()
+    while rest:
+        try:
+            each, end = decoder.raw_decode(rest)
+        except ValueError:
+            return []
+        found.append(each)
+        rest = rest[end:].strip()
+    return found
+
+
 def objects_of(document: Any) -> list[Object] | None:
-    """The objects of one document (the items of a List one by one), None if it is no Kubernetes object."""
+    """The objects of one document (the items of a List one by one), None if it is no Kubernetes object.
+
+    Those of an OpenShift Template come with the values that its parameters have.
+    """
     if not isinstance(document, dict) or not {"apiVersion", "kind"} <= document.keys():
         return None
+    if document["kind"] == "Template" and isinstance(document.get("objects"), list):
+        return [each for each in _filled(document) if isinstance(each, dict)]
     if not str(document["kind"]).endswith("List"):
         return [document]
     listed = document.get("items")
     return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+
+
+def _filled(template: Object) -> list[Any]:
+    values = {str(each.get("name")): str(each["value"]) for each in template.get("parameters") or [] if "value" in each}
+
+    def fill(item: Any) -> Any:
+        if isinstance(item, dict):
+            return {key: fill(each) for key, each in item.items()}
+        if isinstance(item, list):
+            return [fill(each) for each in item]
+        if not isinstance(item, str):
+            return item
+        if whole := re.fullmatch(r"\$\{\{(\w+)\}\}", item):  # the value as data, a number for example
+            return yaml.load(values.get(whole.group(1), item), Loader=objects.KubernetesLoader)  # noqa: S506 (safe)
+        return re.sub(r"\$\{(\w+)\}", lambda found: values.get(found.group(1), found.group()), item)
+
+    return [fill(each) for each in template["objects"]]
 
 
 def _files(here: Path) -> Iterator[Path]:
@@ -176,7 +227,7 @@ def _once(found: Found) -> None:
 
 
 def _kustomization(file: Path) -> Kustomization:
-    made = Kustomization(file, set(), [], [])
+    made = Kustomization(file, set(), [], [], set())
     for document in documents(text_of(file), str(file)):
         if not isinstance(document, dict):
             continue
@@ -192,12 +243,15 @@ def _kustomization(file: Path) -> Kustomization:
                 "metadata",
                 "resources",
                 "bases",
+                "components",
                 "configMapGenerator",
                 "secretGenerator",
             ):
                 made.changes.append(str(key))
         made.made += [_generated(each, "ConfigMap", file) for each in document.get("configMapGenerator") or []]
         made.made += [_generated(each, "Secret", file) for each in document.get("secretGenerator") or []]
+        for key in ("resources", "bases", "components"):
+            made.elsewhere |= {(file.parent / str(each)).resolve() for each in document.get(key) or []}
         made.changes += [
             f"resources of {each}"
             for each in document.get("resources") or []

@@ -182,7 +182,7 @@ class Manifests:
             server_of(workload, each, self._get_beside(workload))
             for workload in self.workloads
             if workload.get("kind") not in ("Pod", "Job", "CronJob") or self._is_lone_server(workload)
-            for each in objects.containers(workload, init=False)
+            for each in objects.lasting(workload)
         ]
         return [server for server in found if server is not None]
 
@@ -197,7 +197,8 @@ class Manifests:
         def get(kind: str, name: str) -> Object | None:
             same = [each for each in self.of(kind) if objects.name(each) == name]
             here = [each for each in same if self.namespace_of(each) == home]
-            return next(iter(here or same), None)
+            near = [each for each in same if home is None or self.namespace_of(each) is None]
+            return next(iter(here or near), None)
 
         return get
 

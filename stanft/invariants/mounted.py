@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import posixpath
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from stanft.conf.parse import Variable
 from stanft.invariants.command import expanded
 from stanft.kube import objects
 from stanft.kube.objects import Object, dig
@@ -16,21 +18,39 @@ from stanft.kube.objects import Object, dig
 Get = Callable[[str, str], Object | None]
 _KINDS = {"configMap": ("ConfigMap", "name"), "secret": ("Secret", "secretName")}
 _ALWAYS = ("HOSTNAME", "HOME", "PATH", "PWD")
+_SHARED_FIELDS = ("metadata.namespace", "metadata.labels", "metadata.annotations", "spec.serviceAccountName")
+_POD_LABELS = ("statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index")
 
 
 @dataclass(frozen=True)
 class File:
-    """A file of a container: its text, or why it cannot be seen; kind says what object holds it."""
+    """A file of a container: its text, or why it cannot be seen; kind says what object holds it.
+
+    absent: everything that could hold it is among the objects, so the container has no such file.
+    """
 
     text: str | None
     why: str = ""
     kind: str = ""
+    absent: bool = False
 
 
 class Environment(dict[str, str | None]):
-    """Variables of a container, None for a value that cannot be seen; open: there may be others."""
+    """Variables of a container, None for a value that cannot be seen; open: there may be others.
+
+    per_pod holds the names of those that differ from pod to pod.
+    """
 
     open = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.per_pod = {"HOSTNAME", "BASH_REMATCH"}
+
+    def differs(self, text: object) -> bool:
+        """Whether a text (or Variable) refers to what differs from pod to pod, its host name or ordinal for example."""
+        names = [text.name] if isinstance(text, Variable) else re.findall(r"\$[({]?(\w+)", str(text or ""))
+        return any(name in self.per_pod or "hostname" in name.lower() for name in names)
 
     def __contains__(self, name: object) -> bool:
         text = str(name)
@@ -49,9 +69,14 @@ def environment(container: Object, get: Get) -> Environment:
     for each in container.get("env") or []:
         if "value" in each or not each.get("valueFrom"):
             made[each["name"]] = expanded(str(each.get("value") or ""), made)
+            if made.differs(made[each["name"]]):
+                made.per_pod.add(each["name"])
             if str(made[each["name"]]).startswith("$("):
                 made[each["name"]] = None  # it is what it refers to, which cannot be seen
             continue
+        field = str(dig(each, "valueFrom.fieldRef.fieldPath", ""))
+        if field and (not field.startswith(_SHARED_FIELDS) or any(label in field for label in _POD_LABELS)):
+            made.per_pod.add(each["name"])
         reference = dig(each, "valueFrom.configMapKeyRef", {})
         data = entries(get("ConfigMap", str(reference.get("name"))) or {})
         made[each["name"]] = data.get(str(reference.get("key")))
@@ -110,7 +135,20 @@ def file(workload: Object, container: Object, path: str, get: Get) -> File:
         return File(None, missing[0])
     if not any(True for _ in _sources(volume)):
         return File(None, f"{path} is on the volume {mount['name']}, whose content is not among these objects")
-    return File(None, f"no ConfigMap or Secret behind {base} has the file {inner or path}")
+    return File(None, f"no ConfigMap or Secret behind {base} has the file {inner or path}", absent=True)
+
+
+def texts(workload: Object, container: Object, get: Get) -> Iterator[tuple[str, str]]:
+    """Path and text of each file that ConfigMaps and Secrets among the objects bring into a container."""
+    volumes = objects.volumes(workload)
+    for mount in container.get("volumeMounts") or []:
+        for kind, name, names, _ in _sources(volumes.get(mount["name"], {})):
+            data = entries(get(kind, name) or {})
+            for inner in names or data:
+                base, sub = str(mount["mountPath"]).rstrip("/"), str(mount.get("subPath") or "")
+                path = base if sub == inner else f"{base}/{inner}"
+                if (text := file(workload, container, path, get).text) is not None:
+                    yield path, text
 
 
 def deepest_mount(container: Object, path: str) -> Object | None:

@@ -37,6 +37,19 @@ def meshed(manifests: Manifests) -> list[Server]:
     ]
 
 
+def nameless(manifests: Manifests) -> list[Server]:
+    """The servers of FT groups that embed NATS in other workloads than StatefulSets."""
+    return [
+        server
+        for server in manifests.servers
+        if server.workload.get("kind") != "StatefulSet"
+        and server.known
+        and server.embedded
+        and server.group[1] is not None
+        and manifests.group_size(server) > 1
+    ]
+
+
 def monitors(manifests: Manifests) -> list[Object]:
     """Whatever tells Prometheus what to scrape."""
     return manifests.of("ServiceMonitor", "PodMonitor")
@@ -52,39 +65,72 @@ def services(manifests: Manifests) -> list[Object]:
 )
 def routes_complete(manifests: Manifests, server: Server) -> Iterator[str | Unseen]:
     """Every server has a route to every replica: the FT heartbeat and the clients' messages travel over them."""
+    yield from _gaps(manifests, server)
+
+
+@invariant(
+    "routes-lead-to-pods",
+    nameless,
+    "Name a headless Service over the pods in the routes, or use one StatefulSet.",
+    Severity.WARNING,
+)
+def routes_lead_to_pods(manifests: Manifests, server: Server) -> Iterator[str | Unseen]:
+    """The routes of servers whose pods have no names (Deployments) go through a headless Service, to all of them."""
+    yield from _gaps(manifests, server)
+
+
+def _gaps(manifests: Manifests, server: Server) -> Iterator[str | Unseen]:
     found, hidden = _routes(server)
     if hidden:
         yield Unseen(f"routes come from {', '.join(hidden)}, whose value is not among these objects")
         return
-    hosts = [host for host, _port in found]
-    service = str(dig(server.workload, "spec.serviceName", ""))
-    if any(host == service or host.startswith(f"{service}.") for host in hosts):
-        return  # the headless Service stands for all pods: the servers tell each other of the rest
-    pods = _pods(manifests, server)
-    for pod in pods:
-        alone = server.replicas == 1 and pod.startswith(f"{server.name}-0.")  # nobody needs a route to itself
-        if not alone and not any(host == pod or host.startswith(f"{pod}.") for host in hosts):
-            yield f"no route to {pod}"
-    for host in hosts:
-        if server.streaming.get("partitioning"):
-            continue  # the servers of another group may serve the other channels
-        if not any(host == pod or host.startswith(f"{pod}.") for pod in pods):
-            replica = re.match(rf"{re.escape(server.name)}-(\d+)\.", host)
-            yield (
-                f"the route to {host} leads to a replica that does not exist ({server.replicas} replicas)"
-                if replica
-                else f"the route to {host} leads to no replica of {server.name}"
-            )
+    pods = {pod for mate in manifests.mates(server) for pod in _pods(mate)}
+    reached: set[str] = set()
+    for host, _port in found:
+        led = _led_to(manifests, server, host)
+        if isinstance(led, str):
+            yield led
+        else:
+            reached |= led
+    alone = {pod for pod in pods if server.replicas == 1 and pod in _pods(server)}  # nobody needs a route to itself
+    yield from (f"no route to {pod}" for pod in sorted(pods - reached - alone))
 
 
-def _pods(manifests: Manifests, server: Server) -> list[str]:
-    """The names, with their Service, of all pods of a server's group."""
-    return [
-        f"{mate.name}-{ordinal}.{dig(mate.workload, 'spec.serviceName', '')}"
-        for mate in manifests.mates(server)
-        if mate.workload.get("kind") == "StatefulSet"
-        for ordinal in range(mate.replicas)
-    ]
+def _pods(server: Server) -> list[str]:
+    """The names of a workload's pods, with their Service; those of other kinds than StatefulSet have none."""
+    if server.workload.get("kind") != "StatefulSet":
+        spec = objects.pod_spec(server.workload)
+        named = [spec["hostname"], spec["subdomain"]] if spec.get("hostname") and spec.get("subdomain") else []
+        return [".".join(named) or f"the pods of {objects.label(server.workload)}"]
+    service = dig(server.workload, "spec.serviceName", "")
+    return [f"{server.name}-{ordinal}.{service}" for ordinal in range(server.replicas)]
+
+
+def _led_to(manifests: Manifests, server: Server, host: str) -> set[str] | str:
+    """The pods of a server's group that a route's host leads to, or what is wrong with it."""
+    mates = manifests.mates(server)
+    for mate in mates:
+        for pod in _pods(mate):
+            if host == pod or host.startswith(f"{pod}."):
+                return {pod}
+        governing = str(dig(mate.workload, "spec.serviceName", ""))
+        if governing and (host == governing or host.startswith(f"{governing}.")):
+            return {pod for each in mates for pod in _pods(each)}  # the servers tell each other of the rest
+    service = manifests.get("Service", host.partition(".")[0])
+    selected = manifests.pods_of(dig(service or {}, "spec.selector"))
+    behind = [mate for mate in mates if mate.workload in selected]
+    if behind and dig(service or {}, "spec.clusterIP") != "None" and sum(mate.replicas for mate in behind) > 1:
+        return (
+            f"the route to {host} goes to a Service with an address of its own, which leads to any one of the pods, "
+            "also to the server itself: make it headless (clusterIP: None)"
+        )
+    if behind:
+        return {pod for mate in behind for pod in _pods(mate)}
+    if server.streaming.get("partitioning"):
+        return set()  # the servers of another group may serve the other channels
+    if re.match(rf"{re.escape(server.name)}-(\d+)\.", host) and server.workload.get("kind") == "StatefulSet":
+        return f"the route to {host} leads to a replica that does not exist ({server.replicas} replicas)"
+    return f"the route to {host} leads to no replica of {server.name}"
 
 
 @invariant(
@@ -102,8 +148,10 @@ def routes_qualified(_: Manifests, server: Server) -> Iterator[str]:
 
 @invariant("routes-on-cluster-port", meshed, "Use the port of the cluster block in every route.")
 def routes_on_cluster_port(_: Manifests, server: Server) -> Iterator[str]:
-    """Routes lead to the port that the servers listen on for routes."""
+    """Routes lead to the port that the servers listen on for routes, on an address that others reach."""
     listening = server.port("cluster")
+    if (host := server.nats.get("cluster.host")) in ("localhost", "127.0.0.1", "::1"):
+        yield f"the cluster block listens on {host} alone"
     for host, port in _routes(server)[0]:
         if port != listening:
             yield f"the route to {host} goes to port {port}, the cluster block listens on {listening}"

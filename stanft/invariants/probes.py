@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from stanft.invariants.model import Manifests, Severity, invariant
-from stanft.invariants.servers import Server, version
+from stanft.invariants.servers import Server, repository, tag, version
 from stanft.kube import objects
 from stanft.kube.objects import Object, dig
 
@@ -48,8 +48,13 @@ def standbys_ready(_: Manifests, server: Server) -> Iterator[str]:
     "Probe / for startup and liveness: it answers on every server. Older servers are best replaced by 0.25.6.",
 )
 def probes_answered(_: Manifests, server: Server) -> Iterator[str]:
-    """No probe asks /healthz where the server does not give it: before 0.24 (404) and with an external NATS (503)."""
+    """No probe asks /healthz where the server does not give it: before 0.24 (404) and with an external NATS (503).
+
+    Nor does one ask over the network what listens on the loopback address alone, or over HTTP what speaks TLS.
+    """
     for kind in PROBES:
+        if dig(server.container.get(kind), "httpGet.port") is not None and server.known:
+            yield from _unanswered(server, kind, server.container[kind]["httpGet"])
         if not re.search(r"/healthz\b", _target(server.container.get(kind))):
             continue
         running = version(str(server.container.get("image", "")))
@@ -57,6 +62,15 @@ def probes_answered(_: Manifests, server: Server) -> Iterator[str]:
             yield f"{kind} asks /healthz, which {server.container.get('image')} answers with 404"
         elif not server.embedded:
             yield f"{kind} asks /healthz, which answers 503 for ever when NATS is elsewhere (nats_server_url, -ns)"
+
+
+def _unanswered(server: Server, kind: str, asked: Object) -> Iterator[str]:
+    told = server.nats
+    host = str(told.get("http_host") or told.get("host") or "")
+    if host in ("localhost", "127.0.0.1", "::1") and asked.get("host") not in ("localhost", "127.0.0.1", "::1"):
+        yield f"{kind} asks the pod's address, but the monitoring port listens on {host} alone"
+    if told.get("https_port") and not told.get("http_port") and str(asked.get("scheme", "HTTP")).upper() != "HTTPS":
+        yield f"{kind} speaks HTTP, but the monitoring port speaks HTTPS (scheme: HTTPS)"
 
 
 @invariant("liveness", servers, f"Add a livenessProbe on /healthz ({_OTHERWISE}).")
@@ -77,6 +91,8 @@ def hung_active_replaced(_: Manifests, server: Server) -> Iterator[str]:
     probe = server.container.get("livenessProbe")
     if probe and (total := hung_seconds(server)) > HUNG_BOUND:
         yield f"{total} s until a hung active is killed, {HUNG_BOUND} s are allowed"
+    if "tcpSocket" in (probe or {}):
+        yield "livenessProbe only opens a connection, which the node's kernel accepts for a hung server too"
 
 
 @invariant(
@@ -129,6 +145,29 @@ def probe_ports(_: Manifests, container: Any) -> Iterator[str]:
             port = dig(probe, f"{way}.port")
             if port is not None and port not in declared and port not in declared.values():
                 yield f"{kind} asks port {port}, declared are {declared or 'none'}"
+
+
+@invariant(
+    "probes-can-run",
+    servers,
+    "Use httpGet, or the image's -alpine variant.",
+    Severity.WARNING,
+)
+def probes_can_run(_: Manifests, server: Server) -> Iterator[str]:
+    """Nothing asks for a shell or a tool in an official image without -alpine, which holds the server and no more."""
+    image = str(server.container.get("image", ""))
+    name = tag(image) or ""
+    if repository(image).removeprefix("docker.io/").removeprefix("library/") != "nats-streaming":
+        return
+    if not name[:1].isdigit() or re.search("alpine|nanoserver|windowsservercore", name):
+        return
+    for kind in PROBES:
+        if words := dig(server.container, f"{kind}.exec.command", []):
+            yield f"{kind} runs {words[0]}, which {image} does not have"
+    hooks = {hook: dig(server.container, f"lifecycle.{hook}.exec.command", []) for hook in ("preStop", "postStart")}
+    yield from (f"{hook} runs {words[0]}, which {image} does not have" for hook, words in hooks.items() if words)
+    if server.command.by_shell:
+        yield f"the command runs a shell, which {image} does not have"
 
 
 def hung_seconds(server: Server) -> int:

@@ -212,7 +212,10 @@ def _effective(workload: Object, container: Object, key: str) -> Any:
 
 
 def _written_out(text: str) -> Iterator[str]:
-    """The secrets in a configuration's text, one sentence each; a $NAME that the text itself defines is none."""
+    """The secrets in a configuration's text, one sentence each; a $NAME that the text itself defines is none.
+
+    A $NAME in quotes is no variable: the server takes it as it stands.
+    """
     settings = edit.settings(text)
     named = {setting.path[-1] for setting in settings}
     for setting in settings:
@@ -223,7 +226,9 @@ def _written_out(text: str) -> Iterator[str]:
         if setting.path[-1].lower() not in keys.SECRETS or setting.value.startswith(("{", "[")):
             continue
         elsewhere = setting.value.startswith("$") and setting.value[1:] not in named
-        if not elsewhere and not value.startswith("$2a$"):
+        if re.fullmatch(r"\$\w+", value) and value != setting.value:
+            yield f"{label} is the text {setting.value}: the server replaces a $NAME only without quotes"
+        elif not elsewhere and not value.startswith("$2a$"):
             yield f"{label} is written out"
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from stanft.conf import parse
-from stanft.conf.entries import Entry
+from stanft.conf.entries import Entry, streaming_block
 from stanft.conf.parse import Document, Variable
 from stanft.conf.told import Told, told
 from stanft.invariants import command, mounted
@@ -66,6 +66,8 @@ class Server:
 
     def file(self, path: str) -> File:
         """A file of the container."""
+        if path in self.command.files:
+            return File(self.command.files[path], kind="Pod")
         return mounted.file(self.workload, self.container, path, self.get)
 
     def _document(self, path: str) -> Document | None:
@@ -88,10 +90,11 @@ class Server:
     def unseen(self) -> list[str]:
         """What could not be read of what the server is told, and why."""
         why = [self.command.unread] if self.command.unread else []
+        why += ["the server refuses its options, so what they set is not known"] if self.told.flags.refusals else []
         why += [
             self.file(source.path).why
             for source in self.told.sources
-            if source.document is None and source.error is None
+            if source.document is None and source.error is None and not self.file(source.path).absent
         ]
         return why + [self.file(name).why for each in self._documents() for name in each.unseen]
 
@@ -146,6 +149,10 @@ class Server:
     def group(self) -> tuple[Any, Any]:
         """Cluster id and FT group: servers with the same pair stand by for each other."""
         return self.streaming.get("id", "test-cluster"), self.streaming.get("ft_group_name") or None
+
+    def differs(self, value: object) -> bool:
+        """Whether a setting differs from pod to pod."""
+        return self.environment.differs(value)
 
     @property
     def embedded(self) -> bool:
@@ -203,14 +210,34 @@ def server_of(workload: Object, container: Object, get: Get) -> Server | None:
     def script(path: str) -> str | None:
         return mounted.file(workload, container, path, get).text
 
-    words = {key: [str(word) for word in container.get(key) or []] for key in ("command", "args")}
+    words = {
+        key: ["" if word is None else str(word) for word in container.get(key) or []] for key in ("command", "args")
+    }
     image = str(container.get("image", ""))
     found = command.server(image, words["command"], words["args"], known, script)
+    if found is None:
+        found = _by_mounted_file(workload, container, get)
     if found is None:
         return None
     if found.by_shell or repository(image).rpartition("/")[2] not in OFFICIAL_IMAGES:
         known.open = True  # a shell may set variables, and another image may bring its own
     return Server(workload, container, found, known, get)
+
+
+def _by_mounted_file(workload: Object, container: Object, get: Get) -> Command | None:
+    """The command of an image whose own entry point starts the server, known by a configuration file that it mounts."""
+    if container.get("command") or command.is_other(str(container.get("image", ""))):
+        return None
+    for path, text in mounted.texts(workload, container, get):
+        if not path.endswith(".conf"):
+            continue
+        try:
+            document = parse.read(text)
+        except parse.ConfError:
+            continue
+        if streaming_block(document) is not None:
+            return Command(("-sc", path), by_shell=True)
+    return None
 
 
 def repository(image: str) -> str:

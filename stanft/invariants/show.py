@@ -22,18 +22,21 @@ def violated(outcomes: Sequence[Outcome], strict: bool) -> bool:
 
 @dataclass(frozen=True)
 class Scope:
-    """What was judged: the number of objects, of servers among them, and what was left out, in words."""
+    """What was judged: how many objects and servers, what was left out, and which servers were not read, in words."""
 
     objects: int
     servers: int
     skipped: Sequence[str] = ()
+    unread: Sequence[str] = ()
 
 
 def verdict(outcomes: Sequence[Outcome], scope: Scope, strict: bool) -> str:
-    """violated, no server (nothing was found that could pass), or passed."""
+    """violated, no server (nothing was found that could pass), not read (what one is told is elsewhere), or passed."""
     if violated(outcomes, strict):
         return "violated"
-    return "passed" if scope.servers else "no server"
+    if not scope.servers:
+        return "no server"
+    return "not read" if scope.unread else "passed"
 
 
 def table(outcomes: Sequence[Outcome], scope: Scope, strict: bool) -> str:
@@ -65,6 +68,7 @@ def table(outcomes: Sequence[Outcome], scope: Scope, strict: bool) -> str:
 _VERDICTS = {
     "violated": "violated.",
     "no server": "not passed: no NATS Streaming server was found among these objects, so nothing could pass.",
+    "not read": "not passed: what a server is told could not be read, so most of it could not be judged.",
     "passed": "passed.",
 }
 _STATES = {
@@ -140,10 +144,11 @@ def junit(outcomes: Sequence[Outcome], scope: Scope, strict: bool) -> str:
         elif outcome.state is not State.HOLDS:
             skipped += 1
             ElementTree.SubElement(case, "skipped", message=said or "nothing among the objects that it is about")
-    missing = verdict(outcomes, scope, strict) == "no server"
+    said = verdict(outcomes, scope, strict)
+    missing = said in ("no server", "not read")
     if missing:
         case = ElementTree.SubElement(suite, "testcase", classname="invariants.error", name="server-found")
-        ElementTree.SubElement(case, "error", message=_VERDICTS["no server"])
+        ElementTree.SubElement(case, "error", message=_VERDICTS[said])
         suite.set("tests", str(len(outcomes) + 1))
     suite.set("failures", str(failures))
     suite.set("skipped", str(skipped))

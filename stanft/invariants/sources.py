@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from stanft.ground.errors import UserError
-from stanft.invariants import directory
+from stanft.invariants import directory, mounted
+from stanft.invariants.model import Manifests
 from stanft.kube import api, charts, objects
 from stanft.kube.objects import Object, dig
 
@@ -104,11 +105,38 @@ def from_namespace(namespace: str, *, context: str | None = None, kubeconfig: Pa
 
     if api.read(access, f"/api/v1/namespaces/{namespace}") is None:
         raise UserError(f"there is no namespace {namespace}: name another one with --namespace.")
-    own = [item for item in listed(_NAMESPACED) if not dig(item, "metadata.ownerReferences")]
+    own = [item for item in listed(_NAMESPACED) if not _is_made(item)]
     bound = _bound(own, listed(_BINDINGS), namespace)
     roles = {dig(each, "roleRef.name") for each in bound}
     allowed = [each for each in listed(_ROLES) if objects.name(each) in roles]
-    return [*own, *bound, *allowed, *_storage(own, listed(_CLUSTER_WIDE), namespace)]
+    return [*own, *bound, *allowed, *_storage(own, listed(_CLUSTER_WIDE), namespace), *_configuration(access, own)]
+
+
+def _configuration(access: Any, own: Sequence[Object]) -> list[Object]:
+    """The Secrets that hold a server's configuration file; none where this user may not read them."""
+    found = []
+    for server in Manifests(own, live=True).servers:
+        for source in server.told.sources:
+            mount = mounted.deepest_mount(server.container, source.path)
+            volume = objects.volumes(server.workload).get(mount["name"], {}) if mount and not source.document else {}
+            name, namespace = dig(volume, "secret.secretName"), dig(server.workload, "metadata.namespace")
+            try:
+                held = api.read(access, f"/api/v1/namespaces/{namespace}/secrets/{name}") if name else None
+            except UserError:
+                continue
+            if held:
+                found.append({"apiVersion": "v1", "kind": "Secret", **held})
+    return found
+
+
+def _is_made(item: Object) -> bool:
+    """Whether a workload of Kubernetes' own made an object; what the custom resource of an operator made is judged."""
+    owners = dig(item, "metadata.ownerReferences", [])
+    return any("." not in group or group.endswith(".k8s.io") for group in map(_group, owners))
+
+
+def _group(owner: Object) -> str:
+    return str(owner.get("apiVersion", "")).partition("/")[0]
 
 
 def _listed(access: Any, path: str, kind: str) -> list[Object]:

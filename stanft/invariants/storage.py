@@ -12,7 +12,16 @@ from stanft.invariants.servers import Server
 from stanft.kube import objects
 from stanft.kube.objects import Object, dig, quantity
 
-_SHARED_KINDS = ("persistentVolumeClaim", "nfs", "csi")
+_SHARED_KINDS = ("persistentVolumeClaim", "nfs", "csi", "azureFile", "cephfs", "glusterfs", "quobyte")
+_ONE_NODE_SOURCES = ("hostPath", "local", "awsElasticBlockStore", "gcePersistentDisk", "azureDisk", "cinder")
+# Provisioners of volumes for one node: block devices, which refuse ReadWriteMany, and directories of a node.
+_ONE_NODE_DRIVERS = (
+    *("ebs.csi.aws.com", "kubernetes.io/aws-ebs", "ebs.csi.eks.amazonaws.com", "pd.csi.storage.gke.io"),
+    *("kubernetes.io/gce-pd", "disk.csi.azure.com", "kubernetes.io/azure-disk", "cinder.csi.openstack.org"),
+    *("kubernetes.io/cinder", "dobs.csi.digitalocean.com", "csi.hetzner.cloud", "linodebs.csi.linode.com"),
+    *("csi.scaleway.com", "rancher.io/local-path", "k8s.io/minikube-hostpath"),
+    *("docker.io/hostpath", "microk8s.io/hostpath", "openebs.io/local", "topolvm.io"),
+)
 _BETA_CLASS = "volume.beta.kubernetes.io/storage-class"
 
 
@@ -94,10 +103,13 @@ def standby_exists(manifests: Manifests, server: Server) -> Iterator[str]:
 @invariant(
     "shared-claim", on_files, "Mount one claim by name (volumes[].persistentVolumeClaim.claimName) in every replica."
 )
-def shared_claim(manifests: Manifests, server: Server) -> Iterator[str]:
+def shared_claim(manifests: Manifests, server: Server) -> Iterator[str | Unseen]:
     """Every replica has the store directory on one and the same claim."""
     mount, volume = server.store_mount, server.store_volume
-    if mount is None:
+    if mount is None and str(server.store_directory).startswith("$"):
+        if not server.differs(server.store_directory):
+            yield Unseen(f"the store directory is {server.store_directory}, whose value is not among these objects")
+    elif mount is None:
         yield f"the store directory {server.store_directory} is on no volume: each replica has its own"
     elif volume is None:
         yield f"the store is on {mount['name']}, which is no volume of the pod: {_template_note(server, mount['name'])}"
@@ -130,6 +142,21 @@ def read_write_many(manifests: Manifests, server: Server) -> Iterator[str | Unse
         yield Unseen(f"the claim {server.claim} is not among these objects")
     elif "ReadWriteMany" not in (modes := dig(claim, "spec.accessModes", [])):
         yield f"the claim {server.claim} has access modes {modes}"
+    else:
+        yield from _for_one_node(manifests, claim)
+
+
+def _for_one_node(manifests: Manifests, claim: Object) -> Iterator[str]:
+    """Why the volume of a ReadWriteMany claim is none that several nodes can mount."""
+    class_name = dig(claim, "spec.storageClassName") or _beta_class(claim)
+    for each in manifests.of("StorageClass"):
+        if objects.name(each) == class_name and each.get("provisioner") in _ONE_NODE_DRIVERS:
+            yield f"the class {class_name} makes volumes for one node ({each['provisioner']}), whatever the claim asks"
+    for each in manifests.of("PersistentVolume"):
+        bound = dig(each, "spec.claimRef.name") == objects.name(claim)
+        if bound or objects.name(each) == dig(claim, "spec.volumeName"):
+            kinds = [kind for kind in _ONE_NODE_SOURCES if dig(each, f"spec.{kind}")]
+            yield from (f"the volume {objects.name(each)} is a {kind}, which other nodes do not have" for kind in kinds)
 
 
 @invariant("same-store-for-all", on_files, "Remove subPathExpr, or use a subPath that is the same in every replica.")
@@ -138,7 +165,7 @@ def same_store_for_all(_: Manifests, server: Server) -> Iterator[str]:
     mount = server.store_mount or {}
     if "subPathExpr" in mount:
         yield f"the mount of {mount['name']} has subPathExpr {mount['subPathExpr']}, which differs from pod to pod"
-    if "$(" in str(server.store_directory):
+    if server.differs(server.store_directory):
         yield f"the store directory {server.store_directory} differs from pod to pod"
 
 

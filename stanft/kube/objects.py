@@ -18,6 +18,7 @@ _POD_TEMPLATES: Final = {
     "Job": ("spec", "template"),
     "Pod": (),
     "ReplicaSet": ("spec", "template"),
+    "ReplicationController": ("spec", "template"),
     "StatefulSet": ("spec", "template"),
 }
 
@@ -159,10 +160,15 @@ def inventory(items: Iterable[Object]) -> set[tuple[str, str]]:
 
 
 def pod_template(item: Object) -> Object | None:
-    """The pod template of a workload (the object itself for a Pod), None for an object without pods."""
+    """The pod template of a workload (the object itself for a Pod), None for an object without pods.
+
+    A custom resource that has one where Deployments have it (DeploymentConfig, Rollout) is a workload too.
+    """
     steps = _POD_TEMPLATES.get(str(item.get("kind")))
     if steps is None:
-        return None
+        custom = "." in str(item.get("apiVersion", "")).partition("/")[0]
+        template = dig(item, "spec.template")
+        return template if custom and isinstance(dig(template, "spec.containers"), list) else None
     found = dig(item, ".".join(steps)) if steps else item
     return found if isinstance(found, dict) else None
 
@@ -182,6 +188,12 @@ def containers(item: Object, *, init: bool = True) -> list[Object]:
     """The containers of a workload, init containers first (left out when init is False)."""
     spec = pod_spec(item)
     return [*(spec.get("initContainers") or [] if init else []), *(spec.get("containers") or [])]
+
+
+def lasting(item: Object) -> list[Object]:
+    """The containers that run as long as their pod: also init containers that Kubernetes restarts (native sidecars)."""
+    sidecars = [each for each in pod_spec(item).get("initContainers") or [] if each.get("restartPolicy") == "Always"]
+    return [*sidecars, *containers(item, init=False)]
 
 
 def container(item: Object, name_: str) -> Object:

@@ -19,7 +19,7 @@ class PlayApi:
 
     def __init__(self, directory: Path, items: Sequence[dict[str, Any]], namespace: str) -> None:
         self.items, self.namespace = items, namespace
-        self.forbidden = ""  # a plural that this user may not list
+        self.forbidden = ""  # a plural that this user may not list, or a name that it may not read
         self.asked: list[str] = []
         cluster = self
 
@@ -74,6 +74,9 @@ class PlayApi:
             for each in self.items
             if each["apiVersion"] == version and PLURALS.get(each["kind"], f"{each['kind'].lower()}s") == plural
         ]
+        if parts[-2:-1] == ["secrets"]:  # one object, not a list
+            one = [each for each in self.items if (each["kind"], each["metadata"]["name"]) == ("Secret", plural)]
+            return (200, one[0]) if one else (404, {"kind": "Status", "message": "not found"})
         return 200, {"kind": "List", "apiVersion": version, "items": found}
 
     def __enter__(self) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from goodgroup import GOOD
 from stanft.cli import check
 from stanft.ground.errors import UserError
 from stanft.invariants import Manifests, sources
+from stanft.kube import objects
 
 GENERATOR = "resources: [all.yaml]\nconfigMapGenerator: [{name: stan-config, files: [stan.conf]}]"
 PATCH = "{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: stan}, spec: {replicas: 5}}"
@@ -101,3 +103,27 @@ def test_a_file_that_cannot_be_read_is_told_in_one_line(tmp_path: Path, content:
         with pytest.raises(UserError, match=told) as caught:
             sources.from_paths([str(place)])
         assert "\n" not in str(caught.value)
+
+
+def test_what_a_kustomization_names_elsewhere_is_read_too(tmp_path: Path) -> None:
+    lay(
+        tmp_path,
+        base__allDOTyaml=GOOD,
+        base__kustomizationDOTyaml="resources: [all.yaml]",
+        prod__kustomizationDOTyaml="resources: [../base, ../more.yaml]",
+        moreDOTyaml="{apiVersion: v1, kind: ConfigMap, metadata: {name: more}, data: {}}",
+    )
+    items = sources.from_paths([str(tmp_path / "prod")])
+    assert len(Manifests(items).servers) == 1
+    assert any(each["metadata"]["name"] == "more" for each in items)
+
+
+def test_json_objects_one_after_the_other_are_read(tmp_path: Path) -> None:
+    (tmp_path / "all.json").write_text("\n".join(json.dumps(each) for each in objects.parse(GOOD)))
+    assert sources.from_paths([str(tmp_path / "all.json")]) == objects.parse(GOOD)
+
+
+def test_a_template_by_itself_is_told_as_one(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("metadata: {name: {{ .Release.Name }}}")
+    with pytest.raises(UserError, match=r"it is a template\. Name the chart's directory"):
+        sources.from_paths([str(tmp_path / "x.yaml")])

@@ -62,6 +62,17 @@ def drop(kind: str, name: str | None = None) -> Callable[[list[Object]], None]:
     return lambda items: items.remove(objects.find(items, kind, name))
 
 
+SHELL = ["sh", "-c", "exec nats-streaming-server -sc /etc/stan-config/stan.conf"]
+
+
+def into_deployment(items: list[Object]) -> None:
+    """A change: the servers are a Deployment's pods, which have no names."""
+    workload = objects.find(items, "StatefulSet")
+    workload["kind"] = "Deployment"
+    for key in ("serviceName", "podManagementPolicy"):
+        del workload["spec"][key]
+
+
 CASES: list[tuple[str, Callable[[list[Object]], None], str]] = [
     ("config-readable", conf("streaming {", "streaming {{"), "cannot be parsed"),
     ("ft-group", conf("ft_group_name: test-cluster", ""), "no ft_group_name"),
@@ -83,6 +94,17 @@ CASES: list[tuple[str, Callable[[list[Object]], None], str]] = [
     ("server-starts", put(f"{STAN}.args", ["-sc", "/etc/stan-config/stan.conf", "-v"]), "prints a text and ends"),
     ("probes-answered", put(f"{STAN}.image", "nats-streaming:v0.23.2-alpine"), "answers with 404"),
     ("probes-answered", conf("id: test-cluster", "id: test-cluster\n ns: nats://nats:4222"), "answers 503"),
+    ("probes-answered", conf("http: 8222", "http: 127.0.0.1:8222"), "listens on 127.0.0.1 alone"),
+    ("probes-answered", conf("http: 8222", "https: 8222"), "speaks HTTPS"),
+    ("probes-can-run", put(f"{STAN}.startupProbe", {"exec": {"command": ["pgrep", "nats"]}}), "runs pgrep, which"),
+    ("probes-can-run", put(f"{STAN}.lifecycle", {"preStop": {"exec": {"command": ["sh"]}}}), "preStop runs sh, which"),
+    ("probes-can-run", put(f"{STAN}.command", SHELL), "the command runs a shell, which nats-streaming:0.25.6 does not"),
+    ("hung-active-replaced", put(f"{STAN}.livenessProbe", {"tcpSocket": {"port": 4222}}), "only opens a connection"),
+    (
+        "routes-lead-to-pods",
+        into_deployment,
+        "the route to stan-0.stan.messaging.svc.cluster.local leads to no replica",
+    ),
     ("nfs-version", add(VOLUME), "no NFS version"),
     (
         "locks-respected",
