@@ -124,6 +124,7 @@ _STAN: Final = (
         "cluster_advertise: $ADVERTISE",
         "unknown variable",
     ),
+    ("templates/_config.tpl", 'deny: ["_STAN.ft.>"]', "deny: []", "forged heartbeats"),
     ("templates/_config.tpl", "password: $ROUTE_PASSWORD", "password: secret", "a password in the ConfigMap"),
     (
         "templates/_config.tpl",

@@ -245,7 +245,17 @@ class Server:
     def _pod(self) -> dict[str, str]:
         """The environment that the chart gives its container."""
         advertise = f"{HOST}:{self.ports.cluster}"
-        return {"POD_NAME": self.name, "POD_NAMESPACE": "default", "CLUSTER_ADVERTISE": advertise}
+        return {
+            "POD_NAME": self.name,
+            "POD_NAMESPACE": "default",
+            "CLUSTER_ADVERTISE": advertise,
+            "SERVER_LOGIN": self.login,
+        }
+
+    @property
+    def login(self) -> str:
+        """User and password of the server's own connections, where the chart gives it such."""
+        return f"server-{self.name}"
 
     @property
     def alive(self) -> bool:

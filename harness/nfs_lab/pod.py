@@ -84,7 +84,11 @@ class Pod:
 
     def resolved(self, environment: Mapping[str, str], number: int) -> dict[str, str]:
         """The environment of one of a pod's containers, with fields and Kubernetes' $(NAME) references resolved."""
-        fields = {"metadata.name": self.hostname(number), "metadata.namespace": NAMESPACE}
+        fields = {
+            "metadata.name": self.hostname(number),
+            "metadata.namespace": NAMESPACE,
+            "metadata.uid": f"uid-{number}",
+        }
         found: dict[str, str] = {}
         for name, text in environment.items():
             value = fields.get(text, text)

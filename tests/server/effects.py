@@ -58,7 +58,8 @@ def make(directory: Path, values: Values, *, secrets: Secrets | None = None, siz
             substitutions[f'"{mount["mountPath"]}/'] = f'"{folder}/'
             if mount["mountPath"] == "/etc/stan-auth":
                 substitutions['"../stan-auth/'] = '"../files/etc/stan-auth/'
-    env = {name: value for name, value in variables.items() if name != "CLUSTER_ADVERTISE"}
+    # What is made of the pod's own fields each server has from the group.
+    env = {name: value for name, value in variables.items() if not _REFERENCE.search(value)}
     return Group(
         directory / "config",
         size=size,

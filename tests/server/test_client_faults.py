@@ -27,7 +27,8 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def heartbeat(group: Group) -> None:
     """Wait for the active's next sign of life: a standby waits 1.125 s at least from here on."""
-    connection = await nats.connect(group.urls[0])
+    server = group[0]
+    connection = await nats.connect(server.url, user=server.login, password=server.login)
     subscription = await connection.subscribe("_STAN.ft.>")
     await subscription.next_msg(timeout=10)
     await connection.close()

@@ -29,7 +29,24 @@ cluster:
   {{- end }}
   {{- end }}
 {{- with .Values.auth }}
-{{- if eq .mode "password" }}
+{{- if include "stan-ft.ownLogin" $ }}
+authorization:
+  users:
+    - user: {{ eq .mode "none" | ternary "clients" "$CLIENT_USERNAME" }}
+      {{- if eq .mode "password" }}
+      password: $CLIENT_PASSWORD
+      {{- end }}
+      permissions:
+        publish:
+          deny: ["_STAN.ft.>"]
+        subscribe:
+          deny: ["_STAN.ft.>"]
+    - user: $SERVER_LOGIN
+      password: $SERVER_LOGIN
+{{- if eq .mode "none" }}
+no_auth_user: clients
+{{- end }}
+{{- else if eq .mode "password" }}
 authorization:
   user: $CLIENT_USERNAME
   password: $CLIENT_PASSWORD
@@ -75,7 +92,10 @@ streaming:
   {{- end }}
   {{- end }}
   {{- with .Values.auth.server }}
-  {{- if eq .method "password" }}
+  {{- if include "stan-ft.ownLogin" $ }}
+  username: $SERVER_LOGIN
+  password: $SERVER_LOGIN
+  {{- else if eq .method "password" }}
   username: $STAN_LOGIN_USERNAME
   password: $STAN_LOGIN_PASSWORD
   {{- else if eq .method "token" }}
@@ -87,6 +107,19 @@ streaming:
   {{- end }}
   {{- end }}
   {{- include "stan-ft.config.ownTLS" . | trim | nindent 2 }}
+{{- end -}}
+
+{{/*
+Whether each server logs in to itself as a user of its own, so that all others can be denied the heartbeats: one forged
+heartbeat ends the active (nats-streaming-server server/ft.go). Not where the values say themselves who may log in.
+*/}}
+{{- define "stan-ft.ownLogin" -}}
+{{- $config := .Values.config -}}
+{{- $said := or (hasKey $config "accounts") (hasKey $config "operator") (hasKey $config "no_auth_user") (get ($config.tls | default dict) "verify_and_map") -}}
+{{- if hasKey $config "authorization" -}}
+{{- $said = or $said (not (kindIs "map" $config.authorization)) (omit ($config.authorization | default dict) "timeout") -}}
+{{- end -}}
+{{- if and (has .Values.auth.mode (list "none" "password")) (not $said) (not .external) -}}true{{- end -}}
 {{- end -}}
 
 {{/* TLS of the server's own connections, to the embedded server or to an external one. */}}

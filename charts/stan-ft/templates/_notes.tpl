@@ -79,6 +79,13 @@
 {{- if and $open (not (get (.conf.tls | default dict) "verify")) -}}
 {{- include "stan-ft.problem" "auth.mode: whoever reaches the client port may publish, read and delete. See docs/security.md." -}}
 {{- end -}}
+{{- if and (eq .Values.auth.mode "token") (not .external) -}}
+{{- include "stan-ft.problem" "auth.mode: NATS cannot limit what a token may do, so each client could end the active by a forged heartbeat on _STAN.ft.>. Use password, or users that are denied it." -}}
+{{- else if eq .Values.auth.mode "users" -}}
+{{- include "stan-ft.problem" "auth.mode: deny every user but the servers' own to publish and subscribe _STAN.ft.>: a forged heartbeat ends the active. See docs/security.md." -}}
+{{- else if not (or (include "stan-ft.ownLogin" .) .external) -}}
+{{- include "stan-ft.problem" "config: it says itself who may log in. Deny every user but the servers' own to publish and subscribe _STAN.ft.>: a forged heartbeat ends the active. See docs/security.md." -}}
+{{- end -}}
 {{- if and (not .Values.auth.routes.existingSecret) (not .Values.tls.routes.enabled) (not .Values.networkPolicy.enabled) (not .external) -}}
 {{- include "stan-ft.problem" "networkPolicy.enabled: whoever reaches the route port needs no login. Set it to true, or set auth.routes or tls.routes." -}}
 {{- end -}}

@@ -31,6 +31,15 @@ digits would be a number. The second variable puts quotes around the first.
 {{- /* A variable made of others cannot be written in the configuration itself, which only refers to it. */}}
 - name: CLUSTER_ADVERTISE
   value: $(POD_NAME).{{ include "stan-ft.fullname" . }}.$(POD_NAMESPACE).svc.{{ .Values.clusterDomain }}
+{{- if and (include "stan-ft.ownLogin" .) (not .Values.configFile.existingConfigMap) (not .Values.configFile.override) }}
+- name: POD_UID
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.uid
+{{- /* No client knows it, and the letters in front keep it a text. */}}
+- name: SERVER_LOGIN
+  value: server-$(POD_UID)
+{{- end }}
 {{- $limit := get (get (.Values.container.resources | default dict) "limits" | default dict) "memory" }}
 {{- if and $limit (not (hasKey (.Values.container.env | default dict) "GOMEMLIMIT")) }}
 - name: GOMEMLIMIT
