@@ -1,8 +1,9 @@
 """values.yaml as the one source: its `# @schema` comments and defaults become values.schema.json, `# --` its texts.
 
 An annotation is a flow mapping behind a key: JSON Schema keywords, and define or $ref (a shared definition), open (keys
-that are not listed pass), config (a block of stan.conf, whose keys the server's own list gives), "null" (may be left
-out). Whatever may be null is so in the schema too: the chart's templates refuse a needless null in words.
+that are not listed pass), config (a block of stan.conf, whose keys the server's own list gives), like (one of LIKE,
+which the templates ask in words), "null" (may be left out). Whatever may be null is so in the schema too: the templates
+refuse a needless null in words.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ import yaml
 from harness.ground.paths import CHARTS, REPO
 from stanft.conf import keys
 from stanft.ground.errors import UserError
+from stanft.invariants import mount_options
 
 Schema = dict[str, Any]
-_KEY = re.compile(r"^( *)([A-Za-z0-9_.-]+):")
+_KEY = re.compile(r"^( *)(- )?([A-Za-z0-9_.-]+):")
 _ANNOTATION = re.compile(r"# @schema (\{.*\})$")
 _TEXT: Final = ["string", "number", "boolean", "null"]
 _DEFINITIONS: Final[dict[str, Schema]] = {
@@ -78,36 +80,53 @@ _KINDS: Final[dict[str, Schema]] = {
 }
 
 
-# Mount options that a store must not have: which, on which client alone ("" for all), and what to say.
-MOUNTS: Final = (
-    (
-        r"^(nolocks?|lock=no|nobrl|nodfs_lock|noflock|localflocks?|local_lock=(all|posix|flock)|no_remote_lock"
-        r"|no_remote_posix_lock|no_remote_flock)(=.*)?$",
-        "",
-        "locks would stay on the node, and two servers could be active at once. Take it out",
+HELPED_BY: Final = "stan-ft"  # the chart whose helpers the others have under their own prefix
+_HELPERS: Final = "templates/_helpers.tpl"
+EACH: Final = "*"  # in a path: each element of a list
+_LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+# What a text has to look like (an expression that Python and Go's RE2 read alike), and what to say of another.
+LIKE: Final[dict[str, tuple[str, str]]] = {
+    "label": (
+        r"^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$",
+        "no value of a label (up to 63 letters, digits, dashes, dots or underscores, a letter or digit at both ends). "
+        "Write another",
     ),
-    (
-        r"^((nfs)?vers=[23](\..*)?|v[23])$",
-        "",
-        "before version 4 NFS keeps locks outside the protocol, and a node that dies keeps its lock. Use nfsvers=4.1",
+    "name": (
+        r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
+        "no name of an object (up to 63 small letters, digits or dashes, a letter or digit at both ends). "
+        "Write another",
     ),
-    (r"^((nfs)?vers=4\.2|v4\.2)$", "efs", "EFS speaks NFS 4.0 and 4.1 only. Use nfsvers=4.1"),
-    (
-        r"^(soft|softerr|softreval)$",
-        "",
-        "a write that takes long fails, and leaves a torn store or loses what was acknowledged. Use hard",
+    "subdomain": (
+        rf"^{_LABEL}(\.{_LABEL})*$",
+        "no name (small letters, digits, dashes and dots, a letter or digit at both ends). Write another",
     ),
-    (r"^nocto$", "", "a server that takes over could read its node's old view of the store. Take it out"),
-    (r"^ro$", "", "the store must be writable. Take it out"),
-    (r"^(udp6?|proto=udp6?)$", "", "NFS 4 runs over TCP. Take it out"),
-    (r"^(nconnect=.*|sec=krb5.*)$", "efs", "EFS does not support it. Take it out"),
-    (
-        r"^(tls|iam|accesspoint=.*|awsprofile=.*|az=.*|awscredsuri=.*|stunnel.*|ocsp|noocsp|cafile=.*|mounttargetip=.*)$",
-        "nfs",
-        "it is an option of the EFS mount helper, and the kernel's NFS client refuses the mount. Take it out, or use "
-        "the EFS CSI driver with a handle such as fs-0123456789abcdef0::fsap-0123456789abcdef0",
+    "provisioner": (
+        rf"^{_LABEL}(\.{_LABEL})*(/{_LABEL}(\.{_LABEL})*)?$",
+        "no name of a provisioner. Write one such as example.com/efs, in small letters",
     ),
-)
+    "host": (
+        r"^([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|[0-9a-fA-F:.]+)$",
+        "no host name or address. Write one such as nfs.example.com, without scheme, port and path",
+    ),
+    "fileSystem": (
+        r"^fs-([0-9a-f]{8}|[0-9a-f]{17})$",
+        "no id of an EFS file system. Write one such as fs-0123456789abcdef0 (aws efs describe-file-systems lists)",
+    ),
+    "region": (r"^[a-z]{2}(-[a-z]+)+-[0-9]+$", "no AWS region. Write one such as us-east-2"),
+    "directory": (
+        r"^/([^/.][^/]*|\.[^/.][^/]*)?(/([^/.][^/]*|\.[^/.][^/]*))*/?$",
+        "no path of a directory. Write one that begins with /, without .. in it",
+    ),
+    "subdirectory": (
+        r"^/?([^/. ][^/ ]*)(/[^/. ][^/ ]*)*/?$",
+        "no directory below the root. Write one such as stan/prod, without .. and blanks in it",
+    ),
+    "size": (
+        r"^[0-9]+(\.[0-9]+)?([kMGTPE]|[KMGTPE]i)?$",
+        "no size. Write a number with Mi, Gi or Ti behind it, such as 10Gi",
+    ),
+    "mode": (r"^0?[0-7]{3}$", 'no mode of a directory. Write three octal digits as text, such as "0750"'),
+}
 
 
 class Source:
@@ -130,7 +149,11 @@ class Source:
                 text = line.strip()[5:]
             elif match := _KEY.match(line):
                 depth = len(match[1])
-                stack = [(at, key) for at, key in stack if at < depth] + [(depth, match[2])]
+                stack = [(at, key) for at, key in stack if at < depth]
+                if match[2]:  # the keys of a list's elements are said at its first one
+                    stack.append((depth, EACH))
+                    depth += 2
+                stack.append((depth, match[3]))
                 path = tuple(key for _, key in stack)
                 if text:
                     self.texts[path] = text
@@ -177,6 +200,8 @@ def _node(source: Source, path: tuple[str, ...], default: Any, definitions: dict
     note = dict(source.notes.get(path, {}))
     text = {"description": source.texts[path]} if path in source.texts else {}
     note.pop("null", None)
+    if "like" in note:
+        note["x-like"] = note.pop("like")
     if "$ref" in note:
         return {**text, "$ref": f"#/$defs/{note['$ref']}"}
     if isinstance(default, dict):
@@ -189,6 +214,8 @@ def _node(source: Source, path: tuple[str, ...], default: Any, definitions: dict
     kinds = note.pop("type", None) or _kind(default)
     kinds = [kinds] if isinstance(kinds, str) else kinds
     found = {**text, "type": [*(each for each in kinds if each != "null"), "null"], **note}
+    if isinstance(default, list) and default and isinstance(default[0], dict):
+        found["items"] = {**_mapping(source, (*path, EACH), default[0], definitions, {}), "type": "object"}
     if "enum" in found:
         found["enum"] = [*found["enum"], None]
     return found
@@ -279,7 +306,10 @@ def facts(chart: str) -> dict[str, Any]:
         "oldRoots": sorted({path.split(".")[0] for path in source.old} - set(source.values)),
         "needed": [[list(path), default] for path, default in _needed(source, (), source.values)],
         "old": [[path.split("."), words] for path, words in source.old.items()],
-        "mounts": [{"match": match, "on": on, "words": words} for match, on, words in MOUNTS],
+        "mounts": [{"match": each.match, "on": each.on, "words": _words(each)} for each in mount_options.RULES],
+        "mountVersion": mount_options.VERSION,
+        "drivers": [list(each) for each in mount_options.DRIVERS],
+        "like": [list(each) for each in _like(source)],
     }
     if any("config" in note for note in source.notes.values()):
         found["spellings"] = {name: _others(name) for name in _BLOCKS}
@@ -290,6 +320,22 @@ def facts(chart: str) -> dict[str, Any]:
         found["nats"] = sorted(kinds("nats"))
         found["secrets"] = list(SECRETS)
     return found
+
+
+def _like(source: Source) -> Iterator[tuple[list[str], str, str]]:
+    """The paths of texts that must look like something: path, expression, words. What is empty by default may be."""
+    for path, note in source.notes.items():
+        if "like" not in note:
+            continue
+        default: Any = source.values
+        for part in path:
+            default = default[0] if part == EACH else default[part]
+        expression, words = LIKE[note["like"]]
+        yield list(path), expression if default else f"^$|{expression}", words
+
+
+def _words(rule: mount_options.Rule) -> str:
+    return f"{rule.why}. {rule.instead[0].upper()}{rule.instead[1:]}"
 
 
 def _needed(source: Source, path: tuple[str, ...], default: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -321,8 +367,11 @@ def files(chart: str) -> dict[Path, str]:
         directory / "values.schema.json": json.dumps(schema(chart), indent=1, ensure_ascii=False) + "\n",
         directory / "files" / "facts.json": _lines(facts(chart)),
     }
+    if chart != HELPED_BY:
+        helpers = (CHARTS / HELPED_BY / _HELPERS).read_text()
+        made[directory / _HELPERS] = helpers.replace(f'"{HELPED_BY}.', f'"{chart}.')
     old = Source(directory).old
-    if old:
+    if old and chart == HELPED_BY:
         made[REPO / "docs" / "values-of-other-charts.md"] = _page(old)
     return made
 

@@ -198,7 +198,7 @@ def test_the_same_release_name_in_another_namespace_is_refused_where_it_would_co
 ) -> None:
     def controller(each: Space) -> dict[str, Any]:
         own = {"provisionerName": f"example.com/{each.name}", "storageClass": {"name": each.name}}
-        return {"engine": "nfs-subdir", "nfs": {"server": "192.0.2.1"}, "controller": NOWHERE, **own}
+        return {"engine": "nfs-subdir", "nfs": {"server": "192.0.2.1"}, "podTemplate": NOWHERE, **own}
 
     space.install(controller(space))
     with pytest.raises(

@@ -111,7 +111,7 @@ def test_the_recipes_live_objects_are_taken_over_in_place(cluster: Cluster, tmp_
             {
                 "provisionerName": provisioner_name(space),
                 "storageClass": {"name": space.name},
-                "controller": {"nodeSelector": {"example.com/no-such-node": "true"}},
+                "podTemplate": {"nodeSelector": {"example.com/no-such-node": "true"}},
             },
         )
         take_over(space, values)
@@ -139,7 +139,7 @@ def engine(space: Space, name: str, **more: Any) -> dict[str, Any]:
         "provisionerName": provisioner_name(space),
         "fileSystem": {"id": "fs-c22a24bb", "region": "us-east-2"},
         "storageClass": {"name": space.name},
-        "controller": {"nodeSelector": {"example.com/no-such-node": "true"}},
+        "podTemplate": {"nodeSelector": {"example.com/no-such-node": "true"}},
     }
     return layered(base, more)
 

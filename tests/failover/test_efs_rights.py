@@ -47,7 +47,7 @@ def values(space: Space, **more: Any) -> dict[str, Any]:
         "nfs": {"server": "192.0.2.1"},
         "provisionerName": provisioner_name(space),
         "storageClass": {"name": space.name, "reclaimPolicy": "Delete"},
-        "controller": nowhere,
+        "podTemplate": nowhere,
     }
     return layered(base, more)
 

@@ -146,5 +146,5 @@ def test_static_and_provisioned_claims_mix_under_the_provisioners_class() -> Non
 
 @pytest.mark.parametrize("sources", [{"gid": 5}, {"hostPath": {"path": "/a"}, "persistentVolume": "b"}])
 def test_a_static_volume_has_exactly_one_source(sources: dict[str, Any]) -> None:
-    with pytest.raises(RenderError, match=r"claims\[0\].volume: .*name exactly one of nfs, csi, hostPath and"):
+    with pytest.raises(RenderError, match=r"claims\[0\].volume: .*Name exactly one of nfs, csi, hostPath and"):
         with_claims(claim(volume=sources))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.charts.render import environment, layered, render
+from harness.charts.render import RenderError, environment, layered, render
 from stanft.kube import objects
 
 LEGACY = environment("eks-legacy", "efs-provisioner")
@@ -207,8 +207,10 @@ def test_the_nfs_provisioner_names_volumes_by_the_path_it_really_mounts() -> Non
         (LEGACY, "quay.io/external_storage/efs-provisioner:v2.4.0"),
         (NFS, "registry.k8s.io/sig-storage/nfs-subdir-external-provisioner:v4.0.2"),
         (
-            layered(NFS, {"nfsSubdir": {"image": {"registry": "", "tag": "v4.0.1"}}}),
-            "sig-storage/nfs-subdir-external-provisioner:v4.0.1",
+            layered(
+                NFS, {"global": {"imageRegistry": "mirror.example.com"}, "nfsSubdir": {"image": {"tag": "v4.0.1"}}}
+            ),
+            "mirror.example.com/sig-storage/nfs-subdir-external-provisioner:v4.0.1",
         ),
         (
             layered(
@@ -231,6 +233,49 @@ def test_the_old_image_runs_only_where_it_was_built_for() -> None:
     }
     assert selector["old"] == {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
     assert selector["new"] == {"kubernetes.io/os": "linux"}
+
+
+def test_an_old_image_of_ones_own_runs_where_it_was_built_for() -> None:
+    own = layered(LEGACY, {"podTemplate": {"nodeSelector": {"kubernetes.io/arch": "arm64"}}})
+    selector = objects.pod_spec(objects.find(render("efs-provisioner", own), "Deployment"))["nodeSelector"]
+    assert selector["kubernetes.io/arch"] == "arm64"
+
+
+def test_the_default_engine_is_the_maintained_one_and_runs_nothing() -> None:
+    made = render("efs-provisioner", {"fileSystem": {"id": "fs-0123456789abcdef0"}})
+    assert objects.inventory(made) == CONSUMED
+    assert objects.find(made, "StorageClass")["provisioner"] == "efs.csi.aws.com"
+
+
+@pytest.mark.parametrize("path", ["stan/prod", "/stan/prod", "/stan/prod/"])
+def test_a_base_path_is_taken_with_and_without_its_slashes(path: str) -> None:
+    assert parameters(CSI, {"basePath": path})["basePath"] == "/stan/prod"
+
+
+@pytest.mark.parametrize("names", [["mirror"], [{"name": "mirror"}]])
+def test_pull_secrets_are_taken_in_both_shapes_from_the_parent_and_from_here(names: list[object]) -> None:
+    own = {"global": {"imagePullSecrets": ["everywhere"]}, "controller": {"pullSecrets": names}}
+    spec = objects.pod_spec(objects.find(render("efs-provisioner", layered(NFS, own)), "Deployment"))
+    assert spec["imagePullSecrets"] == [{"name": "everywhere"}, {"name": "mirror"}]
+
+
+def test_the_controller_is_selected_by_name_instance_and_component_unless_the_recipe_is_adopted() -> None:
+    def selector(values: dict[str, Any]) -> dict[str, str]:
+        found: dict[str, str] = objects.find(render("efs-provisioner", values, release="shop"), "Deployment")["spec"][
+            "selector"
+        ]["matchLabels"]
+        return found
+
+    assert selector(NFS) == {
+        "app.kubernetes.io/name": "efs-provisioner",
+        "app.kubernetes.io/instance": "shop",
+        "app.kubernetes.io/component": "storage",
+    }
+    assert selector(LEGACY) == {"app": "shop-efs-provisioner"}
+
+
+def test_as_a_dependency_it_can_be_switched_off_and_leaves_the_parents_globals_alone() -> None:
+    assert render("efs-provisioner", {"enabled": False, "global": {"storageClass": "gp3"}}) == []
 
 
 def test_a_changed_setting_rolls_the_controller() -> None:
@@ -285,9 +330,14 @@ def test_two_releases_share_no_object() -> None:
     assert first & second == {("PersistentVolumeClaim", "efs")}  # in namespaces of their own
 
 
-def test_a_long_release_name_still_makes_valid_names() -> None:
-    made = render("efs-provisioner", LEGACY, release="r" * 53)
+def test_the_longest_release_name_that_is_taken_still_makes_valid_names() -> None:
+    made = render("efs-provisioner", LEGACY, release="r" * 29)
     assert max(len(name) for _, name in objects.inventory(made)) <= 63
+
+
+def test_a_longer_release_name_is_refused_because_a_cut_one_could_be_anothers() -> None:
+    with pytest.raises(RenderError, match="fullnameOverride: the objects would be called"):
+        render("efs-provisioner", LEGACY, release="r" * 30)
 
 
 @pytest.mark.parametrize(
@@ -301,7 +351,7 @@ def test_names_can_be_overridden(values: dict[str, Any], base: str) -> None:
 
 
 def test_budget_and_policy_select_the_controllers_pods() -> None:
-    switched = {"controller": {"podDisruptionBudget": {"enabled": True}, "networkPolicy": {"enabled": True}}}
+    switched = {"podDisruptionBudget": {"enabled": True}, "networkPolicy": {"enabled": True}}
     made = render("efs-provisioner", layered(LEGACY, switched))
     labels = objects.dig(objects.pod_template(objects.find(made, "Deployment")), "metadata.labels")
     assert objects.selects(objects.find(made, "PodDisruptionBudget")["spec"]["selector"], labels)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from typing import Any
 
 import jsonschema
 import pytest
+import schemavalues
 
+from harness.charts import schema
 from harness.charts.render import chart_schema, chart_values, ci_values, environment, environments, render
 from harness.ground import toolchain
 from harness.ground.paths import CHARTS
@@ -17,45 +17,7 @@ from stanft.ground import shell
 CHART = CHARTS / "efs-provisioner"
 SCHEMA = chart_schema(CHART)
 VALUES = chart_values(CHART)
-
-
-def described() -> dict[str, str]:
-    """The `# --` comments of values.yaml by dotted key."""
-    found: dict[str, str] = {}
-    path: list[str] = []
-    comment = ""
-    for line in (CHART / "values.yaml").read_text().splitlines():
-        if text := re.fullmatch(r" *# -- (.*)", line):
-            comment = text[1]
-        elif key := re.match(r"( *)([A-Za-z]\w*):", line):
-            path = [*path[: len(key[1]) // 2], key[2]]
-            if comment:
-                found[".".join(path)] = comment
-            comment = ""
-    return found
-
-
-def schema_nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    for name, node in schema.get("properties", {}).items():
-        here = f"{path}.{name}" if path else name
-        yield here, node
-        yield from schema_nodes(node, here)
-        if isinstance(node.get("items"), dict):
-            yield from schema_nodes(node["items"], f"{here}[]")
-
-
-NODES = dict(schema_nodes(SCHEMA))
-COMMENTS = described()
-
-
-def value_keys(values: dict[str, Any], schema: dict[str, Any], path: str = "") -> Iterator[str]:
-    """Every key of values that the schema knows by name (not those of free maps such as nodeSelector)."""
-    for name, value in values.items():
-        here = f"{path}.{name}" if path else name
-        yield here
-        known = schema.get("properties", {}).get(name, {})
-        if isinstance(value, dict) and "properties" in known:
-            yield from value_keys(value, known, here)
+LEAVES = {".".join(path): below for path, below in schemavalues.leaves(SCHEMA, VALUES)}
 
 
 def test_the_schema_is_a_valid_draft_7_schema() -> None:
@@ -67,42 +29,23 @@ def test_the_default_values_meet_the_schema() -> None:
     jsonschema.Draft7Validator(SCHEMA).validate(VALUES)
 
 
-def test_every_value_is_in_the_schema() -> None:
-    assert [key for key in value_keys(VALUES, SCHEMA) if key not in NODES] == []
+def test_every_value_and_every_key_of_a_claim_says_what_it_is() -> None:
+    source = schema.Source(CHART)
+    paths = {tuple(leaf.split(".")) for leaf in LEAVES}
+    paths |= {("claims", schema.EACH, key) for key in VALUES["claims"][0]}
+    shared = ("efsProvisioner", "image")  # said at the first image
+    silent = [
+        path
+        for path in paths
+        if not any(path[:length] in source.texts for length in range(1, len(path) + 1)) and path[:2] != shared
+    ]
+    assert silent == []
 
 
-def test_every_key_of_the_schema_has_a_value() -> None:
-    # resources and affinity take what Kubernetes takes; claims are a list; global belongs to parent charts
-    free = re.compile(r"global|controller\.(resources|affinity)\..*|.*\[\].*")
-    there = set(value_keys(VALUES, SCHEMA))
-    assert [key for key in NODES if key not in there and not free.fullmatch(key)] == []
-
-
-@pytest.mark.parametrize("key", NODES)
-def test_every_key_of_the_schema_is_described(key: str) -> None:
-    assert len(NODES[key].get("description", "")) > 8
-
-
-@pytest.mark.parametrize("key", COMMENTS)
-def test_the_schema_describes_a_value_as_the_values_file_does(key: str) -> None:
-    assert NODES[key]["description"] == COMMENTS[key]
-
-
-def test_every_leaf_of_the_values_file_is_commented() -> None:
-    leaves = [key for key in value_keys(VALUES, SCHEMA) if "properties" not in NODES[key]]
-    plain = [key for key in leaves if not key.startswith("controller.resources.")]  # Kubernetes' own words
-    assert [key for key in plain if key not in COMMENTS] == []
-
-
-def test_every_object_of_fixed_keys_is_closed() -> None:
-    nodes = [("", SCHEMA), *NODES.items()]
-    nodes += [(f"{key}[]", node["items"]) for key, node in NODES.items() if isinstance(node.get("items"), dict)]
-    open_ones = [key for key, node in nodes if "properties" in node and node.get("additionalProperties") is not False]
-    assert open_ones == []
-
-
-def test_the_engine_that_needs_root_is_told_in_the_schema() -> None:
-    assert 'may enforce Pod Security "baseline" but not "restricted"' in NODES["engine"]["description"]
+def test_the_helpers_are_those_of_the_other_chart() -> None:
+    theirs = (CHARTS / "stan-ft" / "templates" / "_helpers.tpl").read_text()
+    ours = (CHART / "templates" / "_helpers.tpl").read_text()
+    assert ours.replace("efs-provisioner.", "stan-ft.") == theirs
 
 
 @pytest.mark.parametrize("name", ci_values(CHART))
@@ -112,7 +55,7 @@ def test_the_ci_values_render(name: str) -> None:
 
 def test_the_ci_values_together_use_every_engine_and_switch_every_boolean() -> None:
     used = ci_values(CHART).values()
-    assert {values.get("engine", VALUES["engine"]) for values in used} == set(NODES["engine"]["enum"])
+    assert {values.get("engine", VALUES["engine"]) for values in used} == set(filter(None, LEAVES["engine"]["enum"]))
     switched: set[str] = set()
 
     def walk(values: dict[str, Any], defaults: Any, path: str = "") -> None:
@@ -125,8 +68,8 @@ def test_the_ci_values_together_use_every_engine_and_switch_every_boolean() -> N
 
     for values in used:
         walk(values, VALUES)
-    booleans = {key for key, node in NODES.items() if node.get("type") == "boolean" and "[]" not in key}
-    assert booleans - switched == set()
+    booleans = {key for key, node in LEAVES.items() if "boolean" in node.get("type", [])}
+    assert booleans - switched == {"enabled"}
 
 
 @pytest.mark.parametrize("name", environments())
@@ -149,4 +92,4 @@ def test_the_chart_names_the_images_that_its_values_use() -> None:
     annotations = (CHART / "Chart.yaml").read_text()
     for engine in ("efsProvisioner", "nfsSubdir"):
         image = VALUES[engine]["image"]
-        assert f"{image['registry']}/{image['repository']}:{image['tag']}" in annotations
+        assert f"/{image['repository']}:{image['tag']}" in annotations

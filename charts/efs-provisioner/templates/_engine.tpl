@@ -1,16 +1,15 @@
-{{- /* What the engines differ in. */ -}}
+{{/* What the engines differ in. */}}
 
-{{- /* "true" when the chart runs a controller. */ -}}
 {{- define "efs-provisioner.hasController" -}}
 {{- if has .Values.engine (list "efs-provisioner" "nfs-subdir") -}}true{{- end -}}
 {{- end -}}
 
-{{- /* "true" when every claim of engine existing brings its volume, so that nothing has to provision. */ -}}
+{{/* "true" when every claim of engine existing brings its volume, so that nothing has to provision. */}}
 {{- define "efs-provisioner.allStatic" -}}
 {{- if eq .Values.engine "existing" -}}
-{{- $static := 0 -}}
-{{- range .Values.claims -}}{{- if .volume -}}{{- $static = add1 $static -}}{{- end -}}{{- end -}}
-{{- if and .Values.claims (eq (int $static) (len .Values.claims)) -}}true{{- end -}}
+{{- $missing := false -}}
+{{- range include "efs-provisioner.claims" . | fromYamlArray -}}{{- if not .sources -}}{{- $missing = true -}}{{- end -}}{{- end -}}
+{{- if and .Values.claims (not $missing) -}}true{{- end -}}
 {{- end -}}
 {{- end -}}
 
@@ -24,7 +23,7 @@ kubernetes.io/no-provisioner
 {{- end -}}
 {{- end -}}
 
-{{- /* The file system's DNS name; China regions have a suffix of their own. */ -}}
+{{/* The file system's DNS name; China regions have a suffix of their own. */}}
 {{- define "efs-provisioner.efsDnsName" -}}
 {{- with .Values.fileSystem -}}
 {{- if .dnsName -}}
@@ -36,35 +35,34 @@ kubernetes.io/no-provisioner
 {{- end -}}
 
 {{- define "efs-provisioner.nfsServer" -}}
-{{- if eq .Values.engine "nfs-subdir" -}}
-{{- default (include "efs-provisioner.efsDnsName" .) .Values.nfs.server -}}
-{{- else -}}
-{{- include "efs-provisioner.efsDnsName" . -}}
-{{- end -}}
+{{- $server := ternary .Values.nfs.server "" (eq .Values.engine "nfs-subdir") -}}
+{{- $server | default (include "efs-provisioner.efsDnsName" .) -}}
 {{- end -}}
 
 {{- define "efs-provisioner.nfsPath" -}}
 {{- ternary .Values.nfs.path "/" (eq .Values.engine "nfs-subdir") -}}
 {{- end -}}
 
-{{- /* "true" when the NFS server is an EFS file system: some mount options are then out of place. */ -}}
+{{- define "efs-provisioner.basePath" -}}
+{{- .Values.basePath | default "" | trimAll "/" -}}
+{{- end -}}
+
+{{/* What the nfs-subdir controller is told that it mounts, with the directory below. */}}
+{{- define "efs-provisioner.nfsRoot" -}}
+{{- printf "%s/%s" (include "efs-provisioner.nfsPath" . | trimSuffix "/") (include "efs-provisioner.basePath" .) | trimSuffix "/" | default "/" -}}
+{{- end -}}
+
+{{/* "true" when the volumes are on an EFS file system: some mount options are then out of place. */}}
 {{- define "efs-provisioner.onEfs" -}}
 {{- if or (has .Values.engine (list "efs-provisioner" "efs-csi")) (and (eq .Values.engine "nfs-subdir") (not .Values.nfs.server)) -}}true{{- end -}}
 {{- end -}}
 
-{{- define "efs-provisioner.image" -}}
-{{- with ternary .Values.efsProvisioner.image .Values.nfsSubdir.image (eq .Values.engine "efs-provisioner") -}}
-{{- with .registry }}{{ . }}/{{ end }}{{ .repository }}
-{{- if .digest }}@{{ .digest }}{{ else }}:{{ .tag }}{{ end -}}
-{{- end -}}
-{{- end -}}
-
-{{- /* Parameters of the StorageClass, as YAML, the engine's own and the further ones. */ -}}
+{{/* Parameters of the StorageClass, as YAML: the engine's own, which have values of their own, over the further ones. */}}
 {{- define "efs-provisioner.parameters" -}}
 {{- $typed := dict -}}
 {{- if eq .Values.engine "efs-provisioner" -}}
 {{- with .Values.efsProvisioner.gidAllocate -}}
-{{- $_ := set $typed "gidAllocate" (toString .enabled) -}}
+{{- $_ := set $typed "gidAllocate" (.enabled | default false | toString) -}}
 {{- if .enabled -}}
 {{- $_ := set $typed "gidMin" (.min | int64 | toString) -}}
 {{- $_ := set $typed "gidMax" (.max | int64 | toString) -}}
@@ -86,13 +84,15 @@ kubernetes.io/no-provisioner
 {{- $_ := set $typed "directoryPerms" .directoryPerms -}}
 {{- $_ := set $typed "uid" (.uid | int64 | toString) -}}
 {{- $_ := set $typed "gid" (.gid | int64 | toString) -}}
-{{- with .subPathPattern -}}{{- $_ := set $typed "subPathPattern" . -}}{{- end -}}
-{{- if .subPathPattern -}}{{- $_ := set $typed "ensureUniqueDirectory" (toString .ensureUniqueDirectory) -}}{{- end -}}
-{{- $_ := set $typed "reuseAccessPoint" (toString .reuseAccessPoint) -}}
+{{- if .subPathPattern -}}
+{{- $_ := set $typed "subPathPattern" .subPathPattern -}}
+{{- $_ := set $typed "ensureUniqueDirectory" (.ensureUniqueDirectory | default false | toString) -}}
 {{- end -}}
-{{- with .Values.basePath -}}{{- $_ := set $typed "basePath" (printf "/%s" .) -}}{{- end -}}
+{{- $_ := set $typed "reuseAccessPoint" (.reuseAccessPoint | default false | toString) -}}
 {{- end -}}
-{{- with merge $typed .Values.storageClass.parameters -}}
+{{- with include "efs-provisioner.basePath" . -}}{{- $_ := set $typed "basePath" (printf "/%s" .) -}}{{- end -}}
+{{- end -}}
+{{- with merge $typed (deepCopy (.Values.storageClass.parameters | default dict)) -}}
 {{- toYaml . -}}
 {{- end -}}
 {{- end -}}

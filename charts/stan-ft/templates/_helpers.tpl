@@ -29,17 +29,17 @@ annotations:
 {{- end }}
 {{- end -}}
 
-{{/* Reference of an image: context, image, and the tag to use when it names none. */}}
+{{/* Reference of an image: context, image, its path in the values (image), and the tag and registry to use when it names none. */}}
 {{- define "stan-ft.image" -}}
 {{- $found := include "stan-ft.imageName" . -}}
 {{- if not (regexMatch "^([A-Za-z0-9.-]+(:[0-9]+)?/)?[a-z0-9._/-]+(:[A-Za-z0-9_.-]+|@sha256:[0-9a-f]{64})$" $found) -}}
-{{- fail (printf "\n\nThese values cannot work:\n  - image: %s is no name of an image. The registry is a host without https://, the repository is in lower case, a tag or a digest (sha256: and 64 hexadecimal digits) must be there.\n" $found) -}}
+{{- include "stan-ft.refuse" (list (printf "%s: %s is no name of an image. The registry is a host without https://, the repository is in lower case, a tag or a digest (sha256: and 64 hexadecimal digits) must be there." (.path | default "image") $found)) -}}
 {{- end -}}
 {{- $found -}}
 {{- end -}}
 
 {{- define "stan-ft.imageName" -}}
-{{- $registry := .image.registry | default .context.Values.global.imageRegistry -}}
+{{- $registry := .image.registry | default .context.Values.global.imageRegistry | default .registry -}}
 {{- $name := ternary (printf "%s/%s" $registry .image.repository) .image.repository (not (empty $registry)) -}}
 {{- if .image.digest -}}
 {{- printf "%s@%s" $name .image.digest -}}
@@ -48,15 +48,30 @@ annotations:
 {{- end -}}
 {{- end -}}
 
-{{/* Pull secrets of a pod: the global ones and those of the chart, named or as maps with a name. */}}
+{{/* Pull secrets of a pod: context, and the pod's own besides the global ones; named, or as maps with a name. */}}
 {{- define "stan-ft.imagePullSecrets" -}}
 {{- $names := list -}}
-{{- range concat (.Values.global.imagePullSecrets | default list) (.Values.image.pullSecrets | default list) -}}
+{{- range concat ((index . 0).Values.global.imagePullSecrets | default list) (index . 1 | default list) -}}
 {{- $names = append $names (kindIs "map" . | ternary (dict "name" (get (kindIs "map" . | ternary . dict) "name")) (dict "name" .)) -}}
 {{- end -}}
 {{- with uniq $names }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Environment variables that a user gives: context, name to text or to a map with valueFrom. */}}
+{{- define "stan-ft.variables" -}}
+{{- $root := index . 0 -}}
+{{- range $name, $value := index . 1 }}
+{{- if not (kindIs "invalid" $value) }}
+- name: {{ $name | quote }}
+  {{- if kindIs "map" $value }}
+  {{- toYaml $value | nindent 2 }}
+  {{- else }}
+  value: {{ tpl (toString $value) $root | quote }}
+  {{- end }}
+{{- end }}
 {{- end }}
 {{- end -}}
 
@@ -71,13 +86,47 @@ imagePullSecrets:
 {{- end -}}
 {{- end -}}
 
-{{/* An object as text with what the user merges into it: context, merge, text. */}}
+{{/* Text of a map with what the user merges into it: context, merge, text, and the path of merge. */}}
 {{- define "stan-ft.merged" -}}
 {{- $text := index . 2 -}}
 {{- with index . 1 -}}
 {{- $object := fromYaml $text -}}
-{{- include "stan-ft.lay" (list $object (tpl (toYaml .) (index $ 0) | fromYaml)) -}}
+{{- $more := tpl (toYaml .) (index $ 0) | fromYaml -}}
+{{- if hasKey $more "Error" -}}
+{{- include "stan-ft.refuse" (list (printf "%s: once its templates are filled in it is no map any more: %s. Put quotes around the text that holds them." (index $ 3) (get $more "Error"))) -}}
+{{- end -}}
+{{- include "stan-ft.lay" (list $object $more) -}}
 {{- $text = toYaml $object -}}
+{{- end -}}
+{{- $text -}}
+{{- end -}}
+
+{{/* A whole object with what the user merges into it: context, path of merge in the values, text, merge where it has no such path. */}}
+{{- define "stan-ft.object" -}}
+{{- $path := index . 1 -}}
+{{- $merge := index . 0 -}}
+{{- if gt (len .) 3 -}}
+{{- $merge = index . 3 -}}
+{{- else -}}
+{{- $merge = $merge.Values -}}
+{{- range splitList "." $path -}}{{- $merge = index $merge . -}}{{- end -}}
+{{- end -}}
+{{- $text := index . 2 -}}
+{{- if $merge -}}
+{{- $own := fromYaml $text -}}
+{{- $text = include "stan-ft.merged" (list (index . 0) $merge $text $path) -}}
+{{- $made := fromYaml $text -}}
+{{- range list "apiVersion" "kind" "metadata.name" "metadata.namespace" -}}
+{{- $there := $made -}}
+{{- $here := $own -}}
+{{- range splitList "." . -}}
+{{- $there = index (kindIs "map" $there | ternary $there dict) . -}}
+{{- $here = index $here . -}}
+{{- end -}}
+{{- if ne (toJson $there) (toJson $here) -}}
+{{- include "stan-ft.refuse" (list (printf "%s.%s: the chart's other objects count on it. Take it out of merge, and use the chart's own value for it." $path .)) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- $text -}}
 {{- end -}}
@@ -102,7 +151,7 @@ imagePullSecrets:
 {{- $here = index (kindIs "map" $here | ternary $here dict) . -}}
 {{- end -}}
 {{- if not (kindIs "invalid" $here) -}}
-{{- include "stan-ft.problem" (printf "%s: it is a value of another chart. What says the same here: %s (docs/values-of-other-charts.md)." (join "." (index . 0)) (index . 1)) -}}
+{{- include "stan-ft.problem" (printf "%s: it is a value of another chart, or of this one before 1.0. What says the same here: %s." (join "." (index . 0)) (index . 1)) -}}
 {{- end -}}
 {{- end -}}
 {{- range $key, $_ := .Values -}}
@@ -120,23 +169,60 @@ imagePullSecrets:
 {{- include "stan-ft.problem" (printf "%s: it is null, and the chart needs it. Leave it out to have the default%s." (join "." (index . 0)) (kindIs "invalid" $default | ternary "s" (printf " %s" (toJson $default)))) -}}
 {{- end -}}
 {{- end -}}
+{{- range .facts.like -}}
+{{- include "stan-ft.like" (list $.Values (index . 0) "" .) -}}
+{{- end -}}
 {{- end -}}
 
-{{/* Mount options that a store must not have: facts, path of the value, options, client (nfs, efs: which of the two mounts). */}}
+{{/* Texts that must look like something, as problems: value, rest of the path, path in words, entry of the facts. */}}
+{{- define "stan-ft.like" -}}
+{{- $value := index . 0 -}}
+{{- $rest := index . 1 -}}
+{{- $path := index . 2 -}}
+{{- $entry := index . 3 -}}
+{{- if not $rest -}}
+{{- if kindIs "string" $value -}}
+{{- if not (regexMatch (index $entry 1) $value) -}}
+{{- include "stan-ft.problem" (printf "%s: %q is %s." $path $value (index $entry 2)) -}}
+{{- end -}}
+{{- end -}}
+{{- else if eq (first $rest) "*" -}}
+{{- range $index, $each := kindIs "slice" $value | ternary $value list -}}
+{{- include "stan-ft.like" (list $each (rest $rest) (printf "%s[%d]" $path $index) $entry) -}}
+{{- end -}}
+{{- else if kindIs "map" $value -}}
+{{- include "stan-ft.like" (list (get $value (first $rest)) (rest $rest) (printf "%s.%s" $path (first $rest) | trimPrefix ".") $entry) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The kind of mount that a provisioner or driver makes: facts, name. */}}
+{{- define "stan-ft.mountKind" -}}
+{{- $kind := "other" -}}
+{{- $name := lower (index . 1) -}}
+{{- range reverse (index . 0).drivers -}}
+{{- if regexMatch (index . 0) $name -}}{{- $kind = index . 1 -}}{{- end -}}
+{{- end -}}
+{{- $kind -}}
+{{- end -}}
+
+{{/* Mount options that a store must not have: facts, path of the value, options, kinds of the mount; nfs: it is one over NFS. */}}
 {{- define "stan-ft.mountProblems" -}}
 {{- $version := false -}}
-{{- range $option := .options -}}
-{{- $plain := lower (trim (toString $option)) -}}
-{{- if regexMatch "^((nfs)?vers=|v)4(\\.[0-9])?$" $plain -}}{{- $version = true -}}{{- end -}}
+{{- range splitList "," (join "," .options) -}}
+{{- $plain := lower (trim .) -}}
+{{- $option := . -}}
+{{- if regexMatch $.facts.mountVersion $plain -}}{{- $version = true -}}{{- end -}}
 {{- $told := false -}}
 {{- range $.facts.mounts -}}
-{{- if and (not $told) (or (eq .on "") (contains .on $.client)) (regexMatch .match $plain) -}}
+{{- $here := false -}}
+{{- range .on -}}{{- if has . $.kinds -}}{{- $here = true -}}{{- end -}}{{- end -}}
+{{- if and $here (not $told) (regexMatch .match $plain) -}}
 {{- $told = true -}}
 {{- include "stan-ft.problem" (printf "%s: %s: %s." $.path $option .words) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- if and (contains "nfs" .client) .options (not $version) -}}
+{{- if and .nfs (not $version) -}}
 {{- include "stan-ft.problem" (printf "%s: no NFS version is named, so a node may fall back to version 3, whose locks are not safe: add nfsvers=4.1." .path) -}}
 {{- end -}}
 {{- end -}}

@@ -81,16 +81,7 @@ digits would be a number. The second variable puts quotes around the first.
 {{- end }}
 {{- end }}
 {{- end }}
-{{- range $name, $value := .Values.container.env }}
-{{- if not (kindIs "invalid" $value) }}
-- name: {{ $name | quote }}
-  {{- if kindIs "map" $value }}
-  {{- toYaml $value | nindent 2 }}
-  {{- else }}
-  value: {{ tpl (toString $value) $ | quote }}
-  {{- end }}
-{{- end }}
-{{- end }}
+{{- include "stan-ft.variables" (list . .Values.container.env) }}
 {{- end -}}
 
 {{/* Secrets that are mounted as files: a list of name, secret, path. */}}
@@ -155,7 +146,7 @@ digits would be a number. The second variable puts quotes around the first.
 {{- define "stan-ft.volumePermissions" -}}
 {{- with .Values.persistence.volumePermissions -}}
 - name: volume-permissions
-  image: {{ include "stan-ft.image" (dict "context" $ "image" .image) | quote }}
+  image: {{ include "stan-ft.image" (dict "context" $ "image" .image "path" "persistence.volumePermissions.image") | quote }}
   imagePullPolicy: {{ .image.pullPolicy }}
   command:
     - chown
@@ -191,7 +182,7 @@ digits would be a number. The second variable puts quotes around the first.
 {{/* What starts the server: image, and its command and arguments. */}}
 {{- define "stan-ft.serverCommand" -}}
 {{- if include "stan-ft.supervised" . -}}
-image: {{ include "stan-ft.image" (dict "context" . "image" .Values.fencing.image) | quote }}
+image: {{ include "stan-ft.image" (dict "context" . "image" .Values.fencing.image "path" "fencing.image") | quote }}
 imagePullPolicy: {{ .Values.fencing.image.pullPolicy }}
 command:
   - python3
@@ -393,7 +384,7 @@ volumeMounts:
 
 {{- define "stan-ft.exporterContainer" -}}
 name: metrics
-image: {{ include "stan-ft.image" (dict "context" . "image" .Values.promExporter.image) | quote }}
+image: {{ include "stan-ft.image" (dict "context" . "image" .Values.promExporter.image "path" "promExporter.image") | quote }}
 imagePullPolicy: {{ .Values.promExporter.image.pullPolicy }}
 args:
   {{- toYaml .Values.promExporter.args | nindent 2 }}
@@ -420,7 +411,7 @@ securityContext:
 {{- end }}
 {{- end -}}
 
-{{/* An item of a list of containers: context, merge, the container as text. */}}
+{{/* An item of a list of containers: context, merge, the container as text, path of merge. */}}
 {{- define "stan-ft.containerItem" -}}
 {{- printf "- %s" (include "stan-ft.merged" . | indent 2 | trim) -}}
 {{- end -}}
@@ -466,7 +457,7 @@ securityContext:
 
 {{/* The pod template, with what the user merges into it. */}}
 {{- define "stan-ft.podTemplate" -}}
-{{- include "stan-ft.merged" (list . .Values.podTemplate.merge (include "stan-ft.podTemplate.own" .)) -}}
+{{- include "stan-ft.merged" (list . .Values.podTemplate.merge (include "stan-ft.podTemplate.own" .) "podTemplate.merge") -}}
 {{- end -}}
 
 {{- define "stan-ft.podTemplate.own" -}}
@@ -483,7 +474,7 @@ spec:
   serviceAccountName: {{ include "stan-ft.serviceAccountName" . | quote }}
   automountServiceAccountToken: false
   enableServiceLinks: false
-  {{- with include "stan-ft.imagePullSecrets" . | trim }}
+  {{- with include "stan-ft.imagePullSecrets" (list . .Values.image.pullSecrets) | trim }}
   {{- . | nindent 2 }}
   {{- end }}
   {{- if and $fencing (not (include "stan-ft.supervised" .)) }}
@@ -527,14 +518,14 @@ spec:
     {{- end }}
   {{- end }}
   containers:
-    {{- include "stan-ft.containerItem" (list . .Values.container.merge (include "stan-ft.serverContainer" .)) | nindent 4 }}
+    {{- include "stan-ft.containerItem" (list . .Values.container.merge (include "stan-ft.serverContainer" .) "container.merge") | nindent 4 }}
     {{- range $name := list "fence" "guard" }}
     {{- if and $file (get $.Values.fencing $name).enabled }}
     {{- include "stan-ft.containerItem" (list $ dict (include (printf "stan-ft.%sContainer" $name) $)) | nindent 4 }}
     {{- end }}
     {{- end }}
     {{- if .Values.promExporter.enabled }}
-    {{- include "stan-ft.containerItem" (list . .Values.promExporter.merge (include "stan-ft.exporterContainer" .)) | nindent 4 }}
+    {{- include "stan-ft.containerItem" (list . .Values.promExporter.merge (include "stan-ft.exporterContainer" .) "promExporter.merge") | nindent 4 }}
     {{- end }}
     {{- with .Values.podTemplate.extraContainers }}
     {{- tpl (toYaml .) $ | nindent 4 }}

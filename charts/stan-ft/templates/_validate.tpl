@@ -360,8 +360,8 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- include "stan-ft.problem" "persistence.staticVolume.efs.volumeHandle: it is empty. Set it to the file system's id, such as fs-0123456789abcdef0." -}}
 {{- end -}}
 {{- end -}}
-{{- include "stan-ft.mountProblems" (dict "facts" $.facts "path" "persistence.staticVolume.nfs.mountOptions" "options" .nfs.mountOptions "client" "nfs") -}}
-{{- include "stan-ft.mountProblems" (dict "facts" $.facts "path" "persistence.staticVolume.efs.mountOptions" "options" .efs.mountOptions "client" "efs") -}}
+{{- include "stan-ft.mountProblems" (dict "facts" $.facts "path" "persistence.staticVolume.nfs.mountOptions" "options" .nfs.mountOptions "kinds" (list "nfs") "nfs" (eq .driver "nfs")) -}}
+{{- include "stan-ft.mountProblems" (dict "facts" $.facts "path" "persistence.staticVolume.efs.mountOptions" "options" .efs.mountOptions "kinds" (list "efs")) -}}
 {{- end -}}
 {{- end -}}
 

@@ -1,0 +1,228 @@
+{{/* Names, labels, images and merging: the same file in both charts but for their prefix. */}}
+
+{{- define "efs-provisioner.name" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* The labels of an object whose pods are no servers: context, component, labels of its own. The chart's own win. */}}
+{{- define "efs-provisioner.componentLabels" -}}
+{{- $root := .context -}}
+{{- $fixed := dict "app.kubernetes.io/name" (include "efs-provisioner.name" $root) "app.kubernetes.io/instance" $root.Release.Name "app.kubernetes.io/component" .component -}}
+{{- mustMergeOverwrite (dict "app.kubernetes.io/part-of" "nats-streaming") (deepCopy ($root.Values.commonLabels | default dict)) (deepCopy (.labels | default dict)) $fixed | toYaml -}}
+{{- end -}}
+
+{{/* metadata of an object: context, name, component, and optionally labels, annotations and namespace ("-" for none). */}}
+{{- define "efs-provisioner.metadata" -}}
+{{- $root := .context -}}
+name: {{ .name | quote }}
+{{- if ne (.namespace | default "") "-" }}
+namespace: {{ .namespace | default $root.Release.Namespace | quote }}
+{{- end }}
+labels:
+  {{- include "efs-provisioner.componentLabels" . | nindent 2 }}
+  app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+  app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+  helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
+{{- with mustMergeOverwrite (dict) (deepCopy ($root.Values.commonAnnotations | default dict)) (deepCopy (.annotations | default dict)) }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Reference of an image: context, image, its path in the values (image), and the tag and registry to use when it names none. */}}
+{{- define "efs-provisioner.image" -}}
+{{- $found := include "efs-provisioner.imageName" . -}}
+{{- if not (regexMatch "^([A-Za-z0-9.-]+(:[0-9]+)?/)?[a-z0-9._/-]+(:[A-Za-z0-9_.-]+|@sha256:[0-9a-f]{64})$" $found) -}}
+{{- include "efs-provisioner.refuse" (list (printf "%s: %s is no name of an image. The registry is a host without https://, the repository is in lower case, a tag or a digest (sha256: and 64 hexadecimal digits) must be there." (.path | default "image") $found)) -}}
+{{- end -}}
+{{- $found -}}
+{{- end -}}
+
+{{- define "efs-provisioner.imageName" -}}
+{{- $registry := .image.registry | default .context.Values.global.imageRegistry | default .registry -}}
+{{- $name := ternary (printf "%s/%s" $registry .image.repository) .image.repository (not (empty $registry)) -}}
+{{- if .image.digest -}}
+{{- printf "%s@%s" $name .image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $name (toString (.image.tag | default .tag | default "")) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Pull secrets of a pod: context, and the pod's own besides the global ones; named, or as maps with a name. */}}
+{{- define "efs-provisioner.imagePullSecrets" -}}
+{{- $names := list -}}
+{{- range concat ((index . 0).Values.global.imagePullSecrets | default list) (index . 1 | default list) -}}
+{{- $names = append $names (kindIs "map" . | ternary (dict "name" (get (kindIs "map" . | ternary . dict) "name")) (dict "name" .)) -}}
+{{- end -}}
+{{- with uniq $names }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Environment variables that a user gives: context, name to text or to a map with valueFrom. */}}
+{{- define "efs-provisioner.variables" -}}
+{{- $root := index . 0 -}}
+{{- range $name, $value := index . 1 }}
+{{- if not (kindIs "invalid" $value) }}
+- name: {{ $name | quote }}
+  {{- if kindIs "map" $value }}
+  {{- toYaml $value | nindent 2 }}
+  {{- else }}
+  value: {{ tpl (toString $value) $root | quote }}
+  {{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Lays a map over another, in place: below, above. A map goes into a map, null removes, anything else replaces. */}}
+{{- define "efs-provisioner.lay" -}}
+{{- $below := index . 0 -}}
+{{- range $key, $value := index . 1 -}}
+{{- if kindIs "invalid" $value -}}{{- $_ := unset $below $key -}}
+{{- else if and (kindIs "map" $value) (kindIs "map" (get $below $key)) -}}{{- include "efs-provisioner.lay" (list (get $below $key) $value) -}}
+{{- else -}}{{- $_ := set $below $key $value -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Text of a map with what the user merges into it: context, merge, text, and the path of merge. */}}
+{{- define "efs-provisioner.merged" -}}
+{{- $text := index . 2 -}}
+{{- with index . 1 -}}
+{{- $object := fromYaml $text -}}
+{{- $more := tpl (toYaml .) (index $ 0) | fromYaml -}}
+{{- if hasKey $more "Error" -}}
+{{- include "efs-provisioner.refuse" (list (printf "%s: once its templates are filled in it is no map any more: %s. Put quotes around the text that holds them." (index $ 3) (get $more "Error"))) -}}
+{{- end -}}
+{{- include "efs-provisioner.lay" (list $object $more) -}}
+{{- $text = toYaml $object -}}
+{{- end -}}
+{{- $text -}}
+{{- end -}}
+
+{{/* A whole object with what the user merges into it: context, path of merge in the values, text, merge where it has no such path. */}}
+{{- define "efs-provisioner.object" -}}
+{{- $path := index . 1 -}}
+{{- $merge := index . 0 -}}
+{{- if gt (len .) 3 -}}
+{{- $merge = index . 3 -}}
+{{- else -}}
+{{- $merge = $merge.Values -}}
+{{- range splitList "." $path -}}{{- $merge = index $merge . -}}{{- end -}}
+{{- end -}}
+{{- $text := index . 2 -}}
+{{- if $merge -}}
+{{- $own := fromYaml $text -}}
+{{- $text = include "efs-provisioner.merged" (list (index . 0) $merge $text $path) -}}
+{{- $made := fromYaml $text -}}
+{{- range list "apiVersion" "kind" "metadata.name" "metadata.namespace" -}}
+{{- $there := $made -}}
+{{- $here := $own -}}
+{{- range splitList "." . -}}
+{{- $there = index (kindIs "map" $there | ternary $there dict) . -}}
+{{- $here = index $here . -}}
+{{- end -}}
+{{- if ne (toJson $there) (toJson $here) -}}
+{{- include "efs-provisioner.refuse" (list (printf "%s.%s: the chart's other objects count on it. Take it out of merge, and use the chart's own value for it." $path .)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $text -}}
+{{- end -}}
+
+{{/* One problem, as an item of a YAML list. */}}
+{{- define "efs-provisioner.problem" -}}
+{{ printf "- %s" (toJson .) }}
+{{ end -}}
+
+{{/* Refuses the values with a list of problems, if there are any. */}}
+{{- define "efs-provisioner.refuse" -}}
+{{- with . -}}
+{{- fail (printf "\n\nThese values cannot work:\n  - %s\n" (join "\n  - " .)) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What no values can miss, and what values are called now: problems as YAML. Everything else is judged after it. */}}
+{{- define "efs-provisioner.present" -}}
+{{- range .facts.old -}}
+{{- $here := $.Values -}}
+{{- range index . 0 -}}
+{{- $here = index (kindIs "map" $here | ternary $here dict) . -}}
+{{- end -}}
+{{- if not (kindIs "invalid" $here) -}}
+{{- include "efs-provisioner.problem" (printf "%s: it is a value of another chart, or of this one before 1.0. What says the same here: %s." (join "." (index . 0)) (index . 1)) -}}
+{{- end -}}
+{{- end -}}
+{{- range $key, $_ := .Values -}}
+{{- if not (or (has $key $.facts.roots) (has $key $.facts.oldRoots)) -}}
+{{- include "efs-provisioner.problem" (printf "%s: there is no such value. Take it out, or look for its name in values.yaml." $key) -}}
+{{- end -}}
+{{- end -}}
+{{- range .facts.needed -}}
+{{- $here := $.Values -}}
+{{- range index . 0 -}}
+{{- $here = index (kindIs "map" $here | ternary $here dict) . -}}
+{{- end -}}
+{{- if kindIs "invalid" $here -}}
+{{- $default := index . 1 -}}
+{{- include "efs-provisioner.problem" (printf "%s: it is null, and the chart needs it. Leave it out to have the default%s." (join "." (index . 0)) (kindIs "invalid" $default | ternary "s" (printf " %s" (toJson $default)))) -}}
+{{- end -}}
+{{- end -}}
+{{- range .facts.like -}}
+{{- include "efs-provisioner.like" (list $.Values (index . 0) "" .) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Texts that must look like something, as problems: value, rest of the path, path in words, entry of the facts. */}}
+{{- define "efs-provisioner.like" -}}
+{{- $value := index . 0 -}}
+{{- $rest := index . 1 -}}
+{{- $path := index . 2 -}}
+{{- $entry := index . 3 -}}
+{{- if not $rest -}}
+{{- if kindIs "string" $value -}}
+{{- if not (regexMatch (index $entry 1) $value) -}}
+{{- include "efs-provisioner.problem" (printf "%s: %q is %s." $path $value (index $entry 2)) -}}
+{{- end -}}
+{{- end -}}
+{{- else if eq (first $rest) "*" -}}
+{{- range $index, $each := kindIs "slice" $value | ternary $value list -}}
+{{- include "efs-provisioner.like" (list $each (rest $rest) (printf "%s[%d]" $path $index) $entry) -}}
+{{- end -}}
+{{- else if kindIs "map" $value -}}
+{{- include "efs-provisioner.like" (list (get $value (first $rest)) (rest $rest) (printf "%s.%s" $path (first $rest) | trimPrefix ".") $entry) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The kind of mount that a provisioner or driver makes: facts, name. */}}
+{{- define "efs-provisioner.mountKind" -}}
+{{- $kind := "other" -}}
+{{- $name := lower (index . 1) -}}
+{{- range reverse (index . 0).drivers -}}
+{{- if regexMatch (index . 0) $name -}}{{- $kind = index . 1 -}}{{- end -}}
+{{- end -}}
+{{- $kind -}}
+{{- end -}}
+
+{{/* Mount options that a store must not have: facts, path of the value, options, kinds of the mount; nfs: it is one over NFS. */}}
+{{- define "efs-provisioner.mountProblems" -}}
+{{- $version := false -}}
+{{- range splitList "," (join "," .options) -}}
+{{- $plain := lower (trim .) -}}
+{{- $option := . -}}
+{{- if regexMatch $.facts.mountVersion $plain -}}{{- $version = true -}}{{- end -}}
+{{- $told := false -}}
+{{- range $.facts.mounts -}}
+{{- $here := false -}}
+{{- range .on -}}{{- if has . $.kinds -}}{{- $here = true -}}{{- end -}}{{- end -}}
+{{- if and $here (not $told) (regexMatch .match $plain) -}}
+{{- $told = true -}}
+{{- include "efs-provisioner.problem" (printf "%s: %s: %s." $.path $option .words) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and .nfs (not $version) -}}
+{{- include "efs-provisioner.problem" (printf "%s: no NFS version is named, so a node may fall back to version 3, whose locks are not safe: add nfsvers=4.1." .path) -}}
+{{- end -}}
+{{- end -}}
