@@ -83,6 +83,8 @@ def _bootstrap(directory: Path) -> None:
         try:
             shell.run(system.as_root(["mmdebstrap", "--quiet", "--variant=minbase", include, SUITE, target, *mirror]))
         except shell.CommandError as error:
+            if full := content.full_disk_advice(error.output):
+                raise UserError(f"the Debian packages of the node image could not be unpacked. {full}") from error
             raise UserError(
                 f"the Debian packages of the node image could not be had:\n{error.output.strip()[-1500:]}\n"
                 f"Check that this machine reaches a Debian mirror that has {SUITE}, or name one, such as "

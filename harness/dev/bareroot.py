@@ -37,6 +37,7 @@ ENTER = """
 set -e
 root=$1 size=$2 user=$3
 shift 3
+mount --bind "$root" "$root"  # as on a computer of its own: / is the root of a mount
 mount -t proc proc "$root/proc"
 mount -t tmpfs -o mode=755,size=1m dev "$root/dev"
 for name in full null random tty urandom zero; do

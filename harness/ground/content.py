@@ -13,6 +13,9 @@ from pathlib import Path
 from harness.ground.paths import cache, keep_owner, make
 from stanft.ground.progress import say
 
+_FULL = ("no space left on device", "disk quota exceeded")
+_ROOM = 64 * 2**20  # bytes; a disk with less is what stopped a program
+
 
 def digest(*parts: str | bytes | Path) -> str:
     """A short hash over texts, files and directory trees (names and contents; executable bit included)."""
@@ -79,7 +82,14 @@ def built(kind: str, name: str, key: str, build: Callable[[Path], None]) -> Path
     return target
 
 
-def full_disk_advice(error: OSError) -> str:
-    """What to add to the words of an error that says that a disk is full; nothing for any other."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return "\nFree some space there, or point STAN_FT_CACHE at a larger disk, then run this again." if full else ""
+def full_disk_advice(trouble: OSError | str) -> str:
+    """What to do about an error, or about what a program said when it failed, if a disk is full; "" if it is not.
+
+    A program's own files may be gone by now, so that its words tell of the full disk and the disk itself does not.
+    """
+    if isinstance(trouble, OSError):
+        full = trouble.errno in (errno.ENOSPC, errno.EDQUOT)
+    else:
+        said = any(words in trouble.lower() for words in _FULL)
+        full = said or shutil.disk_usage(cache()).free < _ROOM
+    return "The disk is full: free some space, or point STAN_FT_CACHE at a larger disk, then run this again." * full

@@ -20,7 +20,6 @@ from stanft.ground.progress import say
 LOCK = REPO / "requirements.lock"
 # Settings of pip that would put packages elsewhere or leave some out; index, proxy and certificates stay the user's.
 _FOREIGN = ("PIP_CONSTRAINT", "PIP_DRY_RUN", "PIP_PREFIX", "PIP_REQUIREMENT", "PIP_ROOT", "PIP_TARGET")
-_ROOM = 64 * 2**20  # bytes; a disk with less is what stopped an installation
 
 
 def main() -> None:
@@ -31,7 +30,8 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except OSError as error:
-        print(f"error: {error.strerror}: {error.filename or cache()}{content.full_disk_advice(error)}", file=sys.stderr)
+        words = content.full_disk_advice(error) or error.strerror
+        print(f"error: {error.filename or cache()}: {words}", file=sys.stderr)
         sys.exit(1)
 
 
@@ -96,6 +96,7 @@ def _run(command: list[str | Path], variables: dict[str, str], failure: str, rem
         command, env=variables, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
     )
     if done.returncode:
-        if shutil.disk_usage(cache()).free < _ROOM:
-            remedy = "The disk is full: free some space, or point STAN_FT_CACHE at a larger disk, then run this again."
-        raise UserError(f"{failure}:\n{(done.stdout + done.stderr).strip()[-2000:]}\n{remedy}")
+        said = (done.stdout + done.stderr).strip()
+        if full := content.full_disk_advice(said):
+            raise UserError(f"{failure}. {full}")
+        raise UserError(f"{failure}:\n{said[-2000:]}\n{remedy}")

@@ -310,9 +310,11 @@ def _build(module: GoModule, binaries: Sequence[str], directory: Path) -> None:
                 env=_go_environment(),
             )
         except shell.CommandError as error:
+            if full := content.full_disk_advice(error.output):
+                raise UserError(f"{listed} could not be built from {folder}. {full}") from error
             raise UserError(
                 f"{listed} could not be built from {folder}:\n{error.output.strip()[-2000:]}\n"
-                "Check that this machine reaches a Go module proxy (GOPROXY) and has free disk space, then try again."
+                "Check that this machine reaches a Go module proxy (GOPROXY), then try again."
             ) from error
         for package, binary in packages.items():
             made = directory / _go_name(module, package)

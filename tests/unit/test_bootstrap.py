@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -66,12 +67,26 @@ def test_a_try_that_failed_leaves_nothing_and_the_next_one_goes_through(
     assert lockedenv.ensure().exists()
 
 
-def test_a_full_disk_is_told_as_such(played: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", str(python(tmp_path, install="exit 1")))
+@pytest.mark.parametrize(
+    ("free", "said"),
+    [
+        (1000, "ERROR: something"),
+        # What pip says at the end of a traceback; by then it has removed what filled the disk.
+        (2**40, "OSError(28, 'No space left on device')"),
+    ],
+)
+def test_a_full_disk_is_one_line_with_what_to_do(
+    played: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, said: str
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(python(tmp_path, install=f'echo "Traceback\n{said}"; exit 1')))
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(UserError, match="The disk is full: free some space, or point STAN_FT_CACHE"):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=free))
+    with pytest.raises(UserError) as told:
         lockedenv.ensure()
+    assert str(told.value) == (
+        "the Python packages could not be installed. The disk is full: free some space, or point STAN_FT_CACHE at a "
+        "larger disk, then run this again."
+    )
 
 
 @pytest.mark.parametrize(
@@ -89,7 +104,7 @@ def test_a_python_that_the_lock_was_not_made_for_is_refused_with_those_that_are(
     file = folder / "python3"
     file.write_text(
         f'#!/bin/bash\n[ "$1" = -VV ] && echo "Python {version[0]}.{version[1]}.0" && exit\n'
-        f'exec {sys.executable} -I -c "{lie}; exec(sys.argv[1])" "$3"\n'
+        f'exec {shlex.quote(sys.executable)} -I -c "{lie}; exec(sys.argv[1])" "$3"\n'
     )
     file.chmod(0o755)
     done = subprocess.run(

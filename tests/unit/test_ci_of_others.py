@@ -65,7 +65,8 @@ def installed(folder: Path) -> dict[str, str]:
     """An environment in which the command that a wheel installs is found as stan-ft."""
     folder.mkdir()
     program = folder / "stan-ft"
-    program.write_text(f'#!/bin/sh\nPYTHONPATH={REPO} exec {sys.executable} -m stanft.cli.main "$@"\n')
+    command = shlex.join(["env", f"PYTHONPATH={REPO}", sys.executable, "-m", "stanft.cli.main"])
+    program.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
     program.chmod(0o755)
     return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
 

@@ -148,11 +148,10 @@ def test_each_minor_version_of_kubernetes_has_a_node_image_of_its_own(programs: 
 
 
 def test_other_versions_of_debians_packages_give_another_node_image(
-    programs: Programs, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = nodeimage.ensure(Engine(""))
-    with tarfile.open(root) as archive:
-        archive.extractall(tmp_path / "newer", filter="tar")
+    tree(tmp_path / "newer")
     (tmp_path / "newer/var/lib/dpkg/status").write_text("Package: bash\nVersion: 6\n")
     with tarfile.open(tmp_path / "newer.tar", "w") as archive:
         archive.add(tmp_path / "newer", ".")
@@ -169,6 +168,12 @@ def test_a_debian_mirror_can_be_named_and_one_that_fails_is_told_with_that_way(
     with pytest.raises(UserError, match="could not be had:\nE: The repository.*\n.*STAN_FT_DEBIAN=http://archive"):
         nodeimage.debian_root()
     assert programs.asked("mmdebstrap")[0].endswith(" http://mirror.example/debian")
+
+
+def test_a_disk_that_the_debian_packages_fill_is_told_as_such(programs: Programs) -> None:
+    programs.add("mmdebstrap", "echo 'E: tar: root.tar: Cannot write: No space left on device' >&2; exit 1")
+    with pytest.raises(UserError, match=r"could not be unpacked\. The disk is full: free some space"):
+        nodeimage.debian_root()
 
 
 def test_the_node_image_brings_every_image_that_kubeadm_wants(programs: Programs, tmp_path: Path) -> None:

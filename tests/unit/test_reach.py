@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import shlex
 import socket
 import sys
 import threading
@@ -51,7 +52,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
     made = Programs(tmp_path, monkeypatch)
     (tmp_path / "forward.py").write_text(FORWARD)
     # The last word is the pair of ports.
-    made.tools(kubectl=f'for last; do :; done; exec {sys.executable} {tmp_path}/forward.py "$last"')
+    made.tools(kubectl=f'for last; do :; done; exec {shlex.quote(sys.executable)} {tmp_path}/forward.py "$last"')
     return made
 
 

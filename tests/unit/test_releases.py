@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ esac
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
     """A cluster without releases."""
-    real = str(toolchain.ensure("helm"))
+    real = shlex.quote(str(toolchain.ensure("helm")))
     made = Programs(tmp_path, monkeypatch)
     made.tools(helm=HELM.replace("REAL", real))
     (tmp_path / "releases").mkdir()

@@ -92,7 +92,7 @@ def test_a_new_pod_without_all_its_routes_stops_everything_and_is_named(cluster:
 
     cluster.newborn = lonely
     with pytest.raises(UserError, match="stan-2 has a route to 1 of 2 other servers"):
-        restart(cluster, timeout=4)
+        restart(cluster, timeout=10)
     assert cluster.deletions == ["stan-2"]
 
 

@@ -377,7 +377,12 @@ def test_orphans_are_reaped_where_it_is_the_first_process(tmp_path: Path) -> Non
     """
     alone = ["unshare", "--pid", "--fork", "--mount-proc"]
     done = subprocess.run(
-        [*alone, *words(tmp_path, program)], capture_output=True, text=True, timeout=PATIENCE, check=False
+        [*alone, *words(tmp_path, program)],
+        env={**os.environ, "LC_ALL": "C"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     if os.geteuid() != 0 and "Operation not permitted" in done.stderr:
         pytest.skip("a PID namespace of its own needs root")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.ground import toolchain
-from harness.ground.paths import REPO, cache
+from harness.ground.paths import REPO, cache, make
 from stanft.ground import shell
 from stanft.ground.errors import UserError
 
@@ -62,7 +62,23 @@ def test_a_tool_whose_modules_cannot_be_had_is_one_clear_error(tmp_path: Path) -
     assert not list(tmp_path.glob("tools/*/stan-pub"))
 
 
+def test_a_disk_that_a_build_fills_is_told_without_gos_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(*_: object, **__: object) -> None:
+        raise shell.CommandError(
+            ["go", "build"], 1, "compile: writing output: write $WORK/b001: no space left on device"
+        )
+
+    monkeypatch.setenv("STAN_FT_CACHE", str(tmp_path))
+    monkeypatch.setenv("STAN_FT_BUILD", "")
+    monkeypatch.setattr(toolchain.shell, "run", build)
+    with pytest.raises(
+        UserError, match=r"^pause could not be built from cluster/go/pause\. The disk is full: free some"
+    ):
+        toolchain.ensure("pause")
+
+
 def test_a_program_of_our_own_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(cache() / "go")
     (tmp_path / "go").symlink_to(cache() / "go")  # Go's own cache: the standard library is compiled already
     monkeypatch.setenv("STAN_FT_CACHE", str(tmp_path))
     monkeypatch.setenv("STAN_FT_BUILD", "")
