@@ -11,7 +11,51 @@ from typing import Any, Self
 
 import yaml
 
-PLURALS = {"NetworkPolicy": "networkpolicies", "StorageClass": "storageclasses"}
+PLURALS = {"NetworkPolicy": "networkpolicies", "StorageClass": "storageclasses"}  # not made by an s behind it
+
+
+def plural_of(item: dict[str, Any]) -> str:
+    """The name under which objects of a kind are listed."""
+    return PLURALS.get(item["kind"], f"{item['kind'].lower()}s")
+
+
+# The kinds that helm looks for before it renders with a cluster, by group and version.
+KINDS = {
+    "v1": ("PersistentVolumeClaim", "PersistentVolume", "ConfigMap", "Service", "ServiceAccount", "Pod"),
+    "apps/v1": ("StatefulSet",),
+    "batch/v1": ("Job",),
+    "networking.k8s.io/v1": ("NetworkPolicy",),
+    "policy/v1": ("PodDisruptionBudget",),
+    "rbac.authorization.k8s.io/v1": ("Role", "RoleBinding"),
+}
+
+
+def discovery(path: str) -> dict[str, Any] | None:
+    """What an API server says of itself and of its kinds; None for any other path."""
+    if path == "/version":
+        return {"major": "1", "minor": "37", "gitVersion": "v1.37.2"}
+    if path == "/api":
+        return {"kind": "APIVersions", "versions": ["v1"]}
+    if path == "/apis":
+        groups = []
+        for each in KINDS:
+            if "/" in each:
+                version = {"groupVersion": each, "version": each.rpartition("/")[2]}
+                groups.append({"name": each.partition("/")[0], "versions": [version], "preferredVersion": version})
+        return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
+    version_of = path.partition("/api/")[2] or path.partition("/apis/")[2]
+    if version_of not in KINDS:
+        return None
+    resources = [
+        {
+            "name": plural_of({"kind": kind}),
+            "namespaced": kind != "PersistentVolume",
+            "kind": kind,
+            "verbs": ["get", "list"],
+        }
+        for kind in KINDS[version_of]
+    ]
+    return {"kind": "APIResourceList", "groupVersion": version_of, "resources": resources}
 
 
 class PlayApi:
@@ -59,6 +103,8 @@ class PlayApi:
 
     def answer(self, path: str) -> tuple[int, dict[str, Any]]:
         """Status code and body for a path."""
+        if (itself := discovery(path)) is not None:
+            return 200, itself
         if path == f"/api/v1/namespaces/{self.namespace}":
             return 200, {"kind": "Namespace", "metadata": {"name": self.namespace}}
         parts = path.strip("/").split("/")
@@ -72,11 +118,12 @@ class PlayApi:
         found = [
             {key: value for key, value in each.items() if key not in ("apiVersion", "kind")}
             for each in self.items
-            if each["apiVersion"] == version and PLURALS.get(each["kind"], f"{each['kind'].lower()}s") == plural
+            if each["apiVersion"] == version and plural_of(each) == plural
         ]
-        if parts[-2:-1] == ["secrets"]:  # one object, not a list
-            one = [each for each in self.items if (each["kind"], each["metadata"]["name"]) == ("Secret", plural)]
-            return (200, one[0]) if one else (404, {"kind": "Status", "message": "not found"})
+        if "namespaces" in parts and len(parts) - parts.index("namespaces") == 4:  # one object, not a list
+            name, kind = plural, parts[-2]
+            one = [each for each in self.items if plural_of(each) == kind and each["metadata"]["name"] == name]
+            return (200, one[0]) if one else (404, {"kind": "Status", "reason": "NotFound", "message": "not found"})
         return 200, {"kind": "List", "apiVersion": version, "items": found}
 
     def __enter__(self) -> Self:
