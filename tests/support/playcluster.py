@@ -39,6 +39,7 @@ class Pod:
     routes: int = 2
     apart: bool = False  # in no cluster of NATS servers: NATS is elsewhere
     mute: bool = False  # nothing answers on the monitoring port
+    port: int = 0  # of its monitor, where that is declared; otherwise it answers on every one
     restarts: int = 0
     deleted: bool = False
     age: int = 9
@@ -68,7 +69,8 @@ class Pod:
             {"type": "Ready", "status": "True" if self.ready and not self.waiting else "False"},
         ]
         status = {"podIP": "127.0.0.1", "conditions": conditions, "containerStatuses": [container]}
-        spec = {"nodeName": f"node-of-{self.name}", "containers": [{"name": "stan"}]}
+        declared = [{"name": "monitor", "containerPort": self.port}] if self.port else []
+        spec = {"nodeName": f"node-of-{self.name}", "containers": [{"name": "stan", "ports": declared}]}
         return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": status}
 
 
@@ -226,7 +228,7 @@ class PlayCluster:
     def _monitor(self, path: str) -> tuple[int, Any]:
         name = path.split("/pods/")[1].split(":", maxsplit=1)[0]
         pod = self.pods[name]
-        if pod.deleted or pod.mute:
+        if pod.deleted or pod.mute or (pod.port and f"{name}:{pod.port}/" not in path):
             return 503, _status(503, "ServiceUnavailable", "no answer")
         if path.endswith("/varz"):
             return 200, json.dumps({"cluster": {} if pod.apart else {"cluster_port": 6222}}, indent=2)

@@ -143,6 +143,17 @@ def test_an_old_pod_that_runs_but_says_nothing_is_replaced_first(cluster: PlayCl
     assert "restarting stan-1 (not Ready, and its monitor port 8222 says nothing)" in said[0] + said[1]
 
 
+def test_each_pod_is_asked_on_its_own_monitor_port_so_that_a_change_may_give_another(cluster: PlayCluster) -> None:
+    def elsewhere(pod: Pod) -> None:
+        pod.port = 9222
+
+    for pod in cluster.pods.values():
+        pod.port = 8222
+    cluster.newborn = elsewhere
+    done = restart(cluster, monitor_port=9222)
+    assert (done.restarted, done.takeovers) == (("stan-2", "stan-1", "stan-0"), 1)
+
+
 def test_a_group_of_which_nobody_says_anything_is_replaced_one_by_one(cluster: PlayCluster) -> None:
     for pod in cluster.pods.values():
         pod.ready, pod.mute = False, True

@@ -120,6 +120,12 @@ def test_servers_of_an_external_nats_are_whole_without_routes(
     assert capsys.readouterr().out.splitlines()[1].split()[3] == "none"
 
 
+def test_routes_to_servers_of_other_groups_lack_nothing(cluster: PlayCluster) -> None:
+    for pod in cluster.pods.values():
+        pod.routes = 5  # partitions share one NATS
+    assert group(cluster).problem() == ""
+
+
 def test_a_pod_that_does_not_exist_is_a_problem_with_the_number(cluster: PlayCluster) -> None:
     del cluster.pods["stan-2"]
     assert group(cluster).problem() == "2 of 3 pods exist"

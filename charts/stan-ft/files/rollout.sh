@@ -21,7 +21,8 @@ FIELDS=$FIELDS'{.metadata.generation}|{.status.observedGeneration}|{.status.upda
 FIELDS=$FIELDS'{.metadata.labels.controller-revision-hash}|{.status.podIP}|'
 FIELDS=$FIELDS'{.status.conditions[?(@.type=="PodScheduled")].status}|{.status.conditions[?(@.type=="Ready")].status}|'
 FIELDS=$FIELDS'{.status.containerStatuses[?(@.name=="'$CONTAINER'")].state.waiting.reason}|'
-FIELDS=$FIELDS'{.status.containerStatuses[?(@.name=="'$CONTAINER'")].state.running.startedAt}{"\n"}{end}'
+FIELDS=$FIELDS'{.status.containerStatuses[?(@.name=="'$CONTAINER'")].state.running.startedAt}|'
+FIELDS=$FIELDS'{.spec.containers[?(@.name=="'$CONTAINER'")].ports[?(@.name=="monitor")].containerPort}{"\n"}{end}'
 
 now() { date +%s; }
 say() { echo "$(date -u +%H:%M:%S) $*"; }
@@ -64,7 +65,8 @@ look() {
   fi
   present=0 revision='' behind='' stuck='' unsettled='' standby='' old_active='' actives='' incomplete='' asked=''
   mute='' unready_standby='' mesh=' with all its routes'
-  while IFS='|' read -r kind name uid deleted generation observed update hash address scheduled ready waiting running; do
+  while IFS='|' read -r kind name uid deleted generation observed update hash address scheduled ready waiting running \
+    port; do
     case $kind in
       StatefulSet)
         revision=$update
@@ -89,9 +91,9 @@ look() {
       if [ "$old" = old ]; then stuck="$name $uid $trouble"; else unsettled="$name does not start: $trouble"; fi
       trouble=''
     elif [ "$ready" = True ]; then
-      asked="$asked $name|$uid|$old|$address|ready"
+      asked="$asked $name|$uid|$old|$address|ready|$port"
     elif [ "$old" = old ] && [ -n "$running" ]; then
-      asked="$asked $name|$uid|$old|$address|unready" # it may never become Ready: its probes may be what the change mends
+      asked="$asked $name|$uid|$old|$address|unready|$port" # it may never become Ready: its probes may be what the change mends
     else
       unsettled="$name is not Ready"
     fi
@@ -103,8 +105,9 @@ EOF
   decide
 }
 
-# answer POD UID AGE ADDRESS READINESS: one line with what a server says of itself and to how many others it has routes.
+# answer POD UID AGE ADDRESS READINESS PORT: one line with what a server says of itself and to how many others it has routes.
 answer() {
+  MONITOR_PORT=${6:-$MONITOR_PORT} # each pod's own: this change may give the servers another one
   state=$(state_of "$1" "$4")
   # A server that recovers its store still answers here; one that says nothing at all cannot be waited for.
   [ "$5" = ready ] || [ -n "$state" ] || [ -n "$(monitor "$1" "$4" /varz)" ] || state=MUTE
