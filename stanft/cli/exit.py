@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stanft.exit import compare, gate, inventory, positions, reverse
+from stanft.exit import compare, gate, inventory, positions, reverse, survey
 from stanft.exit import plan as planning
 from stanft.exit.copy import AT_ONCE, Copier
 from stanft.exit.plan import Plan
@@ -29,6 +29,12 @@ from stanft.stan.options import ConnectOptions
 SOURCE_PASSWORD, TARGET_PASSWORD = "STAN_FT_SOURCE_PASSWORD", "STAN_FT_TARGET_PASSWORD"
 SOURCE_TOKEN, TARGET_TOKEN = "STAN_FT_SOURCE_TOKEN", "STAN_FT_TARGET_TOKEN"
 TOLD_EVERY = 5.0  # seconds between two lines of progress
+
+SHOWN: dict[str, Callable[[survey.Survey], str]] = {
+    "table": inventory.as_text,
+    "json": lambda found: json.dumps(asdict(found), indent=2),
+    "html": inventory.as_page,
+}
 
 Command = Callable[[argparse.Namespace], Coroutine[Any, Any, int]]
 
@@ -47,7 +53,15 @@ def parser() -> argparse.ArgumentParser:
     steps = made.add_subparsers(dest="step", required=True, metavar="STEP", help="one of these; each has --help")
     one = steps.add_parser("inventory", help="what there is: channels, durables, clients, and what it becomes")
     _source(one)
-    one.add_argument("--json", action="store_true", help="print everything as JSON")
+    one.add_argument("--format", choices=("table", "json", "html"), default="table", help="default: table")
+    one.add_argument("--output", type=Path, metavar="FILE", help="write it there instead of printing it")
+    one.add_argument(
+        "--sample",
+        type=float,
+        default=survey.SAMPLE_SECONDS,
+        metavar="SECONDS",
+        help="read messages for so long to estimate the time of a copy; 0 reads none (default: %(default)g)",
+    )
     one.set_defaults(command=_inventory)
 
     one = steps.add_parser("plan", help="write the plan, a file to edit, or hold one against both sides")
@@ -71,7 +85,12 @@ def parser() -> argparse.ArgumentParser:
 
     one = steps.add_parser("verify", help="compare every message of the source with the copy")
     _both(one)
-    one.add_argument("--json", action="store_true", help="print everything as JSON, with the digest of each 1,000")
+    one.add_argument(
+        "--format",
+        choices=("table", "json"),
+        default="table",
+        help="json has the digest of each 1,000 (default: table)",
+    )
     one.set_defaults(command=_verify)
 
     one = steps.add_parser("status", help="how far each channel is, and where its durables and producers are")
@@ -193,10 +212,15 @@ def _chosen(options: argparse.Namespace) -> Plan:
 async def _inventory(options: argparse.Namespace) -> int:
     source = _open_source(options)
     try:
-        found = await source.inventory()
+        found = await survey.look(source, sample_seconds=options.sample)
     finally:
         await source.close()
-    print(json.dumps(asdict(found), indent=2) if options.json else inventory.as_text(found))
+    text = SHOWN[options.format](found)
+    if options.output is None:
+        print(text)
+    else:
+        textfile.write(options.output, text + "\n")
+        print(f"wrote {options.output}")
     return 0
 
 
@@ -266,7 +290,7 @@ async def _verify(options: argparse.Namespace) -> int:
     async with _opened(options) as (source, target):
         results = await compare.compare(plan, source, target)
     code = compare.check(results)
-    if options.json:
+    if options.format == "json":
         print(json.dumps([asdict(one) for one in results], indent=2))
         return code
     for one in results:

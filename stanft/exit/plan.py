@@ -300,9 +300,9 @@ async def judge(plan: Plan, inventory: Inventory, target: Target) -> Judgement:
             )
         if one.max_age and not one.keep_age:
             found.notes.append(f"{one.channel}: max_age starts anew with the copy, unless keep_age is true")
-        if inventory.others.get(one.channel):
+        if passing := sum(other.members for other in inventory.others if other.channel == one.channel):
             found.notes.append(
-                f"{one.channel}: {inventory.others[one.channel]} subscriptions that are no durables have no position "
+                f"{one.channel}: {passing} subscriptions that are no durables have no position "
                 "to move; their applications choose a start in JetStream"
             )
     for name in sorted(channels.keys() - {one.channel for one in plan.streams}):

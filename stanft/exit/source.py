@@ -57,11 +57,38 @@ class Durable:
     online: bool
     ack_wait: int
     max_in_flight: int
+    readers: tuple[str, ...] = ()  # ids of the clients that are connected
 
     @property
     def label(self) -> str:
         """client/name, or name:group for a queue group."""
         return f"{self.name}:{self.group}" if self.group else f"{self.client_id}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Passing:
+    """Subscriptions that are no durables: one of a client, or a queue group's; their position ends with them."""
+
+    channel: str
+    client_id: str
+    group: str
+    members: int
+    last_sent: int
+    pending: int
+    readers: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The client, or the queue group."""
+        return f"queue group {self.group}" if self.group else self.client_id
+
+
+@dataclass(frozen=True)
+class Session:
+    """A client as the active knows it; heartbeats is the subject on which it is asked whether it lives."""
+
+    client_id: str
+    heartbeats: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,8 +98,8 @@ class Inventory:
     cluster_id: str
     channels: list[Channel]
     durables: list[Durable]
-    clients: list[str]
-    others: dict[str, int]  # channel -> subscriptions that are no durables
+    clients: list[Session]
+    others: list[Passing]
     limits: dict[str, Any]
 
 
@@ -154,6 +181,15 @@ class Monitor:
             if len(found) < PAGE:
                 return
 
+    async def connections(self) -> list[dict[str, Any]]:
+        """The NATS connections of every server that answers, with the subjects that each listens on."""
+        found: list[dict[str, Any]] = []
+        for url in self.urls:
+            with contextlib.suppress(OSError):
+                answer = await asyncio.to_thread(self.get, url, "/connz?subs=1&limit=1000000", 30.0)
+                found += [{**one, "server": url} for one in answer.get("connections") or []]
+        return found
+
     async def one(self, name: str) -> dict[str, Any]:
         """One channel with its subscriptions."""
         return await self.ask(f"/streaming/channelsz?channel={quote(name, safe='')}&subs=1")
@@ -165,10 +201,10 @@ def _channel(found: dict[str, Any]) -> Channel:
     return Channel(str(found["name"]), count, int(found.get("bytes", 0)), first, last)
 
 
-def durables_of(found: dict[str, Any]) -> tuple[list[Durable], int]:
-    """The durables in one entry of channelsz, members of a queue group as one, and how many others there are."""
+def durables_of(found: dict[str, Any]) -> tuple[list[Durable], list[Passing]]:
+    """The durables in one entry of channelsz, and what is no durable; members of a queue group are one."""
     grouped: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    others = 0
+    passing: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for one in found.get("subscriptions") or []:
         name, _, group = str(one.get("queue_name", "")).rpartition(":")
         if one.get("durable_name"):
@@ -176,7 +212,7 @@ def durables_of(found: dict[str, Any]) -> tuple[list[Durable], int]:
         elif name:
             grouped.setdefault(("", name, group), []).append(one)
         else:
-            others += 1
+            passing.setdefault(("" if group else str(one.get("client_id", "")), group), []).append(one)
     made = [
         Durable(
             channel=str(found["name"]),
@@ -188,10 +224,29 @@ def durables_of(found: dict[str, Any]) -> tuple[list[Durable], int]:
             online=any(not one.get("is_offline") for one in members),
             ack_wait=max(int(one.get("ack_wait", 30)) for one in members),
             max_in_flight=max(sum(int(one.get("max_inflight", 0)) for one in members), 1),
+            readers=_readers(members),
         )
         for (client, name, group), members in sorted(grouped.items())
     ]
+    others = [
+        Passing(
+            channel=str(found["name"]),
+            client_id=client,
+            group=group,
+            members=len(members),
+            last_sent=max(int(one.get("last_sent", 0)) for one in members),
+            pending=sum(int(one.get("pending_count", 0)) for one in members),
+            readers=_readers(members),
+        )
+        for (client, group), members in sorted(passing.items())
+    ]
     return made, others
+
+
+def _readers(members: list[dict[str, Any]]) -> tuple[str, ...]:
+    return tuple(
+        sorted({str(one["client_id"]) for one in members if one.get("client_id") and not one.get("is_offline")})
+    )
 
 
 class LiveSource:
@@ -216,15 +271,21 @@ class LiveSource:
         own = (await self.monitor.ask("/streaming/serverz")).get("cluster_id", "")
         if own != self.cluster_id:
             raise UserError(f"the group's cluster id is {own!r} and not {self.cluster_id!r}: give --cluster-id {own}.")
-        channels, durables, others = [], [], {}
+        channels: list[Channel] = []
+        durables: list[Durable] = []
+        others: list[Passing] = []
         async for one in self.monitor.pages():
             channels.append(_channel(one))
-            found, others[str(one["name"])] = durables_of(one)
-            durables += found
-        clients = (await self.monitor.ask("/streaming/clientsz?limit=1000000")).get("clients") or []
+            kept, passing = durables_of(one)
+            durables += kept
+            others += passing
+        # With subs=1 the server gives objects, without it names alone (server/monitor.go).
+        clients = (await self.monitor.ask("/streaming/clientsz?subs=1&limit=1000000")).get("clients") or []
         limits = (await self.monitor.ask("/streaming/storez")).get("limits") or {}
-        names = sorted(str(one["id"] if isinstance(one, dict) else one) for one in clients)
-        return Inventory(self.cluster_id, channels, durables, names, others, limits)
+        sessions = [Session(str(one["id"]), str(one.get("hb_inbox", ""))) for one in clients]
+        return Inventory(
+            self.cluster_id, channels, durables, sorted(sessions, key=lambda one: one.client_id), others, limits
+        )
 
     async def client(self) -> Client:
         """A session, made anew when the last one is over. Raises ConnectError."""
@@ -348,10 +409,8 @@ class StoreSource:
             for name, held in self._held.items()
             for one in held.durables
         ]
-        others = dict.fromkeys(self._held, 0)
-        return Inventory(
-            self.cluster_id, list((await self.channels()).values()), durables, sorted(self.store.clients), others, {}
-        )
+        clients = [Session(name) for name in sorted(self.store.clients)]
+        return Inventory(self.cluster_id, list((await self.channels()).values()), durables, clients, [], {})
 
     async def messages(self, name: str, first: int, last: int) -> AsyncGenerator[Message, None]:
         """The messages first to last."""

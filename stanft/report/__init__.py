@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from stanft.drill import FORMAT
 from stanft.drill.statistics import counted, figures, missed, outages
+from stanft.ground import pages
 from stanft.ground.errors import UserError
 from stanft.report import svg
 from stanft.traffic.ledger import FATAL, NOTED
@@ -235,13 +234,11 @@ def growth(drills: Sequence[dict[str, Any]]) -> list[Growth]:
 
 def page(drills: Sequence[dict[str, Any]], *, title: str = "Failover drill", preface: str = "") -> str:
     """One HTML page that needs no other file; preface is a plain paragraph on top."""
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["seconds"] = seconds
     found = rows(drills)
     ledger = ("attempted", "acknowledged", "not_stored", "refused", "unknown", "delivered")
-    return environment.from_string(_TEMPLATE.read_text()).render(
+    return pages.render(
+        _TEMPLATE,
+        filters={"seconds": seconds},
         title=title,
         preface=preface,
         drills=drills,

@@ -53,7 +53,7 @@ def numbered(first: int, last: int, size: int = 100) -> list[bytes]:
 async def planned(source: Source, replicas: int = 1) -> Plan:
     """Everything at the source, without limits on the streams."""
     found = await source.inventory()
-    return plan.propose(Inventory(found.cluster_id, found.channels, found.durables, [], {}, {}), replicas)
+    return plan.propose(Inventory(found.cluster_id, found.channels, found.durables, [], [], {}), replicas)
 
 
 async def moved(source: Source, target: Target, replicas: int = 1) -> list[Progress]:
@@ -86,7 +86,7 @@ class Memory:
 
     async def inventory(self) -> Inventory:
         """The channels alone."""
-        return Inventory(self.cluster_id, list((await self.channels()).values()), [], [], {}, {})
+        return Inventory(self.cluster_id, list((await self.channels()).values()), [], [], [], {})
 
     async def messages(self, name: str, first: int, last: int) -> AsyncGenerator[Message, None]:
         """The messages first to last."""

@@ -48,8 +48,8 @@ def test_a_whole_move_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str
         assert code == 0
         assert "orders  50 messages (1 to 50)" in told
         assert "app/bills: sent up to" in told
-        found = json.loads(exit_("inventory", "--json", *source)[1])
-        assert found["durables"][0]["name"] == "bills"
+        found = json.loads(exit_("inventory", "--format", "json", *source)[1])
+        assert found["channels"][0]["durables"][0]["name"] == "bills"
 
         assert exit_("plan", str(plan), "--replicas", "1", *both)[0] == 0
         with pytest.raises(UserError, match=r"plan\.yaml exists"):

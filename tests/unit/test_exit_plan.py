@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stanft.exit import names, plan, record
-from stanft.exit.inventory import as_text
 from stanft.exit.plan import ConsumerPlan, Plan, StreamPlan
 from stanft.exit.source import Channel, Durable, Inventory, durables_of
 from stanft.ground.errors import UserError
@@ -130,7 +129,7 @@ def test_a_plan_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_in_the_file_is_named_with_its_place(change: tuple[str, str], said: str, tmp_path: Path) -> None:
-    inventory = Inventory("c", [Channel("orders", 1, 1, 1, 1)], [durable()], [], {}, {})
+    inventory = Inventory("c", [Channel("orders", 1, 1, 1, 1)], [durable()], [], [], {})
     text = plan.as_yaml(plan.propose(inventory, 1))
     assert change[0] in text
     (tmp_path / "plan.yaml").write_text(text.replace(*change))
@@ -141,7 +140,7 @@ def test_what_is_wrong_in_the_file_is_named_with_its_place(change: tuple[str, st
 # --- what the server tells ----------------------------------------------------------------------------------------
 
 
-def test_members_of_a_durable_queue_group_are_one_and_plain_subscriptions_are_counted() -> None:
+def test_members_of_a_durable_queue_group_are_one_and_what_is_no_durable_is_kept_apart() -> None:
     member = {"client_id": "a", "queue_name": "work:crew", "last_sent": 5, "pending_count": 2, "max_inflight": 10}
     found = {
         "name": "orders",
@@ -149,22 +148,17 @@ def test_members_of_a_durable_queue_group_are_one_and_plain_subscriptions_are_co
             {**member, "ack_wait": 30, "is_offline": False},
             {**member, "client_id": "b", "last_sent": 7, "pending_count": 1, "ack_wait": 60, "is_offline": True},
             {"client_id": "c", "durable_name": "d", "last_sent": 1, "is_offline": True, "ack_wait": 5},
-            {"client_id": "c", "queue_name": "plain"},
+            {"client_id": "c", "queue_name": "plain", "pending_count": 1},
+            {"client_id": "d", "queue_name": "plain", "pending_count": 2},
             {"client_id": "c"},
         ],
     }
-    (crew, plain), others = durables_of(found)
+    (crew, plain), (passing, alone) = durables_of(found)
     assert (crew.label, crew.last_sent, crew.pending, crew.online, crew.max_in_flight) == ("work:crew", 7, 3, True, 20)
-    assert (plain.label, plain.online, others) == ("c/d", False, 2)
-
-
-def test_the_table_shows_what_each_becomes_and_what_cannot_be_moved() -> None:
-    channels = [Channel("orders", 10, 100, 1, 10), Channel("a b", 0, 0, 1, 0)]
-    text = as_text(Inventory("c", channels, [durable()], ["app"], {"orders": 3}, {"max_inactivity": 5}))
-    assert "app/bills: sent up to 5, 2 not acknowledged, 5 to come, offline -> consumer app-bills" in text
-    assert "cannot be moved: its name is no NATS subject" in text
-    assert "3 subscriptions that are no durables" in text
-    assert "a stream stays" in text
+    assert (plain.label, plain.online) == ("c/d", False)
+    assert (alone.label, alone.members) == ("c", 1)
+    assert (passing.label, passing.members, passing.pending) == ("queue group plain", 2, 3)
+    assert passing.readers == ("c", "d")
 
 
 def test_a_time_is_written_without_loss() -> None:
