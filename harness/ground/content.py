@@ -14,7 +14,7 @@ from harness.ground.paths import cache, keep_owner, make
 from stanft.ground.progress import say
 
 _FULL = ("no space left on device", "disk quota exceeded")
-_ROOM = 64 * 2**20  # bytes; a disk with less is what stopped a program
+_ROOM = 2**20  # bytes; a disk with less is what stopped a program
 
 
 def digest(*parts: str | bytes | Path) -> str:

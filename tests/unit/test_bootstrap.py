@@ -70,7 +70,7 @@ def test_a_try_that_failed_leaves_nothing_and_the_next_one_goes_through(
 @pytest.mark.parametrize(
     ("free", "said"),
     [
-        (1000, "ERROR: something"),
+        (1000, "ERROR: Auf dem Gerät ist kein Speicherplatz mehr"),
         # What pip says at the end of a traceback; by then it has removed what filled the disk.
         (2**40, "OSError(28, 'No space left on device')"),
     ],
