@@ -38,6 +38,7 @@ def test_a_play_that_does_not_end_is_ended_with_all_that_it_started(tmp_path: Pa
     endless = f"(while :; do date +%s%N >{marker}; sleep 0.1; done) & sleep 600"
     outcome = bareroot.watch("endless", ["sh", "-c", endless], tmp_path / "log", patience=1)
     assert outcome.code is None
+    time.sleep(0.5)  # for what had been forked at that moment
     seen = marker.read_text()
     time.sleep(0.5)
     assert marker.read_text() == seen
