@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,11 +26,15 @@ PATIENCE = 3600.0  # seconds for one command, also on a busy machine
 INSTALL = "scripts/lib/venv python -m pip --version"
 SHORT = {"install": INSTALL, "unit and render": "scripts/test unit render"}
 WHOLE = SHORT | {"lint": "scripts/lint", "server": "scripts/test server", "nfs": "scripts/test nfs"}
+# In a user's home, at the end: what should not be there is listed, and fails the rehearsal.
+ROOTS = {"files of root's": '! find "$HOME" -user root | grep .'}
+LEFT = {"files left": 'scripts/down --cache && ! find ~ -mindepth 1 ! -path ~/.cache ! -path "$HOME/clone*" | grep .'}
 # On this machine itself, as a cluster needs a real one; under a cache, a name and a port of its own.
 CLUSTER = {"up": "scripts/up", "failover": "scripts/test failover", "down": "scripts/down --cache"}
 EPILOG = """Each system is made from its packages alone, with an empty cache; the plays of a system are root, and a user
-with sudo, another language and time zone, a small /tmp and a home with a space in its name. The first play of the whole
-form builds every tool; later ones, and the short form, are given the built tools and start cold otherwise.
+with sudo, another language and time zone, a small /tmp and a home with a space in its name. At the end no file in that
+home may be root's, and after scripts/down --cache none but the clone's may be left. The first play of the whole form
+builds every tool; later ones, and the short form, are given the built tools and start cold otherwise.
 What each command printed is kept under build/rehearse. Exit code 0 if all of it passed, 1 if not."""
 
 
@@ -88,7 +93,8 @@ def _plays(options: argparse.Namespace) -> Iterator[tuple[str, str, Outcome | st
                 with bareroot.made(suite, guise, keep=options.keep) as root:
                     if given and not options.cold:
                         root.give(given)
-                    for name, line in steps.items():
+                    after = {} if not guise.uid else ROOTS if options.keep else ROOTS | LEFT
+                    for name, line in (steps | after).items():
                         yield where, name, _play(root, name, line)
             except UserError as error:
                 yield where, "make the root", f"not played: {str(error).splitlines()[0]}"
@@ -99,7 +105,7 @@ def _plays(options: argparse.Namespace) -> Iterator[tuple[str, str, Outcome | st
 
 
 def _play(root: bareroot.Root, name: str, line: str) -> Outcome:
-    log = LOGS / f"{root.directory.name}-{name.replace(' ', '-')}.log"
+    log = LOGS / f"{root.directory.name}-{'-'.join(re.findall('[a-z]+', name))}.log"
     with step(f"{root.directory.name}: {line}"):
         return root.play(line, log, PATIENCE)
 

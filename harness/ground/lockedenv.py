@@ -57,7 +57,8 @@ def _make(target: Path, interpreter: Path) -> None:
     started = time.monotonic()
     temporary = target.with_name(f"{target.name}.tmp")  # beside it: a small /tmp is no place for 100 MB of wheels
     variables = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
-    variables |= {"PIP_USER": "0", "TMPDIR": str(temporary)}
+    # A second copy of all wheels in the user's home would stay there.
+    variables |= {"PIP_NO_CACHE_DIR": "1", "PIP_USER": "0", "TMPDIR": str(temporary)}
     pip: list[str | Path] = [target / "bin" / "python", "-I", "-m", "pip", "--disable-pip-version-check"]
     whole = False
     try:

@@ -10,6 +10,9 @@ bootstrap() {
   found=$("$python" -I -c 'import sys; sys.path.insert(0, sys.argv[1]); from harness.ground import lockedenv; lockedenv.main()' "$REPO")
   export STAN_FT_CACHE=${found%%$'\n'*}
   export PYTHONPATH=$REPO${PYTHONPATH:+:$PYTHONPATH}
+  # What pinned tools keep for later goes away with the cache, and nothing of it is left in the user's home.
+  export HELM_CACHE_HOME=${HELM_CACHE_HOME:-$STAN_FT_CACHE/helm}
+  export KUBECACHEDIR=${KUBECACHEDIR:-$STAN_FT_CACHE/kube}
   # shellcheck disable=SC2034 # for the script that sources this
   PYTHON=${found#*$'\n'}
 }

@@ -95,10 +95,47 @@ def test_the_short_form_installs_and_plays_unit_and_render_as_a_user_of_debian_1
         "bookworm-user: given",
         f"bookworm-user: {rehearse.INSTALL}",
         "bookworm-user: scripts/test unit render",
+        *(f"bookworm-user: {line}" for line in (rehearse.ROOTS | rehearse.LEFT).values()),
     ]
     told = capsys.readouterr().out
     assert "passed, 1 s; 1 skipped: no Chromium on this machine" in told
-    assert told.endswith("rehearsal: 2 steps, 0 failed\n")
+    assert told.endswith("rehearsal: 4 steps, 0 failed\n")
+
+
+def found(line: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """How a step that looks at what is left ends in this home, where scripts/down does nothing."""
+    down = home / "clone" / "scripts" / "down"
+    down.parent.mkdir(parents=True, exist_ok=True)
+    down.write_text("#!/bin/sh\n")
+    down.chmod(0o755)
+    variables = {**os.environ, "HOME": str(home)}
+    return subprocess.run(
+        ["sh", "-c", line], cwd=home / "clone", env=variables, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_file_that_down_leaves_in_a_home_fails_the_rehearsal_and_is_named(tmp_path: Path) -> None:
+    home = tmp_path / "a strangér"
+    [line] = rehearse.LEFT.values()
+    (home / ".cache").mkdir(parents=True)
+    assert found(line, home).returncode == 0
+    (home / ".kube").mkdir()
+    done = found(line, home)
+    assert (done.returncode, done.stdout) == (1, f"{home}/.kube\n")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for somebody else")
+def test_a_file_of_roots_in_a_users_home_fails_the_rehearsal_and_is_named(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    [line] = rehearse.ROOTS.values()
+    found(line, home)
+    subprocess.run(["chown", "-R", "12345", home], check=True)
+    (home / "lock").touch()
+    done = found(line, home)
+    assert done.returncode == 1
+    assert f"{home}/lock" in done.stdout.splitlines()
+    subprocess.run(["chown", "-R", "12345", home], check=True)
+    assert subprocess.run(["sh", "-c", line], env={"HOME": str(home), "PATH": os.defpath}, check=False).returncode == 0
 
 
 def test_a_step_that_fails_fails_the_rehearsal_and_a_system_that_cannot_be_made_is_told(
