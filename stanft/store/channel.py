@@ -196,6 +196,13 @@ def messages(found: Messages, start: int = 1) -> Iterator[Message]:
                 yield Message(message.sequence, message.timestamp, message.reply, message.data)
 
 
+def sizes(found: Messages) -> Iterator[int]:
+    """The bytes that the server counts to each message, in order. Raises OSError."""
+    for span in found.spans:
+        for _, message in _read(span):
+            yield message.ByteSize() + COUNTED_EXTRA
+
+
 class _Index:
     """The index of a slice, compared with the data entry by entry while that is read."""
 
