@@ -23,6 +23,9 @@ ERRORS = {
         *("one-user", "liveness", "server-starts", "served", "workload-owns-pods", "routes-complete"),
         "standbys-resolvable",
     },
+    "ft-over-claim-templates": {
+        *("one-user", "liveness", "ports-declared", "shared-claim", "no-claim-templates"),
+    },
     "raft-on-a-leaf": {
         *("one-user", "ft-group", "routes-complete", "ports-declared", "shared-claim", "no-claim-templates"),
     },
@@ -34,6 +37,7 @@ TOLD = {
     "one-in-a-course": ("memory", "tickets", None, True, False),
     "one-with-command": ("file", "local", "/datastore", True, False),
     "quoted-options": ("file", "test-cluster", "/datastore", True, False),
+    "ft-over-claim-templates": ("file", "test-cluster", "/datastore", True, False),
     "raft-on-a-leaf": ("file", "bus", "/data/bus/store", True, True),
     "raft-on-external-nats": ("file", "bus", "/data/bus/store", False, True),
 }
