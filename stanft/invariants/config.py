@@ -44,7 +44,7 @@ def config_readable(_: Manifests, server: Server) -> Iterator[str | Unseen]:
 )
 def server_starts(_: Manifests, server: Server) -> Iterator[str]:
     """The server takes its options and its configuration: otherwise it ends at its start, and so does each restart."""
-    if (version(str(server.container.get("image", ""))) or LAST) >= LAST:
+    if (version(server.image) or LAST) >= LAST:
         yield from (f"flag provided but not defined: -{each}" for each in server.told.flags.gone)
     if server.command.problem:
         yield server.command.problem

@@ -36,7 +36,7 @@ def images_pinned(_: Manifests, container: Container) -> Iterator[str]:
 )
 def server_version(_: Manifests, server: Server) -> Iterator[str]:
     """The server is the last release, with every fix that there will be."""
-    image = str(server.container.get("image", ""))
+    image = server.image
     found = re.match(r"v?(\d+\.\d+\.\d+)", tag(image) or "")
     if found and found.group(1) != SERVER_VERSION:
         yield f"image {image} is not {SERVER_VERSION}"

@@ -57,9 +57,9 @@ def probes_answered(_: Manifests, server: Server) -> Iterator[str]:
             yield from _unanswered(server, kind, server.container[kind]["httpGet"])
         if not re.search(r"/healthz\b", _target(server.container.get(kind))):
             continue
-        running = version(str(server.container.get("image", "")))
+        running = version(server.image)
         if running is not None and running < HEALTHZ_SINCE:
-            yield f"{kind} asks /healthz, which {server.container.get('image')} answers with 404"
+            yield f"{kind} asks /healthz, which {server.image} answers with 404"
         elif not server.embedded:
             yield f"{kind} asks /healthz, which answers 503 for ever when NATS is elsewhere (nats_server_url, -ns)"
 

@@ -60,6 +60,21 @@ class Server:
         return int(dig(self.workload, "spec.replicas", 1))
 
     @cached_property
+    def image(self) -> str:
+        """The image of its program: the container's, or an init container's that left it on a scratch volume."""
+        own = str(self.container.get("image", ""))
+        if _is_official(own):
+            return own
+        pod = objects.pod_spec(self.workload)
+        scratch = {each.get("name") for each in pod.get("volumes") or [] if "emptyDir" in each}
+        shared = scratch & {each.get("name") for each in self.container.get("volumeMounts") or []}
+        for first in pod.get("initContainers") or []:
+            image = str(first.get("image", ""))
+            if _is_official(image) and shared & {each.get("name") for each in first.get("volumeMounts") or []}:
+                return image
+        return own
+
+    @cached_property
     def told(self) -> Told:
         """What the server is told by options and files together."""
         return told(self.command.words, self._document)
@@ -219,7 +234,7 @@ def server_of(workload: Object, container: Object, get: Get) -> Server | None:
         found = _by_mounted_file(workload, container, get)
     if found is None:
         return None
-    if found.by_shell or repository(image).rpartition("/")[2] not in OFFICIAL_IMAGES:
+    if found.by_shell or not _is_official(image):
         known.open = True  # a shell may set variables, and another image may bring its own
     return Server(workload, container, found, known, get)
 
@@ -238,6 +253,10 @@ def _by_mounted_file(workload: Object, container: Object, get: Get) -> Command |
         if streaming_block(document) is not None:
             return Command(("-sc", path), by_shell=True)
     return None
+
+
+def _is_official(image: str) -> bool:
+    return repository(image).rpartition("/")[2] in OFFICIAL_IMAGES
 
 
 def repository(image: str) -> str:
