@@ -11,7 +11,7 @@ from harness.ground import paths, system, toolchain
 from harness.nfs_lab import accelerator, image, network, packages, report
 from harness.nfs_lab.faults import FAULTS
 from harness.nfs_lab.lab import Settings
-from harness.nfs_lab.pod import REMEDIES
+from harness.nfs_lab.pod import NONE, REMEDIES, SUPERVISOR
 from harness.nfs_lab.run import Result, once
 from harness.nfs_lab.scenes import SCENES
 from stanft.cli import common
@@ -35,11 +35,11 @@ def parser() -> argparse.ArgumentParser:
         epilog=f"faults:\n{faults}\n\nscenes:\n{scenes}\n\n"
         "It needs root, Debian 12 on x86-64 and 1.5 GiB of memory; QEMU and a few tools "
         "are installed.\nA run that proves nothing (known before its fault) is made again, once. The exit code is 0 if "
-        "every run with all\nremedies was ok in the end and no attempt of one did harm or left a doubt, else 1.",
+        "every run with the\nsupervisor was ok in the end and no attempt of one did harm or left a doubt, else 1.",
     )
     what = made.add_mutually_exclusive_group()
     what.add_argument("--smoke", action="store_true", help=f"one run of each of {', '.join(SMOKE)} (the default)")
-    what.add_argument("--all", action="store_true", help="every fault, with all of the chart's remedies and with none")
+    what.add_argument("--all", action="store_true", help="every fault, with the chart's supervisor and without")
     what.add_argument("--fault", action="append", choices=FAULTS, metavar="NAME", help="this fault; may be repeated")
     made.add_argument(
         "--scene",
@@ -54,8 +54,8 @@ def parser() -> argparse.ArgumentParser:
         "--remedies",
         action="append",
         choices=REMEDIES,
-        help="which of the chart's remedies are on: none, its defaults alone, these and the guard or the fence, or "
-        "all; may be repeated (default: all, with --all: all and none)",
+        help="supervisor: the chart's defaults; none: no supervisor and the server's own read-ahead; may be repeated "
+        "(default: supervisor, with --all: both)",
     )
     made.add_argument("--lease", type=_seconds, default=20, metavar="S", help="the NFS server's lease (default 20 s)")
     made.add_argument("--grace", type=_seconds, metavar="S", help="the NFS server's grace time (default: the lease)")
@@ -82,7 +82,7 @@ def _seconds(text: str) -> int:
 
 
 def main() -> int:
-    """Do the runs that the options ask for; 1 if a run with all remedies did harm or proved nothing."""
+    """Do the runs that the options ask for; 1 if a run with the supervisor did harm or proved nothing."""
     options = parser().parse_args()
     # The machines end with the blocks that made them.
     common.end_like_ctrl_c()
@@ -115,7 +115,7 @@ def main() -> int:
                 report.save(options.output, results)
             if result.word is not Word.VOID:
                 break
-        if settings.remedies == "all":
+        if settings.remedies == SUPERVISOR:
             judged.append(words)
     for made in (options.output, options.output.with_suffix(".md"), keep) if options.output and keep else ():
         if made.exists():
@@ -126,7 +126,7 @@ def main() -> int:
 
 def _plan(options: argparse.Namespace) -> list[tuple[str, Settings]]:
     scenes = [SCENES[name] for name in options.scene or ["plain"]]
-    remedies = options.remedies or (["all", "none"] if options.all else ["all"])
+    remedies = options.remedies or ([SUPERVISOR, NONE] if options.all else [SUPERVISOR])
     mount = tuple(options.options.split(",")) if options.options else None
     if mount and not all(mount):
         raise UserError(f"--options {options.options!r} has an empty option: write them like hard,timeo=600.")

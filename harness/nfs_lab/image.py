@@ -31,11 +31,11 @@ PROGRAMS = (
     "usr/sbin/rpc.mountd",
     "usr/sbin/rpc.nfsd",
     "usr/sbin/nfsdcld",
-    "usr/bin/flock",
-    "usr/bin/perl",
     "usr/bin/python3.11",
     "usr/bin/setpriv",
 )
+# Where the chart's pods have what starts the server.
+LINKS = {"usr/local/bin/python3": "/usr/bin/python3.11", "opt/stan/nats-streaming-server": "/bin/nats-streaming-server"}
 PYTHON = "usr/lib/python3.11"
 # What Python imports by itself, beside what the supervisor does.
 PYTHON_OWN = ("encodings.idna", "encodings.utf_8", "encodings.ascii", "encodings.latin_1", "site", "runpy")
@@ -75,6 +75,9 @@ def _build(debian: Path, server: Path, release: str, target: Path) -> None:
         (root / "tmp").chmod(0o1777)
         (root / "bin/sh").symlink_to("busybox")
         _copy(server, root / "bin/nats-streaming-server")
+        for link, program in LINKS.items():
+            (root / link).parent.mkdir(parents=True, exist_ok=True)
+            (root / link).symlink_to(program)
         for name in ("netconfig", "protocols", "services"):
             _copy(debian / "etc" / name, root / "etc" / name)
         for program in PROGRAMS:
@@ -82,8 +85,6 @@ def _build(debian: Path, server: Path, release: str, target: Path) -> None:
         (root / "sbin/mount.nfs4").symlink_to("mount.nfs")
         extensions = _python(debian, root)
         _libraries(debian, root, extensions)
-        modules = "usr/lib/x86_64-linux-gnu/perl-base"
-        shutil.copytree(debian / modules, root / modules)
         _modules(debian / "lib/modules" / release, root)
         for script in GUEST.iterdir():
             _copy(script, root / "lab" / script.name, executable=True)

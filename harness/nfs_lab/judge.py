@@ -17,7 +17,7 @@ from stanft.traffic.verdict import Judgement
 ACTIVE_LINE = "STREAM: Server is active"
 ENDED_LINE = "lab: server ended"
 POWERED_OFF, FROZEN, THAWED = "powered off", "frozen", "thawed"
-FENCED = ("fence: ended the server", "supervisor: ends the server")
+FENCED = "supervisor: ends the server"
 WARM_UP = 5.0  # seconds of traffic before the fault
 MINIMUM_RATE = 3.0  # acknowledged messages per second before the fault, below which a run proves nothing
 STALL_SHARE = 3.0  # a machine that gets no processor time for this part of a lease was too slow
@@ -137,7 +137,7 @@ def measure(seen: Seen) -> dict[str, Any]:
     slow = silence > seen.lease / STALL_SHARE
     return {
         "takeover": _since(at, seen.took),
-        "fenced": _since(at, [when for when, text in own if any(words in text for words in FENCED)]),
+        "fenced": _since(at, [when for when, text in own if FENCED in text]),
         "ended": _since(at, [when for when, text in own if _is_end(text)]),
         "outage": round(max((outage.seconds for outage in each.values()), default=merged.seconds), 2),
         "outage_merged": round(merged.seconds, 2),
@@ -162,7 +162,7 @@ def measure(seen: Seen) -> dict[str, Any]:
 
 def _is_end(text: str) -> bool:
     # A killed process may wait in its node's kernel for the NFS server, but it serves nobody any more.
-    return text.startswith(ENDED_LINE) or text == POWERED_OFF or any(words in text for words in FENCED)
+    return text.startswith(ENDED_LINE) or text == POWERED_OFF or FENCED in text
 
 
 def _since(at: float, times: list[float]) -> float | None:

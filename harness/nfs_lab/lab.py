@@ -16,12 +16,11 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from harness.loopback.supervised import SUPERVISOR
 from harness.nfs_lab import network
 from harness.nfs_lab.image import Image
 from harness.nfs_lab.judge import ACTIVE_LINE, ENDED_LINE, FROZEN, POWERED_OFF, THAWED
 from harness.nfs_lab.machine import Line, Machine, MachineError
-from harness.nfs_lab.pod import SCRIPTS, SERVER, Pod
+from harness.nfs_lab.pod import SERVER, SUPERVISOR, Pod
 from stanft.ground import shell
 from stanft.ground.progress import say
 
@@ -41,7 +40,7 @@ class Settings:
     lease: int = 10
     grace: int = 10
     nodes: int = 2
-    remedies: str = "all"
+    remedies: str = SUPERVISOR
     options: tuple[str, ...] | None = None
     scene: str = "plain"
 
@@ -128,38 +127,21 @@ class Lab:
             f"echo stan:x:{pod.uid}:{pod.gid}:stan:/:/bin/sh >>/etc/passwd && echo stan:x:{pod.gid}: >>/etc/group"
         )
         node.write("/etc/stan-config/stan.conf", pod.configuration)
-        node.write("/run/stan.env", exports(pod.resolved(pod.environment, number)))
-        if pod.supervisor:
-            for file in SUPERVISOR.parent.glob("*.py"):
-                node.write(f"{SCRIPTS}/{file.name}", file.read_text())
-        if pod.guard:
-            self._start_guard(node)
-        if pod.fence:
-            self._start_fence(node)
+        node.write("/run/stan.env", exports(pod.resolved(number)))
+        node.run(f"mkdir -p /run/stan && chown {pod.uid}:{pod.gid} /run/stan")
+        for path, text in pod.files.items():
+            node.write(path, text)
         self.start_server(node)
 
     def start_server(self, node: Machine) -> None:
         """Run the streaming server on a node, from now on restarted whenever it ends."""
-        node.run(f"touch /run/stan.wanted; /lab/stan.sh {shlex.join(self.pod.command)} </dev/null >/dev/null 2>&1 &")
+        command = shlex.join(self.pod.started(self.nodes.index(node)))
+        node.run(f"touch /run/stan.wanted; /lab/stan.sh {command} </dev/null >/dev/null 2>&1 &")
 
     def kill_server(self, node: Machine) -> None:
         """End a node's server at once (SIGKILL); it is started again like a container."""
         program = Path(self.pod.command[0]).name
         node.run(f"kill -9 $(cat /run/{program}.pid) 2>/dev/null; true")
-
-    def _start_fence(self, node: Machine) -> None:
-        """Run the chart's fence beside the server; its container has the same user, and sees the server's process."""
-        environment = self.pod.resolved(self.pod.fence_environment, self.nodes.index(node))
-        node.write("/run/fence.env", exports(environment))
-        node.write("/etc/stan-fence/fence.sh", self.pod.fence, mode="755")
-        node.run("/lab/as-stan.sh /run/fence.env /etc/stan-fence/fence.sh </dev/null >&3 2>&3 &")
-
-    def _start_guard(self, node: Machine) -> None:
-        """Run the chart's guard beside the server, as its container does: root with one capability."""
-        node.write("/run/guard.env", exports(self.pod.guard_environment))
-        node.write("/etc/stan-guard/guard.pl", self.pod.guard)
-        alone = "/usr/bin/setpriv --no-new-privs --bounding-set -all,+sys_ptrace --inh-caps -all"
-        node.run(f". /run/guard.env; {alone} /usr/bin/perl /etc/stan-guard/guard.pl </dev/null >&3 2>&3 &")
 
     def take_disk(self) -> Path:
         """The NFS server's disk as it stands when all that it has is written; the server is off from then on."""
@@ -200,8 +182,6 @@ COLOUR = re.compile(r"\x1b\[\d*m")
 STAMP = re.compile(r"^\[\d+\] \S+ \S+ ")
 NOTABLE = (
     ACTIVE_LINE,
-    "fence: ",
-    "guard: ",
     "supervisor: ",
     "panic:",
     "[FTL]",

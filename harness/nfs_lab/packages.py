@@ -53,7 +53,6 @@ GUEST_PACKAGES = (
     "netbase",
     "nfs-common",
     "nfs-kernel-server",
-    "perl-base",
     "python3.11-minimal",
     "util-linux",
     "zlib1g",

@@ -76,7 +76,7 @@ def once(
     Raises UserError or RenderError only where the lab itself cannot run.
     """
     scene = SCENES[settings.scene]
-    pod = rendered(chart_values(settings), settings.remedies)
+    pod = rendered(chart_values(settings))
     try:
         with running(settings, pod, image, accelerator, live=live) as lab:
             clients = Clients(lab, f"{fault.name}-{number}", scene)

@@ -1,9 +1,8 @@
-"""The NFS lab's parts that need no machine: its command line, its report, and what the fence does to files."""
+"""The NFS lab's parts that need no machine: its command line, its report."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 import pytest
 
 from harness.cli import nfs_lab
-from harness.ground.paths import CHARTS
 from harness.nfs_lab import image, report
 from harness.nfs_lab import run as lab_run
 from harness.nfs_lab.faults import FAULTS
@@ -26,17 +24,15 @@ from stanft.ground.errors import UserError
 from stanft.kube.objects import dig
 from stanft.traffic.verdict import Judgement
 
-FENCE = CHARTS / "stan-ft" / "files" / "fence.sh"
-
 
 def options(*arguments: str) -> argparse.Namespace:
     """The command line, parsed."""
     return nfs_lab.parser().parse_args(arguments)
 
 
-def test_all_runs_every_fault_with_every_remedy_and_with_none() -> None:
+def test_all_runs_every_fault_with_the_supervisor_and_without() -> None:
     plan = nfs_lab._plan(options("--all", "--runs", "2"))
-    assert {(name, settings.remedies) for name, settings in plan} == {(n, r) for n in FAULTS for r in ("all", "none")}
+    assert {(name, settings.remedies) for name, settings in plan} == {(n, r) for n in FAULTS for r in REMEDIES}
     assert len(plan) == 2 * 2 * len(FAULTS)
 
 
@@ -44,29 +40,29 @@ def test_the_smoke_run_is_one_kill_one_cut_and_one_freeze() -> None:
     assert [name for name, _ in nfs_lab._plan(options("--smoke"))] == ["kill", "cut-both", "freeze"]
 
 
-def test_every_remedy_is_on_unless_others_are_asked_for() -> None:
-    assert {settings.remedies for _, settings in nfs_lab._plan(options("--smoke"))} == {"all"}
-    plan = nfs_lab._plan(options("--fault", "kill", "--remedies", "guard", "--remedies", "none"))
-    assert [settings.remedies for _, settings in plan] == ["guard", "none"]
+def test_the_supervisor_is_on_unless_something_else_is_asked_for() -> None:
+    assert {settings.remedies for _, settings in nfs_lab._plan(options("--smoke"))} == {"supervisor"}
+    plan = nfs_lab._plan(options("--fault", "kill", "--remedies", "none", "--remedies", "supervisor"))
+    assert [settings.remedies for _, settings in plan] == ["none", "supervisor"]
 
 
-@pytest.mark.parametrize(("remedies", "on"), REMEDIES.items())
-def test_each_set_of_remedies_switches_on_what_it_names(remedies: str, on: tuple[bool, ...]) -> None:
-    pod = rendered(values(2, remedies), remedies)
+@pytest.mark.parametrize("remedies", REMEDIES)
+def test_a_machine_starts_what_the_charts_container_starts(remedies: str) -> None:
+    pod = rendered(values(2, remedies))
     supervised = remedies == "supervisor"
-    assert ("sync" in pod.options or supervised, bool(pod.guard), bool(pod.fence)) == on
-    assert (pod.command[0] == "python3.11") == supervised
+    assert ("--directory=/data/stan/store" in pod.command, bool(pod.files)) == (supervised, supervised)
+    assert ("--name=stan-1" in pod.started(1)) == supervised
+    assert pod.command[-2:] == ("-sc", "/etc/stan-config/stan.conf")
 
 
-def test_the_supervisor_guards_the_directory_of_the_configuration_without_a_mount_option_of_its_own() -> None:
-    pod = rendered(values(2, "supervisor"), "supervisor")
-    assert pod.command[pod.command.index("--directory") + 1] == "/data/stan/store"
-    assert "sync" not in pod.options
+@pytest.mark.parametrize("remedies", REMEDIES)
+def test_the_volume_is_mounted_as_aws_advises(remedies: str) -> None:
+    assert "sync" not in rendered(values(2, remedies)).options
 
 
 @pytest.mark.parametrize("scene", SCENES.values(), ids=lambda scene: scene.name)
 def test_the_chart_takes_the_values_of_each_scene_and_its_faults_are_there(scene: Scene) -> None:
-    pod = rendered(chart_values(Settings(nodes=scene.nodes, scene=scene.name)), "all")
+    pod = rendered(chart_values(Settings(nodes=scene.nodes, scene=scene.name)))
     assert pod.replicas == scene.nodes
     assert set(scene.faults) <= set(FAULTS)
     for limit, words in (("max_msgs", f"max_msgs: {KEPT}"), ("max_inactivity", 'max_inactivity: "20s"')):
@@ -90,9 +86,9 @@ def test_a_scene_is_played_with_its_own_faults_and_nodes_unless_others_are_asked
 def test_the_volume_is_mounted_as_an_environment_has_it(environment: str) -> None:
     own = mount_options(environment)
     assert {"hard", "noresvport"} <= set(own)
-    assert rendered(chart_values(Settings(scene=f"as-{environment}")), "all").options == own
+    assert rendered(chart_values(Settings(scene=f"as-{environment}"))).options == own
     given = Settings(scene=f"as-{environment}", options=("nfsvers=4.1", "hard"))
-    assert rendered(chart_values(given), "all").options == ("nfsvers=4.1", "hard")
+    assert rendered(chart_values(given)).options == ("nfsvers=4.1", "hard")
 
 
 def test_every_scene_has_a_row_of_its_own() -> None:
@@ -202,7 +198,7 @@ def test_each_set_of_remedies_has_a_row_of_its_own() -> None:
 
 def lab_with(beats: list[float], events: list[tuple[float, str, str]]) -> Lab:
     """A lab that saw these signs of life of one machine, and these events."""
-    pod = Pod("stan", 2, "", (), 1, 1, "/data", (), {}, "domain")
+    pod = Pod("stan", 2, "", (), 1, 1, "/data", (), {}, "domain", {})
     nfs = Machine.__new__(Machine)
     return Lab(Settings(), pod, nfs, [], Path("/nowhere"), beats={"stan-0": beats}, events=events)
 
@@ -225,47 +221,3 @@ def test_a_machine_that_is_silent_at_the_end_of_the_time_is_silent_until_then() 
 
 def test_the_libraries_of_a_program_are_read_from_its_headers() -> None:
     assert any(name.startswith("libc.so") for name in image._needed(Path(sys.executable).resolve()))
-
-
-# --- the fence, on a local file system -------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def path(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A PATH on which the fence finds every program; those that these tests never reach may be stand-ins."""
-    stand_ins = tmp_path_factory.mktemp("programs")
-    for name in ("wget", "pidof"):
-        (stand_ins / name).write_text("#!/bin/sh\nexit 1\n")
-        (stand_ins / name).chmod(0o755)
-    return f"{os.environ['PATH']}:{stand_ins}"
-
-
-@pytest.mark.parametrize("missing", ["flock", "dd", "pidof"])
-def test_the_fence_names_the_program_that_its_image_lacks_and_ends_no_server(tmp_path: Path, missing: str) -> None:
-    for name in ("awk", "dd", "flock", "mkdir", "pidof", "rm", "sed", "sleep", "timeout", "wget"):
-        if name != missing:
-            (tmp_path / name).symlink_to("/bin/true")
-    environment = {"PATH": str(tmp_path), "POD_NAME": "stan-0", "FENCE_VOLUME": str(tmp_path), "FENCE_LIMIT": "5"}
-    done = subprocess.run(["/bin/sh", FENCE], env=environment, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 1
-    assert f"this image has no {missing}: set fence.image" in done.stderr
-
-
-def test_the_fence_holds_its_lock_and_finds_the_store_fine(tmp_path: Path, path: str) -> None:
-    environment = {
-        "PATH": path,
-        "POD_NAME": "stan-0",
-        "FENCE_VOLUME": str(tmp_path),
-        "FENCE_INTERVAL": "0.1",
-        "FENCE_LIMIT": "5",
-        "FENCE_MONITOR": "http://127.0.0.1:9",
-    }
-    # Only the checker: the watcher would look for servers, and this computer may run some that are not ours.
-    text = FENCE.read_text().replace("checker | watcher", "checker")
-    with subprocess.Popen(["sh", "-c", text], env=environment, stdout=subprocess.PIPE, text=True) as fence:
-        assert fence.stdout is not None
-        said = [fence.stdout.readline().strip() for _ in range(4)]
-        locked = subprocess.run(["flock", "-n", *tmp_path.glob(".fence/stan-0.*"), "true"], check=False).returncode
-        fence.kill()
-    assert said == ["holding", "fine", "fine", "fine"]
-    assert locked == 1

@@ -1,7 +1,7 @@
 #!/bin/sh
 # First process of a machine of the NFS lab: devices, modules, network, then the agent that takes the lab's commands.
 # The kernel command line gives lab.name, lab.address (with prefix length) and lab.hosts (name=address,name=address).
-export PATH=/bin:/sbin:/usr/bin:/usr/sbin
+export PATH=/bin:/sbin:/usr/bin:/usr/sbin:/usr/local/bin
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
