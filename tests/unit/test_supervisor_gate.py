@@ -36,6 +36,7 @@ class Play:
         self.valid_for = 1000
         self.given: list[int] = []
         self.ended: list[str] = []
+        self.told: list[str] = []
         self.failure: OSError | None = None
         self.at_proof: Callable[[], object] = lambda: None
         self.lease = Lease(-1, locked=True, write=self._write)
@@ -46,6 +47,7 @@ class Play:
             self.ended.append,
             umask=0o027,
             patience=PATIENCE,
+            tell=self.told.append,
             read_path=lambda _, address: self.memory[address],
         )
 
@@ -208,7 +210,9 @@ def no_lock(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
 def test_beyond_the_lock_quota_a_file_is_refused(play: Play, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     no_lock(monkeypatch, number)
     assert play.open(play.store / "msgs.1.dat") == number
-    assert (play.gate.tally.refused, play.ended) == (1, [])
+    assert play.open(play.store / "msgs.1.idx") == number
+    assert (play.gate.tally.refused, play.ended) == (2, [])
+    assert play.told == [f"no lock for {play.store}/msgs.1.dat ({os.strerror(number)}); such files are refused"]
 
 
 def test_beyond_the_lock_quota_a_file_is_proven_if_so_wanted(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,6 +221,7 @@ def test_beyond_the_lock_quota_a_file_is_proven_if_so_wanted(play: Play, monkeyp
     assert play.open(play.store / "msgs.1.dat") == "given"
     assert (play.gate.tally.unguarded, play.gate.tally.locked) == (1, 0)
     assert play.proofs > 0
+    assert "such files are WRITTEN WITHOUT ONE" in play.told[0]
 
 
 def test_an_interrupted_call_leaves_no_file_that_its_repetition_would_stumble_over(play: Play) -> None:

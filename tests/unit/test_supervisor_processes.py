@@ -437,6 +437,7 @@ def test_what_is_missing_is_told_and_the_mode_decides(tmp_path: Path, what: str,
     required = lacking(what, tmp_path)
     assert (required.returncode, required.stdout) == (1, "")
     assert said in required.stderr
+    assert "set fencing.mode=prefer to run unguarded: " in required.stderr
     preferred = lacking(what, tmp_path, "--mode", "prefer")
     assert (preferred.returncode, preferred.stdout) == (0, "runs\n")
     assert "THE STORE IS NOT GUARDED" in preferred.stderr

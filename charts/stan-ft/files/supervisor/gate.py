@@ -27,6 +27,7 @@ ROOT_LOCK = b".rootdir.lck"  # the server's own lock, taken with fcntl(2): a flo
 # Files that the server writes and does not sync (stores/filestore.go of 0.25.6), and those they are compacted into.
 NEVER_SYNCED = re.compile(rb"(clients|server|subs)(\.dat|\d+)")
 PATIENCE = 10.0  # seconds for the locks of a server that has just been killed: its kernel closes file by file
+TELLS = 60.0  # seconds between two lines about locks that are not to be had
 _LINKS = 40  # symbolic links in one path, as in the kernel
 
 
@@ -74,8 +75,8 @@ class Place:
 class Gate:
     """The decisions for one server and one store (its real path).
 
-    end is called with a sentence when the server must not go on; beyond_quota_prove lets a file that gets no lock
-    any more be written after a proof alone, instead of refusing it.
+    end is called with a sentence when the server must not go on, tell with one for the log; beyond_quota_prove lets a
+    file that gets no lock any more be written after a proof alone, instead of refusing it.
     """
 
     store: bytes
@@ -87,6 +88,8 @@ class Gate:
     patience: float = PATIENCE
     read_path: Callable[[int, int], bytes] = seccomp.read_path
     tally: Tally = field(default_factory=Tally)
+    tell: Callable[[str], None] = lambda _text: None
+    _told: float = -TELLS
 
     def handle(self, notification: Notification) -> None:
         """Answer one question. Never raises for anything that the server or the storage does."""
@@ -230,12 +233,23 @@ class Gate:
             except OSError as error:
                 if error.errno not in (*NO_MORE_LOCKS, *NO_LOCKS):
                     raise
+                self._tell_no_lock(name, error)
                 if self.beyond_quota_prove:
                     return False
                 self.tally.count("refused")
                 raise
             time.sleep(pause)
             pause = min(2 * pause, 0.1)
+
+    def _tell_no_lock(self, name: str, error: OSError) -> None:
+        if time.monotonic() - self._told > TELLS:
+            self._told = time.monotonic()
+            becomes = (
+                "WRITTEN WITHOUT ONE, and a woken server may still write into it"
+                if self.beyond_quota_prove
+                else "refused"
+            )
+            self.tell(f"no lock for {name} ({error.strerror}); such files are {becomes}")
 
 
 _AT_FDCWD = -100

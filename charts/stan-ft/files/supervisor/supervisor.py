@@ -226,7 +226,10 @@ class Supervisor:
             return fork(self.options.command, filtered=True)
         except CannotError as error:
             if self.options.mode == "require":
-                say(f"the server is not started, because its store cannot be guarded here: {error}")
+                say(
+                    f"the server is not started, because its store cannot be guarded here: {error}. Use another node, "
+                    "or set fencing.mode=prefer to run unguarded: a server that was cut off can write late then"
+                )
                 raise
             say(f"THE STORE IS NOT GUARDED: {error}. A server that was cut off or frozen can write into it afterwards")
             self.status.unguarded = str(error)
@@ -243,8 +246,8 @@ class Supervisor:
         self._tell(held)
         if not held.locked and self.options.mode == "require":
             self.end(
-                f"the file system of the store ({self.status.file_system}) knows no locks: use one that does, "
-                "or let the server run unguarded"
+                f"the file system of the store ({self.status.file_system}) knows no locks: use one that does, or set "
+                "fencing.mode=prefer to run unguarded: a second active server would not be kept out then"
             )
             return
         self._activity = Activity(self.options.monitor, self.status.tally)
@@ -257,7 +260,14 @@ class Supervisor:
     def _answer(self, listener: seccomp.Listener, held: Lease, umask: int) -> None:
         prove = self.options.beyond_quota == "prove"
         gate = Gate(
-            self.store, held, listener, self.end, umask=umask, beyond_quota_prove=prove, tally=self.status.tally
+            self.store,
+            held,
+            listener,
+            self.end,
+            umask=umask,
+            beyond_quota_prove=prove,
+            tally=self.status.tally,
+            tell=say,
         )
         with ThreadPoolExecutor(WORKERS, thread_name_prefix="answer") as pool:
             while True:
