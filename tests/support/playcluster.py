@@ -36,6 +36,7 @@ class Pod:
     state: str = "FT_STANDBY"
     ready: bool = True
     waiting: str = ""
+    before: str = ""  # what its init container waits for
     routes: int = 2
     apart: bool = False  # in no cluster of NATS servers: NATS is elsewhere
     mute: bool = False  # nothing answers on the monitoring port
@@ -48,13 +49,14 @@ class Pod:
     def manifest(self) -> dict[str, Any]:
         """The pod as the API gives it."""
         running = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+        waits = "PodInitializing" if self.before else self.waiting
         container = {
             "name": "stan",
             "image": "nats-streaming",
             "imageID": "",
             "ready": self.ready,
             "restartCount": self.restarts,
-            "state": {"waiting": {"reason": self.waiting}} if self.waiting else running,
+            "state": {"waiting": {"reason": waits}} if waits else running,
         }
         metadata: dict[str, Any] = {
             "name": self.name,
@@ -66,9 +68,15 @@ class Pod:
             metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
         conditions = [
             {"type": "PodScheduled", "status": "True"},
-            {"type": "Ready", "status": "True" if self.ready and not self.waiting else "False"},
+            {"type": "Ready", "status": "True" if self.ready and not waits else "False"},
         ]
         status = {"podIP": "127.0.0.1", "conditions": conditions, "containerStatuses": [container]}
+        if self.before:
+            program = {"name": "program", "state": {"waiting": {"reason": self.before}}}
+            status["initContainerStatuses"] = [
+                program,
+                {"name": "x", "state": {"waiting": {"reason": "PodInitializing"}}},
+            ]
         declared = [{"name": "monitor", "containerPort": self.port}] if self.port else []
         spec = {"nodeName": f"node-of-{self.name}", "containers": [{"name": "stan", "ports": declared}]}
         return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": status}

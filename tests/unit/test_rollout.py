@@ -75,9 +75,10 @@ def test_a_group_of_which_nobody_can_start_is_replaced_whole(cluster: PlayCluste
     assert sorted(restart(cluster).restarted) == ["stan-0", "stan-1", "stan-2"]
 
 
-def test_a_new_pod_that_cannot_start_stops_everything_and_is_named(cluster: PlayCluster) -> None:
+@pytest.mark.parametrize("container", ["waiting", "before"])
+def test_a_new_pod_that_cannot_start_stops_everything_and_is_named(cluster: PlayCluster, container: str) -> None:
     def broken(pod: Pod) -> None:
-        pod.waiting = "CrashLoopBackOff"
+        setattr(pod, container, "CrashLoopBackOff")
 
     cluster.newborn = broken
     with pytest.raises(UserError, match=r"stan-2 does not start: CrashLoopBackOff\. Restarted so far: stan-2"):

@@ -20,7 +20,8 @@ FIELDS='{range .items[*]}{.kind}|{.metadata.name}|{.metadata.uid}|{.metadata.del
 FIELDS=$FIELDS'{.metadata.generation}|{.status.observedGeneration}|{.status.updateRevision}|'
 FIELDS=$FIELDS'{.metadata.labels.controller-revision-hash}|{.status.podIP}|'
 FIELDS=$FIELDS'{.status.conditions[?(@.type=="PodScheduled")].status}|{.status.conditions[?(@.type=="Ready")].status}|'
-FIELDS=$FIELDS'{.status.containerStatuses[?(@.name=="'$CONTAINER'")].state.waiting.reason}|'
+FIELDS=$FIELDS'{.status.containerStatuses[?(@.name=="'$CONTAINER'")].state.waiting.reason}'
+FIELDS=$FIELDS'{range .status.initContainerStatuses[*]} {.state.waiting.reason}{end}|'
 FIELDS=$FIELDS'{.status.containerStatuses[?(@.name=="'$CONTAINER'")].state.running.startedAt}|'
 FIELDS=$FIELDS'{.spec.containers[?(@.name=="'$CONTAINER'")].ports[?(@.name=="monitor")].containerPort}{"\n"}{end}'
 
@@ -85,7 +86,9 @@ look() {
       unsettled="$name is terminating"
       continue
     fi
-    case $waiting in '' | ContainerCreating | PodInitializing) ;; *) trouble=$waiting ;; esac
+    for one in $waiting; do
+      case $one in ContainerCreating | PodInitializing) ;; *) trouble=$one ;; esac
+    done
     [ "$scheduled" != False ] || trouble='no node takes it'
     if [ -n "${trouble:-}" ]; then
       if [ "$old" = old ]; then stuck="$name $uid $trouble"; else unsettled="$name does not start: $trouble"; fi
