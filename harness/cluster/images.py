@@ -130,19 +130,10 @@ def _applets() -> dict[str, str]:
 def _server(name: str) -> ImageSpec:
     server = toolchain.ensure("nats-streaming-server")
     if name.endswith("-alpine"):
-        # Alpine's busybox has flock, which the fence needs, and Debian's has not.
-        flock = nodeimage.closure("util-linux", "/usr/bin/flock")
-        files = {**flock, **_busybox(), "/usr/local/bin/nats-streaming-server": server}
+        files = {**_busybox(), "/usr/local/bin/nats-streaming-server": server}
         return ImageSpec(name, files, _applets(), (_TMP, "/etc"), command=("nats-streaming-server", "-m", "8222"))
     return ImageSpec(
         name, {"/nats-streaming-server": server}, entrypoint=("/nats-streaming-server",), command=("-m", "8222")
-    )
-
-
-def _debian(name: str) -> ImageSpec:
-    # Of Debian's minimal image, what the guard of charts/stan-ft runs: perl with its base modules.
-    return ImageSpec(
-        name, {**_busybox(), **nodeimage.closure("perl", "/usr/bin/perl", "/usr/lib/*/perl-base")}, _applets()
     )
 
 
@@ -167,7 +158,6 @@ TOOLS = ("nats-streaming-server", "stan-pub", "stan-sub", "stan-bench", "kubectl
 RECIPES: dict[str, Callable[[str], ImageSpec]] = {
     "nats-streaming": _server,
     "natsio/nats-box": lambda name: _box(name, tools=("stan-pub", "stan-sub", "stan-bench")),
-    "debian": _debian,
     "python": _python,
     "alpine/kubectl": lambda name: _box(name, tools=("kubectl",), entrypoint=("kubectl",)),
     "busybox": lambda name: _box(name, tools=()),

@@ -73,8 +73,9 @@ def read_ahead(found: list[Object]) -> str | None:
 IS_ON: dict[str, Callable[[list[Object]], bool]] = {
     "mount option `sync`": lambda found: "sync" in mount_options(found),
     "no read-ahead": lambda found: read_ahead(found) == "0",
-    "the guard": lambda found: any(one["name"] == "guard" for one in containers(found)),
-    "the fence": lambda found: any(one["name"] == "fence" for one in containers(found)),
+    "the supervisor": lambda found: any(
+        "/etc/stan-fencing/supervisor.py" in one.get("command", ()) for one in containers(found)
+    ),
 }
 
 
@@ -103,8 +104,7 @@ def test_a_remedy_is_on_where_the_page_says_so_and_nowhere_else(remedy: str) -> 
             },
         ),
         ("no read-ahead", {"config": {"streaming": {"file_options": {"read_buffer_size": "2mb"}}}}),
-        ("the guard", {"fencing": {"guard": {"enabled": True}}}),
-        ("the fence", {"fencing": {"fence": {"enabled": True}}}),
+        ("the supervisor", {"fencing": {"mode": "off"}}),
     ],
 )
 def test_the_test_would_see_a_change(remedy: str, values: dict[str, Any]) -> None:

@@ -71,11 +71,10 @@ COMPANY: dict[tuple[str, str], tuple[dict[str, Any], Any]] = {
     **{
         ("stan-ft", f"{where}image.digest"): (render.ci_values("stan-ft")["full"], DIGEST)
         for where in (
-            *("", "persistence.volumePermissions.", "fencing.fence.", "fencing.guard.", "rollout."),
+            *("", "persistence.volumePermissions.", "fencing.", "rollout."),
             *("promExporter.", "tests."),
         )
     },
-    ("stan-ft", "fencing.image.digest"): (render.at("fencing.mode", "require"), DIGEST),
     ("efs-provisioner", "extraObjects"): ({}, [CONFIG_MAP]),
     ("efs-provisioner", "claims"): ({}, [{"name": "other", "size": "1Gi"}]),
     ("efs-provisioner", "nfsSubdir.image.digest"): (render.environment("nfs", "efs-provisioner"), DIGEST),

@@ -34,7 +34,6 @@ EXCEPTIONS = {
         "restricted": "security contexts emptied",
         "standby-exists": "one replica, allowed by allowSingleReplica",
     },
-    ("stan-ft", "ci/nfs"): {"restricted": "the guard has to be root"},
     ("efs-provisioner", "ci/default"): {"restricted": "the old provisioner has to be root"},
     ("efs-provisioner", "ci/efs-provisioner"): {
         "claim-outlives-release": "keep: false for one claim",
@@ -75,6 +74,13 @@ def test_every_invariant_says_of_a_shipped_set_of_values_what_was_reviewed(
     golden(f"{chart}/invariants/{case.replace('/', '-')}.yaml", yaml.safe_dump(reviewed, sort_keys=False))
     violated = {name for name in NAMES if states[name] is State.VIOLATED}
     assert violated == EXCEPTIONS.get((chart, case), {}).keys(), "each violation needs a reason, and each reason one"
+
+
+@pytest.mark.parametrize("mode", ["require", "off"])
+def test_the_version_of_a_server_is_that_of_its_program_whatever_starts_it(mode: str) -> None:
+    values = {"image": {"tag": "0.24.1-alpine"}, "fencing": {"mode": mode}}
+    [finding] = REGISTRY["server-version"].run(Manifests(render.render("stan-ft", values), NAMESPACE)).findings
+    assert "nats-streaming:0.24.1-alpine is not 0.25.6" in finding.problem
 
 
 @pytest.mark.parametrize("environment", render.environments())

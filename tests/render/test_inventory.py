@@ -14,6 +14,7 @@ from stanft.kube.objects import Object
 Names = set[tuple[str, str]]
 
 STAN: Names = {
+    ("ConfigMap", "stan-fencing"),
     ("ConfigMap", "stan-rollout"),
     ("Job", "stan-rollout"),
     ("NetworkPolicy", "stan"),
@@ -83,7 +84,6 @@ def test_a_switch_takes_exactly_its_objects_away(values: dict[str, Any], less: N
             {"tls": {"client": {"enabled": True}, "certManager": {"enabled": True, "issuerRef": {"name": "a"}}}},
             {("Certificate", "stan-tls")},
         ),
-        ({"fencing": {"fence": {"enabled": True}}}, {("ConfigMap", "stan-fencing")}),
         ({"promExporter": {"serviceMonitor": {"enabled": True}}}, {("ServiceMonitor", "stan")}),
         ({"promExporter": {"podMonitor": {"enabled": True}}}, {("PodMonitor", "stan")}),
         ({"promExporter": {"prometheusRule": {"enabled": True}}}, {("PrometheusRule", "stan")}),
@@ -131,7 +131,14 @@ def test_no_object_name_is_longer_than_kubernetes_allows(chart: str, case: str) 
 @pytest.mark.parametrize("policy", ["Always", "Never"])
 def test_the_server_is_pulled_as_its_value_says(policy: str) -> None:
     server = objects.find(render.render("stan-ft", {"image": {"pullPolicy": policy}}), "StatefulSet")
-    assert objects.container(server, "stan")["imagePullPolicy"] == policy
+    [first] = objects.pod_spec(server)["initContainers"]
+    assert first["imagePullPolicy"] == policy
+    assert objects.container(server, "stan")["imagePullPolicy"] == "IfNotPresent"
+    bare = {"image": {"pullPolicy": policy}, "fencing": {"mode": "off"}}
+    assert (
+        objects.container(objects.find(render.render("stan-ft", bare), "StatefulSet"), "stan")["imagePullPolicy"]
+        == policy
+    )
 
 
 @pytest.mark.parametrize("taint", ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"])

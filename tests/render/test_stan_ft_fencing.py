@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from harness.charts.render import RenderError, render
+from harness.charts.render import RenderError, environment, environments, render, render_notes
 from harness.loopback.supervised import SUPERVISOR
 from stanft.kube import objects
 from stanft.kube.objects import Object, dig, find
 
-ON = {"fencing": {"mode": "require"}}
+DIGEST = f"sha256:{'a' * 64}"
+SQL = {"store": {"type": "sql", "sql": {"existingSecret": "database"}}}
+OFF = {"fencing": {"mode": "off"}}
 
 
 def pod(values: dict[str, Any]) -> Object:
@@ -24,35 +26,42 @@ def server(values: dict[str, Any]) -> Object:
     return objects.container(find(render("stan-ft", values), "StatefulSet"), "stan")
 
 
-def test_without_it_there_is_nothing_of_it() -> None:
-    items = render("stan-ft", {})
-    assert objects.container(find(items, "StatefulSet"), "stan").get("command") is None
-    assert "initContainers" not in pod({})
+@pytest.mark.parametrize("values", [OFF, {"fencing": {"mode": False}}, SQL], ids=["off", "a bare off in YAML", "SQL"])
+def test_without_it_there_is_nothing_of_it(values: dict[str, Any]) -> None:
+    items = render("stan-ft", values)
+    assert server(values).get("command") is None
+    assert "initContainers" not in pod(values)
     assert not [each for each in items if objects.name(each) == "stan-fencing"]
+    assert "fencing" not in [port["name"] for port in find(items, "Service", "stan")["spec"]["ports"]]
+
+
+@pytest.mark.parametrize("name", environments())
+def test_it_is_on_in_every_environment_and_starts_no_server_that_it_cannot_guard(name: str) -> None:
+    assert "--mode=require" in server(environment(name, "stan-ft"))["args"]
 
 
 def test_the_server_starts_under_it_with_its_own_arguments_unchanged() -> None:
-    words = server(ON)["args"]
-    assert server(ON)["command"] == ["python3", "-B", "/etc/stan-fencing/supervisor.py"]
+    words = server({})["args"]
+    assert server({})["command"] == ["python3", "-BEsS", "/etc/stan-fencing/supervisor.py"]
     assert words[words.index("--") + 1] == "/opt/stan/nats-streaming-server"
-    assert words[words.index("--") + 2 :] == server({})["args"]
+    assert words[words.index("--") + 2 :] == server(OFF)["args"]
 
 
 def test_it_guards_the_directory_that_the_configuration_names() -> None:
-    values = {**ON, "config": {"streaming": {"dir": "/data/stan/elsewhere"}}}
+    values = {"config": {"streaming": {"dir": "/data/stan/elsewhere"}}}
     assert "--directory=/data/stan/elsewhere" in server(values)["args"]
 
 
 def test_every_file_of_it_is_mounted() -> None:
-    files = find(render("stan-ft", ON), "ConfigMap", "stan-fencing")["data"]
+    files = find(render("stan-ft", {}), "ConfigMap", "stan-fencing")["data"]
     assert files == {path.name: path.read_text() for path in SUPERVISOR.parent.glob("*.py")}
-    assert objects.mounts(server(ON))["fencing"]["mountPath"] == "/etc/stan-fencing"
+    assert objects.mounts(server({}))["fencing"]["mountPath"] == "/etc/stan-fencing"
 
 
 def test_it_needs_no_right_that_the_server_does_not_have() -> None:
-    own, bare = pod(ON), pod({})
+    own, bare = pod({}), pod(OFF)
     assert own["securityContext"] == bare["securityContext"]
-    assert server(ON)["securityContext"] == server({})["securityContext"]
+    assert server({})["securityContext"] == server(OFF)["securityContext"]
     assert own["initContainers"][0]["securityContext"] == server({})["securityContext"]
     assert "shareProcessNamespace" not in own
 
@@ -67,7 +76,7 @@ def test_it_needs_no_right_that_the_server_does_not_have() -> None:
     ],
 )
 def test_the_program_is_copied_out_of_an_image_with_a_shell(image: dict[str, str], taken: str) -> None:
-    assert pod({**ON, "image": image})["initContainers"][0]["image"] == taken
+    assert pod({"image": image})["initContainers"][0]["image"] == taken
 
 
 def test_its_values_reach_it() -> None:
@@ -78,7 +87,7 @@ def test_its_values_reach_it() -> None:
 
 
 def test_its_metrics_are_scraped_and_let_through() -> None:
-    items = render("stan-ft", {**ON, "promExporter": {"serviceMonitor": {"enabled": True}}})
+    items = render("stan-ft", {"promExporter": {"serviceMonitor": {"enabled": True}}})
     ports = [each["port"] for each in dig(find(items, "ServiceMonitor"), "spec.endpoints", [])]
     assert ports == ["metrics", "fencing"]
     rules = find(items, "NetworkPolicy", "stan")["spec"]["ingress"]
@@ -86,21 +95,31 @@ def test_its_metrics_are_scraped_and_let_through() -> None:
 
 
 def test_helm_test_asks_it() -> None:
-    state = find(render("stan-ft", ON), "Pod", "stan-test-state")
+    state = find(render("stan-ft", {}), "Pod", "stan-test-state")
     assert objects.env(state["spec"]["containers"][0])["FENCING_PORT"] == "8223"
 
 
-@pytest.mark.parametrize("other", ["fence", "guard"])
-def test_what_it_replaces_does_not_run_beside_it(other: str) -> None:
-    with pytest.raises(RenderError, match=f"fencing.{other}.enabled=false"):
-        render("stan-ft", {"fencing": {"mode": "require", other: {"enabled": True}}})
+def test_a_digest_that_may_be_of_an_image_without_a_shell_is_refused() -> None:
+    with pytest.raises(RenderError, match=r"image.digest: .*image.tag=0.25.6-alpine"):
+        render("stan-ft", {"image": {"digest": DIGEST}})
+    named = {"digest": DIGEST, "tag": "0.25.6-alpine"}
+    assert pod({"image": named})["initContainers"][0]["image"] == f"nats-streaming@{DIGEST}"
 
 
-def test_it_is_about_a_store_on_a_volume() -> None:
-    with pytest.raises(RenderError, match="fencing.mode"):
-        render("stan-ft", {**ON, "store": {"type": "sql", "sql": {"existingSecret": "db"}}})
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        ("require", ""),
+        ("prefer", "a server that lost its lease, where its store cannot be guarded, writes over messages"),
+        ("off", "a server that lost its lease writes over messages that the next active acknowledged"),
+    ],
+)
+def test_the_notes_say_what_is_risked_without_it(mode: str, words: str) -> None:
+    told = render_notes("stan-ft", {"fencing": {"mode": mode}})
+    assert words in told
+    assert ("fencing.mode" in told) == bool(words)
 
 
 def test_a_changed_supervisor_makes_new_pods() -> None:
-    annotations = dig(find(render("stan-ft", ON), "StatefulSet"), "spec.template.metadata.annotations", {})
+    annotations = dig(find(render("stan-ft", {}), "StatefulSet"), "spec.template.metadata.annotations", {})
     assert len(annotations["checksum/fencing"]) == 64

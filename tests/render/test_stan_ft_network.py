@@ -8,8 +8,8 @@ from harness.charts.render import at, render, stan_conf
 from stanft.kube import objects
 from stanft.kube.objects import Object, dig, find
 
-PORTS = {"client": 4222, "cluster": 6222, "monitor": 8222, "metrics": 7777}
-OTHER = {"client": 5222, "cluster": 7222, "monitor": 9222, "metrics": 7778}
+PORTS = {"client": 4222, "cluster": 6222, "monitor": 8222, "metrics": 7777, "fencing": 8223}
+OTHER = {"client": 5222, "cluster": 7222, "monitor": 9222, "metrics": 7778, "fencing": 9223}
 
 SELECTOR = {
     "app.kubernetes.io/name": "stan-ft",
@@ -45,6 +45,7 @@ def test_one_map_of_ports_drives_everything() -> None:
         {
             "config": {"port": OTHER["client"], "cluster": {"port": OTHER["cluster"]}, "http": OTHER["monitor"]},
             "promExporter": {"port": OTHER["metrics"]},
+            "fencing": {"port": OTHER["fencing"]},
         },
     )
     assert objects.ports(find(items, "Service", "stan")) == OTHER
@@ -163,5 +164,5 @@ def test_an_external_nats_server_needs_no_routes_and_no_client_port() -> None:
     assert 'nats_server_url: "nats://nats.example:4222"' in config
     assert "cluster {" not in config
     assert "\nport:" not in config
-    assert objects.ports(find(items, "Service", "stan")) == {"monitor": 8222, "metrics": 7777}
+    assert objects.ports(find(items, "Service", "stan")) == {"monitor": 8222, "metrics": 7777, "fencing": 8223}
     assert len(objects.find_all(items, "Service")) == 1

@@ -167,46 +167,6 @@ def test_fault_tolerance_is_the_only_mode() -> None:
     assert chart_values("stan-ft")["replicas"] >= 2
 
 
-def test_the_fence_runs_beside_the_server_where_it_is_asked_for_and_can_end_it() -> None:
-    items = render("stan-ft", at("fencing.fence", {"enabled": True, "intervalSeconds": 2, "limitSeconds": 9}))
-    item = find(items, "StatefulSet")
-    fence, server = objects.container(item, "fence"), objects.container(item, "stan")
-    env = objects.env(fence)
-    assert env["FENCE_VOLUME"] == "/data/stan"
-    assert (env["FENCE_INTERVAL"], env["FENCE_LIMIT"]) == ("2", "9")
-    assert env["FENCE_MONITOR"] == "http://127.0.0.1:8222"
-    assert objects.mounts(fence)["data"] == objects.mounts(server)["data"]
-    assert fence["securityContext"] == server["securityContext"]
-    assert objects.pod_spec(item)["shareProcessNamespace"] is True
-    script = find(items, "ConfigMap", "stan-fencing")["data"]["fence.sh"]
-    assert script.startswith("#!/bin/sh")
-    assert "checksum/fencing" in (objects.pod_template(item) or {})["metadata"]["annotations"]
-
-
-def test_the_guard_is_a_root_container_with_one_capability_that_sees_the_server_and_no_volume() -> None:
-    items = render("stan-ft", at("fencing.guard", {"enabled": True, "intervalSeconds": 2}))
-    item = find(items, "StatefulSet")
-    guard = objects.container(item, "guard")
-    assert guard["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["SYS_PTRACE"]}
-    assert guard["securityContext"]["runAsUser"] == 0
-    assert set(objects.mounts(guard)) == {"fencing"}
-    assert objects.env(guard) == {"GUARD_INTERVAL": "2"}
-    assert objects.pod_spec(item)["shareProcessNamespace"] is True
-    assert find(items, "ConfigMap", "stan-fencing")["data"]["guard.pl"].startswith("#!/usr/bin/perl")
-    assert "checksum/fencing" in (objects.pod_template(item) or {})["metadata"]["annotations"]
-
-
-def test_only_the_guard_needs_a_root_container() -> None:
-    item = find(render("stan-ft", at("fencing.fence", {"enabled": True})), "StatefulSet")
-    assert "SYS_PTRACE" not in str(item)
-
-
-@pytest.mark.parametrize("remedy", ["fence.sh", "guard.pl"])
-def test_without_the_fence_or_the_guard_there_is_nothing_of_it(remedy: str) -> None:
-    items = render("stan-ft")
-    assert remedy not in str([item for item in items if item["kind"] in ("StatefulSet", "ConfigMap")])
-
-
 def test_two_releases_on_one_claim_keep_their_stores_apart() -> None:
     found = {release: stan_conf(render("stan-ft", release=release)) for release in ("stan", "orders", "stan-eu")}
     directories = {release: re.findall(r'dir: "(.*)"', text) for release, text in found.items()}

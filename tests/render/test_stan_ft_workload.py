@@ -11,6 +11,7 @@ from stanft.kube import objects
 from stanft.kube.objects import Object, dig, find
 
 Values = dict[str, Any]
+BARE: Values = {"fencing": {"mode": "off"}}
 SELECTOR = {
     "app.kubernetes.io/name": "stan-ft",
     "app.kubernetes.io/instance": "stan",
@@ -98,7 +99,7 @@ def test_a_lifecycle_hook_reaches_the_server() -> None:
 
 def test_batches_are_arguments_because_the_server_has_no_key_for_them() -> None:
     values = {"container": {"args": ["--io_batch_size=64", "--io_sleep_time=250", "-T=true"]}}
-    assert server(values)["args"] == [
+    assert server(values)["args"][-5:] == [
         "-sc",
         "/etc/stan-config/stan.conf",
         "--io_batch_size=64",
@@ -195,7 +196,7 @@ def test_the_budget_takes_numbers_and_percentages_or_goes() -> None:
 
 
 def test_the_image_follows_the_version_of_the_chart() -> None:
-    assert server()["image"] == "nats-streaming:0.25.6"
+    assert server(BARE)["image"] == "nats-streaming:0.25.6"
 
 
 @pytest.mark.parametrize(
@@ -212,7 +213,7 @@ def test_the_image_follows_the_version_of_the_chart() -> None:
     ],
 )
 def test_an_image_is_found_by_registry_repository_tag_or_digest(values: Values, image: str) -> None:
-    assert server(values)["image"] == image
+    assert server(layered(values, BARE))["image"] == image
 
 
 def test_the_global_registry_reaches_every_image() -> None:
@@ -250,7 +251,7 @@ def test_volumes_mounts_and_containers_are_added_through_templates() -> None:
     assert objects.volumes(item)["x"] == {"name": "x", "emptyDir": {}}
     assert objects.mounts(objects.container(item, "stan"))["x"]["mountPath"] == "/stan"
     assert objects.container(item, "side")["image"] == "a:0.25.6"
-    assert [each["name"] for each in objects.pod_spec(item)["initContainers"]] == ["first"]
+    assert [each["name"] for each in objects.pod_spec(item)["initContainers"]] == ["program", "first"]
 
 
 def test_extra_objects_are_maps_or_text_through_templates() -> None:
@@ -309,10 +310,17 @@ def test_resources_are_requested_and_memory_is_limited_with_room_for_a_recovery(
 
 
 @pytest.mark.parametrize(
-    ("limit", "collected"), [("2Gi", "1802MiB"), ("256Mi", "225MiB"), ("1.5Gi", "1351MiB"), ("1G", "839MiB")]
+    ("limit", "collected"),
+    [("2Gi", "1802MiB"), ("256Mi", "208MiB"), ("64Mi", "32MiB"), ("1.5Gi", "1351MiB"), ("1G", "839MiB")],
 )
 def test_go_collects_before_the_memory_limit_is_reached(limit: str, collected: str) -> None:
-    assert objects.env(server(at("container.resources.limits.memory", limit)))["GOMEMLIMIT"] == collected
+    limits = at("container.resources.limits.memory", limit)
+    assert objects.env(server(limits))["GOMEMLIMIT"] == collected
+
+
+def test_a_server_without_a_supervisor_has_the_limit_for_itself() -> None:
+    limits = at("container.resources.limits.memory", "256Mi")
+    assert objects.env(server(layered(limits, BARE)))["GOMEMLIMIT"] == "225MiB"
 
 
 def test_go_is_told_nothing_without_a_limit_and_what_the_user_says_wins() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from harness.ground import toolchain
 from harness.ground.paths import REPO
 from stanft.ground import shell
 from stanft.kube.objects import Object
+from status import Status
 
 POD = 'namespace="default", pod="stan-{}"'
 THREE_STATES = 'nss_server_active{{namespace="default", pod="stan-{}"}}'
@@ -52,6 +54,11 @@ def chan(name: str, channel: str = "orders") -> str:
     return f'{name}{{namespace="default", pod="stan-0", channel="{channel}"}}'
 
 
+def fencing(name: str, values: str) -> dict[str, str]:
+    """A series of the supervisor of stan-1."""
+    return {f"stan_fencing_{name}{{{POD.format(1)}}}": values}
+
+
 def starts(count: int) -> dict[str, str]:
     """nss_server_info of so many processes of stan-1, one after the other, two minutes each."""
     return {
@@ -73,6 +80,8 @@ class Case:
     count: int = 1
 
 
+LIMIT = fencing("limit_seconds", "45x20")  # an NFS lease of 90 s
+
 CASES = [
     Case("StanNoActive", active("0x10", "0x10", "0x10"), "3m"),
     Case(
@@ -87,6 +96,14 @@ CASES = [
         "4m",
         active("0x10", "0x10", "0x10") | {f"up{{{POD.format(n)}}}": "1x10" for n in range(3)},
     ),
+    Case("StanStoreUnguarded", fencing("guarded", "1 1 0x10"), "5m", fencing("guarded", "1 1 0 1x10")),
+    Case(
+        "StanStoreSilent",
+        fencing("lease_age_seconds", "1 1 23x10") | LIMIT,
+        "4m",
+        fencing("lease_age_seconds", "22x10") | LIMIT,
+    ),
+    Case("StanFilesRefused", fencing("files_refused_total", "0 0 1x20"), "5m", fencing("files_refused_total", "1x20")),
     Case("StanServerMissing", active("1x20", "0x20"), "10m"),
     Case("StanRestartLoop", starts(4), "9m", starts(3)),
     Case(
@@ -207,6 +224,30 @@ def test_the_alert_fires(case: Case, tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
 def test_the_alert_is_quiet_when_all_is_well(case: Case, tmp_path: Path) -> None:
     promtool(tmp_path, rules(), firing(case.alert, case.quiet, case.after, 0))
+
+
+def test_a_single_file_without_a_lock_is_told_too(tmp_path: Path) -> None:
+    series = fencing("guarded", "1x20") | fencing("files_unguarded_total", "0 0 1x18")
+    promtool(tmp_path, rules(), firing("StanStoreUnguarded", series, "6m", 1))
+
+
+def test_a_long_recovery_is_told_although_the_supervisor_answers(tmp_path: Path) -> None:
+    ups = {
+        f'up{{{POD.format(0)}, endpoint="{name}"}}': values
+        for name, values in (("metrics", "0x10"), ("fencing", "1x10"))
+    }
+    promtool(tmp_path, rules(), firing("StanRecoveryLong", active("stale", "0x10", "0x10") | ups, "4m", 1))
+
+
+def test_servers_without_a_supervisor_have_no_alert_of_it() -> None:
+    values = {"promExporter": {"prometheusRule": {"enabled": True}}, "fencing": {"mode": "off"}}
+    [found] = [each for each in render("stan-ft", values) if each["kind"] == "PrometheusRule"]
+    assert "stan_fencing" not in json.dumps(found)
+
+
+def test_the_alerts_name_only_metrics_that_the_supervisor_gives() -> None:
+    named = set(re.findall(r"stan_fencing_\w+", json.dumps(rules())))
+    assert named <= set(Status("/data", "nfs4", limit=45.0).numbers())
 
 
 def test_no_active_fires_when_nothing_can_be_scraped_at_all(tmp_path: Path) -> None:

@@ -101,8 +101,9 @@
 {{- if .Values.persistence.volumePermissions.enabled -}}
 {{- include "stan-ft.problem" "persistence.volumePermissions.enabled: the pods run a root init container and break the Pod Security Standard restricted. Switch it off again after the first start." -}}
 {{- end -}}
-{{- if and $file .Values.fencing.guard.enabled -}}
-{{- include "stan-ft.problem" "fencing.guard.enabled: a container of each pod runs as root with the capability SYS_PTRACE and breaks the Pod Security Standards restricted and baseline, so the namespace has to allow privileged." -}}
+{{- if and $file (ne (toString .Values.fencing.mode) "require") -}}
+{{- $where := include "stan-ft.supervised" . | empty | ternary "" ", where its store cannot be guarded," -}}
+{{- include "stan-ft.problem" (printf "fencing.mode: a server that lost its lease%s writes over messages that the next active acknowledged." $where) -}}
 {{- end -}}
 {{- if regexMatch "^v?0\\.(1?[0-9]|2[0-3])\\." (toString .Values.image.tag) -}}
 {{- include "stan-ft.problem" (printf "image.tag: server %s has no /healthz, so the probes ask its root page." .Values.image.tag) -}}

@@ -42,8 +42,14 @@ digits would be a number. The second variable puts quotes around the first.
 {{- end }}
 {{- $limit := get (get (.Values.container.resources | default dict) "limits" | default dict) "memory" }}
 {{- if and $limit (not (hasKey (.Values.container.env | default dict) "GOMEMLIMIT")) }}
+{{- $bytes := include "stan-ft.bytes" $limit | int64 }}
+{{- $most := mulf (float64 $bytes) 0.88 | int64 }}
+{{- if include "stan-ft.supervised" . }}
+{{- /* It takes 24 MiB, which is more than a small limit leaves. */}}
+{{- $most = min $most (max (div $bytes 2) (sub $bytes 50331648)) }}
+{{- end }}
 - name: GOMEMLIMIT
-  value: {{ printf "%dMiB" (div (mulf (include "stan-ft.bytes" $limit | float64) 0.88 | int64) 1048576) | quote }}
+  value: {{ printf "%dMiB" (div $most 1048576) | quote }}
 {{- end }}
 {{- with .Values.store.encryption }}
 {{- if .enabled }}
@@ -174,9 +180,9 @@ digits would be a number. The second variable puts quotes around the first.
 {{- end -}}
 {{- end -}}
 
-{{/* Whether each server runs under the supervisor. */}}
+{{/* Whether each server runs under the supervisor. YAML reads a bare off as false. */}}
 {{- define "stan-ft.supervised" -}}
-{{- if and (eq .Values.store.type "file") (ne .Values.fencing.mode "off") }}true{{ end -}}
+{{- if and (eq .Values.store.type "file") (not (has .Values.fencing.mode (list "off" false))) }}true{{ end -}}
 {{- end -}}
 
 {{/* What starts the server: image, and its command and arguments. */}}
@@ -186,7 +192,7 @@ image: {{ include "stan-ft.image" (dict "context" . "image" .Values.fencing.imag
 imagePullPolicy: {{ .Values.fencing.image.pullPolicy }}
 command:
   - python3
-  - -B
+  - -BEsS
   - /etc/stan-fencing/supervisor.py
 args:
   - --directory={{ .conf.streaming.dir }}
@@ -220,7 +226,7 @@ args:
 {{- /* The plain image holds the program alone, the other one a shell too. */}}
 {{- $_ := set $image "tag" (or (contains "alpine" $tag) (ne (base $image.repository) "nats-streaming") | ternary $tag (printf "%s-alpine" $tag)) -}}
 name: program
-image: {{ include "stan-ft.image" (dict "context" . "image" $image) | quote }}
+image: {{ include "stan-ft.image" (dict "context" . "image" $image "path" "image") | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 command:
   - sh
@@ -310,78 +316,6 @@ elsewhere: there the root page is asked, which is as quick.
 {{- toYaml $probe -}}
 {{- end -}}
 
-{{- define "stan-ft.fenceContainer" -}}
-{{- with .Values.fencing.fence -}}
-name: fence
-image: {{ include "stan-ft.image" (dict "context" $ "image" .image) | quote }}
-imagePullPolicy: {{ .image.pullPolicy }}
-command:
-  - sh
-  - /etc/stan-fencing/fence.sh
-env:
-  - name: POD_NAME
-    valueFrom:
-      fieldRef:
-        fieldPath: metadata.name
-  - name: FENCE_VOLUME
-    value: {{ $.Values.persistence.mountPath | quote }}
-  - name: FENCE_INTERVAL
-    value: {{ .intervalSeconds | quote }}
-  - name: FENCE_LIMIT
-    value: {{ int64 .limitSeconds | quote }}
-  - name: FENCE_MONITOR
-    value: http://127.0.0.1:{{ int64 $.conf.http }}
-{{- with .resources }}
-resources:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with $.Values.container.securityContext }}
-securityContext:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-volumeMounts:
-  {{- include "stan-ft.storeMount" $ | nindent 2 }}
-  - name: fencing
-    mountPath: /etc/stan-fencing
-    readOnly: true
-{{- end -}}
-{{- end -}}
-
-{{- define "stan-ft.guardContainer" -}}
-{{- with .Values.fencing.guard -}}
-name: guard
-image: {{ include "stan-ft.image" (dict "context" $ "image" .image) | quote }}
-imagePullPolicy: {{ .image.pullPolicy }}
-command:
-  - perl
-  - /etc/stan-fencing/guard.pl
-env:
-  - name: GUARD_INTERVAL
-    value: {{ .intervalSeconds | quote }}
-{{- with .resources }}
-resources:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-securityContext:
-  runAsUser: 0
-  runAsGroup: 0
-  runAsNonRoot: false
-  allowPrivilegeEscalation: false
-  readOnlyRootFilesystem: true
-  capabilities:
-    drop:
-      - ALL
-    add:
-      - SYS_PTRACE
-  seccompProfile:
-    type: RuntimeDefault
-volumeMounts:
-  - name: fencing
-    mountPath: /etc/stan-fencing
-    readOnly: true
-{{- end -}}
-{{- end -}}
-
 {{- define "stan-ft.exporterContainer" -}}
 name: metrics
 image: {{ include "stan-ft.image" (dict "context" . "image" .Values.promExporter.image "path" "promExporter.image") | quote }}
@@ -437,20 +371,12 @@ securityContext:
 {{- with $annotations -}}{{- toYaml . -}}{{- end -}}
 {{- end -}}
 
-{{/* The scripts of the fencing containers, as the data of a ConfigMap; nothing where there are none. */}}
+{{/* The supervisor's files, as the data of a ConfigMap; nothing without it. */}}
 {{- define "stan-ft.fencing" -}}
-{{- if eq .Values.store.type "file" -}}
-{{- range $name, $file := dict "fence" "fence.sh" "guard" "guard.pl" -}}
-{{- if (get $.Values.fencing $name).enabled }}
-{{ $file }}: |
-  {{- $.Files.Get (printf "files/%s" $file) | trim | nindent 2 }}
-{{- end -}}
-{{- end -}}
 {{- if include "stan-ft.supervised" . -}}
 {{- range $path, $content := .Files.Glob "files/supervisor/*.py" }}
 {{ base $path }}: |
   {{- toString $content | trim | nindent 2 }}
-{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -461,7 +387,7 @@ securityContext:
 {{- end -}}
 
 {{- define "stan-ft.podTemplate.own" -}}
-{{- $fencing := include "stan-ft.fencing" . -}}
+{{- $supervised := include "stan-ft.supervised" . -}}
 {{- $file := eq .Values.store.type "file" -}}
 metadata:
   labels:
@@ -476,9 +402,6 @@ spec:
   enableServiceLinks: false
   {{- with include "stan-ft.imagePullSecrets" (list . .Values.image.pullSecrets) | trim }}
   {{- . | nindent 2 }}
-  {{- end }}
-  {{- if and $fencing (not (include "stan-ft.supervised" .)) }}
-  shareProcessNamespace: true
   {{- end }}
   terminationGracePeriodSeconds: {{ int64 .Values.podTemplate.terminationGracePeriodSeconds }}
   {{- with .Values.podTemplate.securityContext }}
@@ -505,13 +428,13 @@ spec:
     {{- . | nindent 4 }}
   {{- end }}
   {{- $permissions := and .Values.persistence.volumePermissions.enabled $file }}
-  {{- if or $permissions (include "stan-ft.supervised" .) .Values.podTemplate.extraInitContainers }}
+  {{- if or $permissions $supervised .Values.podTemplate.extraInitContainers }}
   initContainers:
-    {{- if include "stan-ft.supervised" . }}
-    {{- include "stan-ft.containerItem" (list . dict (include "stan-ft.programContainer" .)) | nindent 4 }}
-    {{- end }}
     {{- if $permissions }}
     {{- include "stan-ft.volumePermissions" . | nindent 4 }}
+    {{- end }}
+    {{- if $supervised }}
+    {{- include "stan-ft.containerItem" (list . dict (include "stan-ft.programContainer" .)) | nindent 4 }}
     {{- end }}
     {{- with .Values.podTemplate.extraInitContainers }}
     {{- tpl (toYaml .) $ | nindent 4 }}
@@ -519,11 +442,6 @@ spec:
   {{- end }}
   containers:
     {{- include "stan-ft.containerItem" (list . .Values.container.merge (include "stan-ft.serverContainer" .) "container.merge") | nindent 4 }}
-    {{- range $name := list "fence" "guard" }}
-    {{- if and $file (get $.Values.fencing $name).enabled }}
-    {{- include "stan-ft.containerItem" (list $ dict (include (printf "stan-ft.%sContainer" $name) $)) | nindent 4 }}
-    {{- end }}
-    {{- end }}
     {{- if .Values.promExporter.enabled }}
     {{- include "stan-ft.containerItem" (list . .Values.promExporter.merge (include "stan-ft.exporterContainer" .) "promExporter.merge") | nindent 4 }}
     {{- end }}
@@ -557,12 +475,10 @@ spec:
         secretName: {{ .secret | quote }}
         defaultMode: {{ kindIs "invalid" (index ($.Values.podTemplate.securityContext | default dict) "fsGroup") | ternary "0444" "0440" }}
     {{- end }}
-    {{- if $fencing }}
+    {{- if $supervised }}
     - name: fencing
       configMap:
         name: {{ printf "%s-fencing" (include "stan-ft.fullname" .) }}
-    {{- end }}
-    {{- if include "stan-ft.supervised" . }}
     - name: program
       emptyDir: {}
     {{- end }}

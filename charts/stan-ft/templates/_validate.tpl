@@ -293,10 +293,8 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- end -}}
 
 {{- define "stan-ft.validate.storage" -}}
-{{- range list "fence" "guard" -}}
-{{- if and (ne $.Values.fencing.mode "off") (get $.Values.fencing .).enabled -}}
-{{- include "stan-ft.problem" (printf "fencing.mode: the supervisor does what the %s does. Set fencing.%s.enabled=false, or fencing.mode=off." . .) -}}
-{{- end -}}
+{{- if and (include "stan-ft.supervised" .) .Values.image.digest (eq (base .Values.image.repository) "nats-streaming") (not (contains "alpine" (toString .Values.image.tag))) -}}
+{{- include "stan-ft.problem" (printf "image.digest: the program is copied out of the image's -alpine variant, which has a shell, and a digest names one variant. Set image.tag=%s-alpine with the digest of that, or fencing.mode=off." (.Values.image.tag | default .Chart.AppVersion)) -}}
 {{- end -}}
 {{- $store := .Values.store -}}
 {{- $mount := trimSuffix "/" .Values.persistence.mountPath -}}
@@ -311,14 +309,6 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- else -}}
 {{- if not $store.sql.existingSecret -}}
 {{- include "stan-ft.problem" (printf "store.sql.existingSecret: the SQL store needs the name of the Secret that holds the data source name under the key %s. Make the Secret and name it." $store.sql.sourceKey) -}}
-{{- end -}}
-{{- if ne .Values.fencing.mode "off" -}}
-{{- include "stan-ft.problem" (printf "fencing.mode: %s is about a store on a volume, and the SQL store has a lock of its own. Set it to off." .Values.fencing.mode) -}}
-{{- end -}}
-{{- range list "fence" "guard" -}}
-{{- if (get $.Values.fencing .).enabled -}}
-{{- include "stan-ft.problem" (printf "fencing.%s.enabled: it is about a store on a volume, and the SQL store has a lock of its own. Set it to false." .) -}}
-{{- end -}}
 {{- end -}}
 {{- if and .Values.networkPolicy.restrictEgress (empty .Values.networkPolicy.extraEgress) -}}
 {{- include "stan-ft.problem" "networkPolicy.extraEgress: with networkPolicy.restrictEgress the servers could not reach their database. Add a rule for it." -}}
