@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from stanft.conf import versions
 from stanft.invariants.model import Manifests, Severity, invariant
 from stanft.invariants.servers import Container, Server, tag
 from stanft.kube.objects import dig, quantity
@@ -53,6 +54,9 @@ def memory_limit_kept(_: Manifests, server: Server) -> Iterator[str]:
     told = server.environment.get("GOMEMLIMIT")
     limit = dig(server.container, "resources.limits.memory")
     if not told or told == "off":
+        return
+    if server.version is not None and server.version < versions.GOMEMLIMIT:
+        yield f"GOMEMLIMIT does nothing for {server.container.get('image')}, which was built before Go knew it"
         return
     match = _GO_SIZE.fullmatch(told)
     if match is None:

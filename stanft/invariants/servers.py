@@ -97,6 +97,11 @@ class Server:
         )
 
     @property
+    def version(self) -> tuple[int, ...] | None:
+        """The version that the image's tag names, None where it names none."""
+        return version(self.image)
+
+    @property
     def known(self) -> bool:
         """Whether everything that the server is told could be read."""
         return self.command.unread is None and self.told.known

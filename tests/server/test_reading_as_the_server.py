@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import random
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from goodgroup import GOOD
 from reference import Reference, tagged
 
+from harness.ground import toolchain
+from harness.loopback.server import free_ports
+from stanft import invariants
 from stanft.conf import parse
 from stanft.conf.parse import ConfError, Document
 from stanft.conf.told import told
+from stanft.kube import objects
 
 TEXTS = 4000
 COMMANDS = 4000
@@ -235,3 +241,28 @@ def _compare(
         if name == "store":
             mine, real = mine.upper(), real.upper()
         assert mine == real, (name, mine, real, said)
+
+
+LATE = {  # what the server reads, and then ends over -> a piece of its last words
+    "http: $PORT\nhttps: 1": "can't specify both HTTP",
+    "https: $PORT": "TLS cert and key required",
+    "streaming { encrypt: true }": "encryption key required",
+    'streaming { ft_group_name: "my group", store: file, dir: $DIRECTORY }': "invalid subject",
+    'streaming { ft_group_name: "a.", store: file, dir: $DIRECTORY }': "invalid subject",
+    "ping_interval: 20": "should be converted to a duration",
+}
+
+
+@pytest.mark.parametrize("text", LATE)
+def test_what_ends_the_server_after_it_has_read_everything_is_an_error_of_the_check(text: str, tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    used = text.replace("$PORT", f'"127.0.0.1:{port}"').replace("$DIRECTORY", f'"{tmp_path}"')
+    (tmp_path / "stan.conf").write_text(f"listen: 127.0.0.1:-1\n{used}\n")
+    command = [toolchain.ensure("nats-streaming-server"), "-sc", tmp_path / "stan.conf"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode != 0
+    assert LATE[text] in done.stdout + done.stderr
+    items = objects.parse(GOOD)
+    objects.find(items, "ConfigMap")["data"]["stan.conf"] = used
+    found = invariants.findings(invariants.check(items, only=["server-starts", "typed-keys", "ft-group"]))
+    assert [each for each in found if "no ft_group_name" not in each.problem]

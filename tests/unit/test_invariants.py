@@ -62,6 +62,22 @@ def drop(kind: str, name: str | None = None) -> Callable[[list[Object]], None]:
     return lambda items: items.remove(objects.find(items, kind, name))
 
 
+def old(version: str, before: str, after: str) -> Callable[[list[Object]], None]:
+    """A change: an older server, and a configuration that it reads otherwise."""
+
+    def change(items: list[Object]) -> None:
+        put(f"{STAN}.image", f"nats-streaming:{version}-alpine")(items)
+        conf(before, f"{before}\n{after}" if before not in after else after)(items)
+
+    return change
+
+
+def old_with_limit(items: list[Object]) -> None:
+    """A change: a variable that the Go of this server does not know."""
+    put(f"{STAN}.image", "nats-streaming:0.24.6")(items)
+    put(f"{STAN}.env.0", {"name": "GOMEMLIMIT", "value": "200MiB"})(items)
+
+
 SHELL = ["sh", "-c", "exec nats-streaming-server -sc /etc/stan-config/stan.conf"]
 
 
@@ -94,6 +110,12 @@ CASES: list[tuple[str, Callable[[list[Object]], None], str]] = [
     ("server-starts", put(f"{STAN}.args", ["-sc", "/etc/stan-config/stan.conf", "-v"]), "prints a text and ends"),
     ("probes-answered", put(f"{STAN}.image", "nats-streaming:v0.23.2-alpine"), "answers with 404"),
     ("probes-answered", conf("id: test-cluster", "id: test-cluster\n ns: nats://nats:4222"), "answers 503"),
+    ("server-starts", conf("http: 8222", "http: 8222\nhttps: 8443"), "both an http and an https port"),
+    ("server-starts", conf("http: 8222", "https: 8222"), "no certificate"),
+    ("server-starts", conf("store: file", "store: file\n encrypt: true"), "encrypt without a key"),
+    ("server-starts", old("0.16.2", "http: 8222", 'ping_interval: "20s"'), "at which servers before 0.18 panic"),
+    ("known-keys", old("0.18.0", "store: file", "store: file\n username: a"), "servers know it since 0.19"),
+    ("memory-limit-kept", old_with_limit, "GOMEMLIMIT does nothing for nats-streaming:0.24.6"),
     ("probes-answered", conf("http: 8222", "http: 127.0.0.1:8222"), "listens on 127.0.0.1 alone"),
     ("probes-answered", conf("http: 8222", "https: 8222"), "speaks HTTPS"),
     ("probes-can-run", put(f"{STAN}.startupProbe", {"exec": {"command": ["pgrep", "nats"]}}), "runs pgrep, which"),
@@ -396,6 +418,23 @@ def test_an_option_of_older_servers_ends_only_newer_ones(image: str, ends: bool)
     put(f"{STAN}.args", ["-sc", "/etc/stan-config/stan.conf", "-ack_subs", "2"])(items)
     (outcome,) = judge(items, only=["server-starts"])
     assert (outcome.state is State.VIOLATED) == ends
+
+
+def test_seconds_as_a_bare_number_are_right_for_an_old_server() -> None:
+    items = objects.parse(GOOD)
+    old("0.17.0", "http: 8222", "ping_interval: 20")(items)
+    found = {each.invariant for each in invariants.findings(invariants.check(items))}
+    assert not {"typed-keys", "server-starts"} & found
+
+
+def test_an_option_that_an_old_server_does_not_know_yet_is_told_with_the_release_that_does() -> None:
+    items = objects.parse(GOOD)
+    put(f"{STAN}.image", "nats-streaming:0.17.0")(items)
+    put(f"{STAN}.args", ["-sc", "/etc/stan-config/stan.conf", "--replace_durable"])(items)
+    (outcome,) = invariants.check(items, only=["server-starts"])
+    assert [each.problem for each in outcome.findings] == [
+        "flag provided but not defined: -replace_durable (servers know it since 0.20)"
+    ]
 
 
 @pytest.mark.parametrize("value", ["$(OTHER)", '"$(USER_RAW)"', ""])
