@@ -56,7 +56,7 @@ def memory_limit_kept(_: Manifests, server: Server) -> Iterator[str]:
     if not told or told == "off":
         return
     if server.version is not None and server.version < versions.GOMEMLIMIT:
-        yield f"GOMEMLIMIT does nothing for {server.container.get('image')}, which was built before Go knew it"
+        yield f"GOMEMLIMIT does nothing for {server.image}, which was built before Go knew it"
         return
     match = _GO_SIZE.fullmatch(told)
     if match is None:

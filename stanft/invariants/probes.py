@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from stanft.invariants.model import Manifests, Severity, invariant
-from stanft.invariants.servers import Server, repository, tag, version
+from stanft.invariants.servers import Server, repository, tag
 from stanft.kube import objects
 from stanft.kube.objects import Object, dig
 
@@ -57,7 +57,7 @@ def probes_answered(_: Manifests, server: Server) -> Iterator[str]:
             yield from _unanswered(server, kind, server.container[kind]["httpGet"])
         if not re.search(r"/healthz\b", _target(server.container.get(kind))):
             continue
-        running = version(server.image)
+        running = server.version
         if running is not None and running < HEALTHZ_SINCE:
             yield f"{kind} asks /healthz, which {server.image} answers with 404"
         elif not server.embedded:
