@@ -275,8 +275,7 @@ def _go_environment() -> dict[str, str]:
         **dict.fromkeys(("GOAMD64", "GOARCH", "GOEXPERIMENT", "GOOS"), ""),  # for this machine, whatever it is set to
         "GOCACHE": str(go_cache / "build"),
         "GOENV": "off",  # a GOFLAGS or GOPROXY that somebody wrote into go/env
-        # The linker drops the tables for debuggers (-w), so they are not compiled either.
-        "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false -modcacherw -gcflags=all=-dwarf=false",
+        "GOFLAGS": "-mod=readonly -trimpath -buildvcs=false -modcacherw",
         "GOMODCACHE": os.environ.get("STAN_FT_GOMODCACHE") or str(go_cache / "mod"),
         "GOROOT": str(_go_root()),
         "GOTOOLCHAIN": "local",

@@ -19,7 +19,7 @@ from stanft.ground.errors import UserError
 PIP = """
 case "$*" in
   *" venv "*) mkdir -p "$4/bin"; ln -s "$0" "$4/bin/python" ;;
-  *"pip "*" install "*) echo "$TMPDIR $PIP_USER ${PIP_TARGET-none}" >>"$LOG"; %s ;;
+  *"pip "*" install "*) echo "$TMPDIR $PIP_USER $PIP_NO_CACHE_DIR ${PIP_TARGET-none}" >>"$LOG"; %s ;;
   *"pip "*" check"*) %s ;;
 esac
 """
@@ -47,11 +47,13 @@ def test_an_environment_is_made_once(played: Path) -> None:
     assert len(played.read_text().splitlines()) == 1
 
 
-def test_pip_needs_no_room_in_tmp_and_installs_nowhere_else(played: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pip_needs_no_room_in_tmp_installs_nowhere_else_and_keeps_no_second_copy(
+    played: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PIP_TARGET", "/elsewhere")
     monkeypatch.setenv("PIP_USER", "1")
     target = lockedenv.ensure().parents[1]
-    assert played.read_text() == f"{target}.tmp 0 none\n"
+    assert played.read_text() == f"{target}.tmp 0 1 none\n"
     assert not Path(f"{target}.tmp").exists()
 
 
@@ -142,6 +144,26 @@ def test_a_relative_cache_is_taken_from_where_the_user_stands(tmp_path: Path, mo
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STAN_FT_CACHE", "here/cache")
     assert cache() == tmp_path / "here" / "cache"
+
+
+def test_what_helm_and_kubectl_keep_goes_into_the_cache_unless_the_user_has_a_place_for_it() -> None:
+    def places(**variables: str) -> list[str]:
+        program = (
+            "import os; print(os.environ['STAN_FT_CACHE'], os.environ['HELM_CACHE_HOME'], os.environ['KUBECACHEDIR'])"
+        )
+        without = {name: text for name, text in os.environ.items() if name not in ("HELM_CACHE_HOME", "KUBECACHEDIR")}
+        done = subprocess.run(
+            [REPO / "scripts" / "lib" / "venv", "python", "-c", program],
+            env={**without, **variables},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.split()
+
+    kept, helm, kubectl = places()
+    assert (helm, kubectl) == (f"{kept}/helm", f"{kept}/kube")
+    assert places(HELM_CACHE_HOME="/mine", KUBECACHEDIR="/other")[1:] == ["/mine", "/other"]
 
 
 def test_a_relative_xdg_cache_home_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

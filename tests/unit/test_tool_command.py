@@ -77,9 +77,13 @@ def test_a_disk_that_a_build_fills_is_told_without_gos_words(tmp_path: Path, mon
         toolchain.ensure("pause")
 
 
-def test_a_program_of_our_own_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_of_our_own_is_built_once_and_go_leaves_nothing_in_the_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make(cache() / "go")
     (tmp_path / "go").symlink_to(cache() / "go")  # Go's own cache: the standard library is compiled already
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("STAN_FT_CACHE", str(tmp_path))
     monkeypatch.setenv("STAN_FT_BUILD", "")
     built = toolchain.ensure("pause")
@@ -87,6 +91,7 @@ def test_a_program_of_our_own_is_built_once(tmp_path: Path, monkeypatch: pytest.
     assert os.access(built, os.X_OK)
     assert toolchain.ensure("pause") == built
     assert built.stat().st_mtime_ns == made
+    assert list((tmp_path / "home").iterdir()) == []
 
 
 def test_nothing_is_built_while_tests_run_and_the_error_says_what_to_run(
