@@ -20,15 +20,15 @@ REFUSED: dict[str, list[str]] = {
     "efs-helper-options-on-nfs": [
         "  - persistence.staticVolume.nfs.mountOptions: tls: it is an option of the EFS mount helper",
         "mountOptions: iam: ",
-        "fs-0123456789abcdef0::fsap-0123456789abcdef0",
+        "::fsap-",
     ],
     "external-url-login": ["  - config.streaming.nats_server_url: the login in its URL", "a Secret in auth.server"],
     "external-url-bare": ["  - config.streaming.nats_server_url: nats:4222 is no URL. Write nats://HOST:4222"],
     "memory-limit-above": ["  - container.env.GOMEMLIMIT: 1800MiB is above container.resources.limits.memory (256Mi)"],
     "official-values": [
-        "  - stan.clusterID: it is a value of another chart. What says the same here: config.streaming.id",
+        "  - stan.clusterID: it is a value of another chart",
+        "What says the same here: config.streaming.id",
         "  - store.volume: ",
-        "docs/values-of-other-charts.md",
     ],
     "partition-embedded": ["  - config.streaming.partitioning: ", "config.cluster.routes", "nats_server_url"],
     "password-in-config": ["  - config.accounts.APP.users.password: it would be readable", "Put it into a Secret"],
@@ -102,7 +102,8 @@ def test_no_probe_asks_what_the_server_does_not_answer(case: str) -> None:
 
 
 def test_go_collects_before_the_memory_limit() -> None:
-    assert objects.env(server("memory-limit"))["GOMEMLIMIT"] == f"{256 * 1024**2 * 88 // 100 // 1024**2}MiB"
+    limit = int(objects.env(server("memory-limit"))["GOMEMLIMIT"].removesuffix("MiB"))
+    assert 0.75 * 256 < limit < 0.95 * 256
 
 
 def test_the_file_of_accounts_is_included_from_where_the_server_looks() -> None:
