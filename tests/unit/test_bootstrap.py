@@ -148,9 +148,8 @@ def test_a_relative_cache_is_taken_from_where_the_user_stands(tmp_path: Path, mo
 
 def test_what_helm_and_kubectl_keep_goes_into_the_cache_unless_the_user_has_a_place_for_it() -> None:
     def places(**variables: str) -> list[str]:
-        program = (
-            "import os; print(os.environ['STAN_FT_CACHE'], os.environ['HELM_CACHE_HOME'], os.environ['KUBECACHEDIR'])"
-        )
+        names = "'STAN_FT_CACHE', 'HELM_CACHE_HOME', 'KUBECACHEDIR'"
+        program = f"import os; print(*map(os.environ.get, ({names})), sep='\\n')"
         without = {name: text for name, text in os.environ.items() if name not in ("HELM_CACHE_HOME", "KUBECACHEDIR")}
         done = subprocess.run(
             [REPO / "scripts" / "lib" / "venv", "python", "-c", program],
@@ -159,7 +158,7 @@ def test_what_helm_and_kubectl_keep_goes_into_the_cache_unless_the_user_has_a_pl
             text=True,
             check=True,
         )
-        return done.stdout.split()
+        return done.stdout.splitlines()
 
     kept, helm, kubectl = places()
     assert (helm, kubectl) == (f"{kept}/helm", f"{kept}/kube")
