@@ -248,6 +248,8 @@ def _by_mounted_file(workload: Object, container: Object, get: Get) -> Command |
     """The command of an image whose own entry point starts the server, known by a configuration file that it mounts."""
     if container.get("command") or command.is_other(str(container.get("image", ""))):
         return None
+    if any(_names_server(each) for each in objects.lasting(workload) if each is not container):
+        return None  # it stands beside the server, and reads its file for another reason
     for path, text in mounted.texts(workload, container, get):
         if not path.endswith(".conf"):
             continue
@@ -258,6 +260,12 @@ def _by_mounted_file(workload: Object, container: Object, get: Get) -> Command |
         if streaming_block(document) is not None:
             return Command(("-sc", path), by_shell=True)
     return None
+
+
+def _names_server(container: Object) -> bool:
+    """Whether a container says by itself that it runs the server."""
+    words = [[str(word) for word in container.get(key) or []] for key in ("command", "args")]
+    return command.server(str(container.get("image", "")), words[0], words[1], {}, lambda _: None) is not None
 
 
 def _is_official(image: str) -> bool:

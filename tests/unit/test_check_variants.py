@@ -256,6 +256,15 @@ def test_what_is_not_the_same_is_told_in_words(way: str) -> None:
     assert (words or "differs from pod to pod") in found.get(name or "same-store-for-all", ""), found
 
 
+def test_what_reads_the_file_beside_the_server_is_no_server() -> None:
+    items = group()
+    mount = {"name": "config-volume", "mountPath": "/etc/watched"}
+    spec(items)["containers"].append(
+        {"name": "watch", "image": "example/configmap-reload:1.0", "volumeMounts": [mount]}
+    )
+    assert len(Manifests(items).servers) == 1
+
+
 def test_a_server_that_refuses_its_options_is_accused_of_nothing_else() -> None:
     assert errors(group(args=["--store FILE", "--dir /data/stan"])).keys() == {"server-starts"}
 
