@@ -33,7 +33,7 @@ STANFT = {
 # The same of harness; what it takes of stanft is in the second set.
 HARNESS: dict[str, tuple[set[str], set[str] | None]] = {
     "ground": (set(), {"ground"}),
-    "charts": ({"ground"}, {"conf", "ground", "kube"}),
+    "charts": ({"ground"}, {"conf", "ground", "invariants", "kube"}),  # its generator reads the rules on mount options
     "cluster": ({"ground"}, {"ground"}),  # it knows no chart and no group
     "loopback": ({"ground"}, {"conf", "ground", "words"}),
     "nfs_lab": ({"charts", "ground", "loopback"}, None),
