@@ -15,19 +15,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stanft.exit import compare, gate, inventory, positions, reverse, survey
+from stanft.exit import compare, gate, inventory, job, positions, reverse, survey
 from stanft.exit import plan as planning
 from stanft.exit.copy import AT_ONCE, Copier
 from stanft.exit.plan import Plan
 from stanft.exit.source import LiveSource, Source, StoreSource
-from stanft.exit.target import Login, Target
+from stanft.exit.target import Target
 from stanft.ground import textfile
 from stanft.ground.errors import UserError
 from stanft.ground.progress import say
+from stanft.kube import kubeschema
+from stanft.stan import keys
 from stanft.stan.options import ConnectOptions
 
 SOURCE_PASSWORD, TARGET_PASSWORD = "STAN_FT_SOURCE_PASSWORD", "STAN_FT_TARGET_PASSWORD"
 SOURCE_TOKEN, TARGET_TOKEN = "STAN_FT_SOURCE_TOKEN", "STAN_FT_TARGET_TOKEN"
+LOGIN_OPTIONS = ("user", "nkey", "creds", "ca", "cert", "key", "tls-name")
 TOLD_EVERY = 5.0  # seconds between two lines of progress
 
 SHOWN: dict[str, Callable[[survey.Survey], str]] = {
@@ -110,7 +113,34 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("what", choices=("consumers", "producers"))
     _both(one)
     one.set_defaults(command=_back)
+
+    _job_step(steps)
     return made
+
+
+def _job_step(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    one = steps.add_parser("job", help="print a Job that copies or compares inside the cluster")
+    one.add_argument("what", choices=("copy", "verify"))
+    _both(one)
+    one.add_argument("--follow", action="store_true", help="copy: go on with what is published, until it is deleted")
+    one.add_argument("--rate", type=float, default=0, metavar="N", help="copy: messages per second at most")
+    one.add_argument("--name", default="stan-ft-exit", help="of Job and ConfigMap (default: %(default)s)")
+    one.add_argument("--namespace", "-n", default="", help="where they are made (default: where you apply them)")
+    one.add_argument(
+        "--secret",
+        default="",
+        metavar="NAME",
+        help="a Secret that you make: the files of the login under their names, and source-password, source-token, "
+        "target-password, target-token",
+    )
+    one.add_argument(
+        "--package",
+        default="",
+        metavar="WHAT",
+        help="what pip installs in the pod: the address of a release's wheel, or a name and version in your index",
+    )
+    one.add_argument("--image", default="", help=f"an image that has stan-ft, in place of --package with {job.IMAGE}")
+    one.set_defaults(command=_job)
 
 
 def _source(made: argparse.ArgumentParser) -> None:
@@ -121,21 +151,27 @@ def _source(made: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--cluster-id", default="test-cluster", metavar="ID", help="default: test-cluster")
     group.add_argument("--store", type=Path, metavar="DIR", help="read these files instead; no server may use them")
-    group.add_argument("--user", default="", help="user at the group")
-    group.add_argument("--ca", type=Path, metavar="FILE", help="TLS: certificate authority of the group")
-    group.add_argument("--cert", type=Path, metavar="FILE", help="TLS: our certificate for the group")
-    group.add_argument("--key", type=Path, metavar="FILE", help="TLS: its key")
+    _login(group, "", "the group")
 
 
 def _target(made: argparse.ArgumentParser) -> None:
     group = made.add_argument_group("JetStream (nats-server 2.11 or later)")
     group.add_argument("--target", action="append", default=[], required=True, metavar="URL", help="repeat for each")
-    group.add_argument("--target-user", default="", help="user at the target")
-    group.add_argument("--target-creds", default="", metavar="FILE", help="credentials file")
-    group.add_argument("--target-nkey", default="", metavar="FILE", help="file with an NKey seed")
-    group.add_argument("--target-ca", type=Path, metavar="FILE", help="TLS: certificate authority of the target")
-    group.add_argument("--target-cert", type=Path, metavar="FILE", help="TLS: our certificate for the target")
-    group.add_argument("--target-key", type=Path, metavar="FILE", help="TLS: its key")
+    _login(group, "target-", "the target")
+
+
+def _login(group: argparse._ArgumentGroup, side: str, where: str) -> None:
+    """How to log in at one side; the same words for both."""
+    for name, metavar, words in (
+        ("user", "NAME", f"user at {where}; the password is in the environment"),
+        ("nkey", "FILE", f"file with the seed of an NKey for {where}"),
+        ("creds", "FILE", f"credentials file for {where}"),
+        ("ca", "FILE", f"TLS: certificate authority of {where}"),
+        ("cert", "FILE", f"TLS: our certificate for {where}"),
+        ("key", "FILE", "TLS: its key"),
+        ("tls-name", "NAME", "TLS: the name in the server's certificate, where it is reached by another"),
+    ):
+        group.add_argument(f"--{side}{name}", type=Path if metavar == "FILE" else str, metavar=metavar, help=words)
 
 
 def _both(made: argparse.ArgumentParser) -> None:
@@ -152,12 +188,47 @@ def main(arguments: list[str] | None = None) -> int:
     return asyncio.run(command(options))
 
 
-def _tls(ca: Path | None, cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
+def _options(options: argparse.Namespace, side: str, password: str, token: str) -> ConnectOptions:
+    """The login of one side. Raises UserError when a part is missing or a file is none."""
+    given = {name: getattr(options, f"{side}{name}".replace("-", "_")) for name in LOGIN_OPTIONS}
+    switch = f"--{side}"
+    found = ConnectOptions(
+        user=given["user"],
+        password=os.environ.get(password),
+        token=os.environ.get(token),
+        nkey=given["nkey"],
+        credentials=given["creds"],
+        tls=_tls(given["ca"], given["cert"], given["key"], switch),
+        tls_hostname=given["tls-name"],
+    )
+    if found.user and not found.password:
+        raise UserError(f"{switch}user {found.user}: its password is missing: set {password} in the environment.")
+    if found.password and not found.user:
+        raise UserError(f"{password} is set: whose password is it? Give {switch}user too.")
+    if found.nkey is not None:
+        keys.of_seed_file(found.nkey)
+    if found.credentials is not None:
+        keys.of_credentials(found.credentials)
+    return found
+
+
+def _tls(ca: Path | None, cert: Path | None, key: Path | None, switch: str) -> ssl.SSLContext | None:
+    if key is not None and cert is None:
+        raise UserError(f"{switch}key goes with {switch}cert: give the file of the certificate too.")
     if ca is None and cert is None:
         return None
-    context = ssl.create_default_context(cafile=ca)
+    try:
+        context = ssl.create_default_context(cafile=ca)
+    except ssl.SSLError as error:
+        raise UserError(f"{switch}ca {ca} holds no certificates in PEM: {error.reason or error}.") from error
     if cert is not None:
-        context.load_cert_chain(cert, key)
+        try:
+            context.load_cert_chain(cert, key)
+        except ssl.SSLError as error:
+            raise UserError(
+                f"{switch}cert {cert} and {switch}key {key or 'in it'} are no certificate and its key in PEM: "
+                f"{error.reason or error}."
+            ) from error
     return context
 
 
@@ -166,24 +237,12 @@ def _open_source(options: argparse.Namespace) -> Source:
         return StoreSource(options.store)
     if not options.servers or not options.monitor:
         raise UserError("where is the group? Give --servers and --monitor (the address of each server), or --store.")
-    login = ConnectOptions(
-        user=options.user or None,
-        password=os.environ.get(SOURCE_PASSWORD),
-        token=os.environ.get(SOURCE_TOKEN),
-        tls=_tls(options.ca, options.cert, options.key),
-    )
+    login = _options(options, "", SOURCE_PASSWORD, SOURCE_TOKEN)
     return LiveSource(options.servers, options.monitor, options.cluster_id, login)
 
 
 async def _open_target(options: argparse.Namespace) -> Target:
-    login = Login(
-        user=options.target_user,
-        password=os.environ.get(TARGET_PASSWORD, ""),
-        token=os.environ.get(TARGET_TOKEN, ""),
-        credentials=options.target_creds,
-        nkey_seed=options.target_nkey,
-        tls=_tls(options.target_ca, options.target_cert, options.target_key),
-    )
+    login = _options(options, "target-", TARGET_PASSWORD, TARGET_TOKEN)
     return await Target.connect(options.target, login)
 
 
@@ -384,6 +443,57 @@ async def _back(options: argparse.Namespace) -> int:
                 position = await positions.back(_live(source), target, one, consumer)
                 print(f"{one.channel}: {consumer.label} goes on at the group after message {position.last_sent}")
     return 0
+
+
+async def _job(options: argparse.Namespace) -> int:
+    if options.store is not None:
+        raise UserError("a Job reads the running group: give --servers and --monitor, not --store.")
+    if not options.servers or not options.monitor:
+        raise UserError("where is the group? Give --servers and --monitor as the pod reaches them.")
+    if bool(options.package) == bool(options.image):
+        raise UserError("what runs in the pod? Give --package (what pip installs) or --image (one that has stan-ft).")
+    if options.what == "verify" and (options.follow or options.rate):
+        raise UserError("--follow and --rate go with copy: leave them out for verify.")
+    plan = _chosen(options)
+    arguments, environment = _arguments(options)
+    if (environment or any(f"={job.LOGIN}/" in word for word in arguments)) and not options.secret:
+        raise UserError("the login needs a Secret: make one with its files and passwords, and name it with --secret.")
+    if options.secret and not options.user and not options.target_user:
+        environment |= {SOURCE_TOKEN: "source-token", TARGET_TOKEN: "target-token"}
+    made = job.Job(
+        name=options.name,
+        namespace=options.namespace,
+        step=options.what,
+        plan=planning.as_yaml(plan),
+        arguments=arguments,
+        environment=environment,
+        secret=options.secret,
+        image=options.image or job.IMAGE,
+        package=options.package,
+    )
+    for item in job.objects(made):
+        if problems := kubeschema.problems(item):
+            raise UserError(f"Kubernetes would refuse the {item['kind']}: {problems[0]}.")
+    print(job.manifest(made), end="")
+    return 0
+
+
+def _arguments(options: argparse.Namespace) -> tuple[list[str], dict[str, str]]:
+    """What stan-ft exit is called with in the pod, and the variables that come from the Secret, with their keys."""
+    made = [f"--servers={url}" for url in options.servers] + [f"--monitor={url}" for url in options.monitor]
+    made += [f"--cluster-id={options.cluster_id}", *(f"--target={url}" for url in options.target)]
+    for side in ("", "target-"):
+        for name in LOGIN_OPTIONS:
+            value = getattr(options, f"{side}{name}".replace("-", "_"))
+            if value is not None:
+                made.append(f"--{side}{name}={job.inside(value) if isinstance(value, Path) else value}")
+    made += ["--follow"] if options.follow else []
+    made += [f"--rate={options.rate:g}"] if options.rate else []
+    users = {
+        SOURCE_PASSWORD: (options.user, "source-password"),
+        TARGET_PASSWORD: (options.target_user, "target-password"),
+    }
+    return made, {name: key for name, (user, key) in users.items() if user}
 
 
 def _live(source: Source) -> LiveSource:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import http.client
 import json
+import ssl
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -124,15 +125,20 @@ class Source(Protocol):
 class Monitor:
     """The monitoring ports of a group's servers; what the active says counts."""
 
-    def __init__(self, urls: Sequence[str]) -> None:
+    def __init__(self, urls: Sequence[str], tls: ssl.SSLContext | None = None) -> None:
         self.urls = [url if "://" in url else f"http://{url}" for url in urls]
+        self.tls = tls
         self._active = ""
 
     def get(self, url: str, path: str, timeout: float = 5.0) -> dict[str, Any]:
         """The JSON of one server. Raises OSError."""
         parts = urlsplit(url)
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        connection = kind(parts.hostname or "", parts.port, timeout=timeout)
+        host = parts.hostname or ""
+        connection = (
+            http.client.HTTPSConnection(host, parts.port, timeout=timeout, context=self.tls)
+            if parts.scheme == "https"
+            else http.client.HTTPConnection(host, parts.port, timeout=timeout)
+        )
         try:
             connection.request("GET", f"{parts.path.rstrip('/')}{path}")
             answer = connection.getresponse()
@@ -256,9 +262,9 @@ class LiveSource:
         self, servers: Sequence[str], monitors: Sequence[str], cluster_id: str, options: ConnectOptions | None = None
     ) -> None:
         self.servers = list(servers)
-        self.monitor = Monitor(monitors)
         self.cluster_id = cluster_id
         self.options = options or ConnectOptions()
+        self.monitor = Monitor(monitors, self.options.tls)
         self._client: Client | None = None
         self._connecting = asyncio.Lock()
 

@@ -6,19 +6,20 @@ import asyncio
 import contextlib
 import json
 import re
-import ssl
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import nats.errors
-from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 
 from stanft.ground.errors import UserError
+from stanft.stan import connection
+from stanft.stan.errors import ConnectError
+from stanft.stan.options import ConnectOptions
 
 OLDEST = (2, 11)  # per-message TTL, batched reads, and start positions beyond the end that are kept
+REACH = 20.0  # seconds in which there must be a first connection
 PATIENCE = 60.0  # seconds for which a request is made again while there is no leader
 _CLUSTER, _CHANNEL = "stan-ft-cluster", "stan-ft-channel"  # in a stream's metadata: whose copy it is
 BATCH_BYTES = 4 << 20  # what one batched read may bring
@@ -33,37 +34,13 @@ class ApiError(Exception):
         self.code, self.number, self.text = code, number, text
 
 
-@dataclass(frozen=True)
-class Login:
-    """How to log in, as nats-py takes it; empty fields are left out."""
-
-    user: str = ""
-    password: str = ""
-    token: str = ""
-    credentials: str = ""
-    nkey_seed: str = ""
-    tls: ssl.SSLContext | None = None
-
-    def options(self) -> dict[str, Any]:
-        """Keyword arguments for nats.connect."""
-        made = {
-            "user": self.user,
-            "password": self.password,
-            "token": self.token,
-            "user_credentials": self.credentials,
-            "nkeys_seed": self.nkey_seed,
-            "tls": self.tls,
-        }
-        return {key: value for key, value in made.items() if value}
-
-
 def private(cluster_id: str, stream: str) -> str:
     """The subject that a stream listens on until it is opened to producers."""
     return f"_exit.{cluster_id}.{stream}"
 
 
-class Connection(NatsClient):
-    """nats-py's client with a parser of headers that does not look at each letter: half of the time went there."""
+class Connection(connection.Connection):
+    """The client with a parser of headers that does not look at each letter: half of the time went there."""
 
     @staticmethod
     def _parse_header_lines(raw: bytes) -> dict[str, str]:
@@ -78,28 +55,22 @@ class Target:
         self.connection = connection
 
     @classmethod
-    async def connect(cls, servers: str | Sequence[str], login: Login | None = None) -> Target:
+    async def connect(cls, servers: str | Sequence[str], login: ConnectOptions | None = None) -> Target:
         """Connect and look whether it is new enough. Raises UserError."""
-
-        async def quiet(_error: Exception) -> None:
-            """What goes wrong is told where it is waited for."""
-
+        opened = Connection()
         try:
-            connection = Connection()
-            await connection.connect(
-                servers=[servers] if isinstance(servers, str) else list(servers),
+            await opened.reach(
+                [servers] if isinstance(servers, str) else list(servers),
+                REACH,
                 name="stan-ft exit",
-                error_cb=quiet,
                 connect_timeout=5,
-                max_reconnect_attempts=-1,
                 reconnect_time_wait=1,
-                allow_reconnect=True,
-                pending_size=0,
-                **(login or Login()).options(),
+                **(login or ConnectOptions()).login(),
             )
-        except (OSError, nats.errors.Error, TimeoutError, ValueError) as error:
-            raise UserError(f"no connection to {servers}: {error or type(error).__name__}.") from error
-        made = cls(connection)
+        except (ConnectError, ValueError) as error:
+            await opened.close()
+            raise UserError(f"{error}.") from error
+        made = cls(opened)
         try:
             made.check_version()
             await made.account()

@@ -19,6 +19,7 @@ from nats.aio.msg import Msg
 from nats.nuid import NUID
 
 from stanft.stan import protocol_pb2 as pb
+from stanft.stan.connection import Connection, end
 from stanft.stan.errors import ConnectError, ConnectionLostError, NoActiveError, RefusedError, StanError, UnknownError
 from stanft.stan.options import ConnectOptions, Start
 from stanft.stan.outcome import Outcome, PublishResult
@@ -26,10 +27,8 @@ from stanft.stan.publishing import Publications, PublishCallback, nobody_answere
 from stanft.stan.subscription import Handler, Subscription
 
 RETRY_PAUSE = 0.02  # seconds between two tries while there is no active
-CANCEL_AGAIN = 0.2  # seconds between two tries to end a connection attempt
 SWEEP = 0.025  # seconds between two looks for overdue acknowledgements
 TAKEN = "clientID already registered"  # the server's words: nats-streaming-server server/server.go ErrInvalidClient
-TOLD_AT_CONNECT = ("Authorization Violation", "certificate", "CERTIFICATE", "Secure Connection")
 
 Response = TypeVar("Response", pb.ConnectResponse, pb.SubscriptionResponse, pb.CloseResponse)
 _nuid = NUID()
@@ -37,13 +36,6 @@ _nuid = NUID()
 
 def _new_id() -> str:
     return _nuid.next().decode()
-
-
-async def _end(attempts: asyncio.Future[Any]) -> None:
-    """Cancel nats-py's attempts to connect until they end: it takes a cancelled wait for an attempt that failed."""
-    while not attempts.done():
-        attempts.cancel()
-        await asyncio.wait({attempts}, timeout=CANCEL_AGAIN)
 
 
 class Client:
@@ -57,7 +49,7 @@ class Client:
         self.disconnects = 0
         self.last_error: Exception | None = None
         self.on_lost: Callable[[str], None] | None = None
-        self._core = nats.aio.client.Client()
+        self._core = Connection()
         self._wire: pb.ConnectResponse = pb.ConnectResponse()
         self._connection_id = b""
         self._subscriptions: set[Subscription] = set()
@@ -66,7 +58,6 @@ class Client:
         self._echoes: dict[bytes, asyncio.Future[None]] = {}
         self._pings_out = 0
         self._tasks: list[asyncio.Task[None]] = []
-        self._hopeless: asyncio.Future[Exception] | None = None
         self._reconnecting: asyncio.Task[Any] | None = None
         self._targets: list[str] = []
         self._target = self._tries = 0
@@ -101,35 +92,18 @@ class Client:
     async def _reach(self, servers: list[str], deadline: float) -> None:
         """Open the NATS connection."""
         options = self.options
-        self._hopeless = asyncio.get_running_loop().create_future()
         self._targets = [urlsplit(server if "://" in server else f"nats://{server}").netloc for server in servers]
         settings: dict[str, Any] = {
-            "servers": servers,
             "name": self.client_id,
-            "user": options.user,
-            "password": options.password,
-            "token": options.token,
-            "tls": options.tls,
-            "tls_hostname": options.tls_hostname,
+            **options.login(),
             "connect_timeout": options.connect_timeout,
             "reconnect_time_wait": options.reconnect_wait,
-            "max_reconnect_attempts": -1,
-            "pending_size": 0,
-            "error_cb": self._on_error,
             "disconnected_cb": self._on_disconnect,
             "closed_cb": self._on_closed,
         }
         if not options.discover:
             settings["reconnect_to_server_handler"] = self._next_server
-        opening: asyncio.Future[None] = asyncio.ensure_future(self._core.connect(**settings))
-        both: set[asyncio.Future[Any]] = {opening, self._hopeless}
-        await asyncio.wait(both, timeout=max(deadline - time.monotonic(), 0), return_when=asyncio.FIRST_COMPLETED)
-        if opening.done() and opening.exception() is None:
-            return
-        await _end(opening)
-        where = ", ".join(urlsplit(server).netloc.rpartition("@")[2] or server for server in servers)
-        why = self._hopeless.result() if self._hopeless.done() else self.last_error or "no answer"
-        raise ConnectError(f"no NATS connection to {where}: {why}")
+        await self._core.reach(servers, deadline - time.monotonic(), self._on_error, **settings)
 
     def _next_server(
         self, servers: list[nats.aio.client.Server], _info: dict[str, Any]
@@ -156,9 +130,6 @@ class Client:
     async def _on_error(self, error: Exception) -> None:
         if str(error):
             self.last_error = error
-        told = any(words in str(error) for words in TOLD_AT_CONNECT)
-        if told and self._hopeless is not None and not self._hopeless.done():
-            self._hopeless.set_result(error)
 
     async def _on_disconnect(self) -> None:
         """Forget what was not sent yet, so that it is not replayed; what waits for an answer is now unknown."""
@@ -498,7 +469,7 @@ class Client:
         if not self.connected:
             self._forget_unsent()
         if self._reconnecting is not None:
-            await _end(self._reconnecting)
+            await end(self._reconnecting)
         # nats-py sends what is left, which fails if the server has just gone.
         try:
             with contextlib.suppress(OSError):

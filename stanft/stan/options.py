@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from stanft.stan import protocol_pb2 as pb
 
@@ -14,6 +16,7 @@ class ConnectOptions:
 
     The defaults keep the client's own share of an outage small; NATS_PY_DEFAULTS and
     STAN_GO_DEFAULTS are what the usual clients do.
+    nkey is a file with an NKey seed, credentials one with a user's JWT and seed.
     The session is given up after ping_interval x ping_max_out without an answer (440 s, as stan.go has it).
     discover: reconnect also to the addresses that the servers announce (inside a cluster they are pod addresses).
     patient: wait for an acknowledgement until ack_timeout is over, whatever "no responders" or a broken connection say
@@ -23,6 +26,8 @@ class ConnectOptions:
     user: str | None = None
     password: str | None = None
     token: str | None = None
+    nkey: Path | None = None
+    credentials: Path | None = None
     tls: ssl.SSLContext | None = None
     tls_hostname: str | None = None
     reconnect_wait: float = 0.05
@@ -34,6 +39,18 @@ class ConnectOptions:
     discover: bool = False
     patient: bool = False
     discover_prefix: str = "_STAN.discover"
+
+    def login(self) -> dict[str, Any]:
+        """What nats-py's connect() takes of it to log in."""
+        return {
+            "user": self.user,
+            "password": self.password,
+            "token": self.token,
+            "nkeys_seed": None if self.nkey is None else str(self.nkey),
+            "user_credentials": self.credentials,
+            "tls": self.tls,
+            "tls_hostname": self.tls_hostname,
+        }
 
 
 # nats-py 2.16 aio/client.py DEFAULT_RECONNECT_TIME_WAIT, DEFAULT_CONNECT_TIMEOUT; it follows announced addresses.
