@@ -34,7 +34,6 @@ EXCEPTIONS = {
         "restricted": "security contexts emptied",
         "standby-exists": "one replica, allowed by allowSingleReplica",
     },
-    ("efs-provisioner", "ci/default"): {"restricted": "the old provisioner has to be root"},
     ("efs-provisioner", "ci/efs-provisioner"): {
         "claim-outlives-release": "keep: false for one claim",
         "class-retains": "reclaimPolicy: Delete",
@@ -99,7 +98,7 @@ def test_every_invariant_is_about_something_that_the_charts_make() -> None:
     silent = {
         name for name in NAMES if all(outcome(chart, case, name).state is State.NOT_APPLICABLE for chart, case in CASES)
     }
-    assert silent == {"reloader-can-signal"}  # the charts have no reloader
+    assert silent == {"reloader-can-signal", "routes-lead-to-pods"}  # the charts have no reloader and no Deployment
 
 
 @pytest.mark.parametrize("replicas", range(2, 8))

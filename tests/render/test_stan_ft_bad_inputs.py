@@ -425,7 +425,7 @@ COMBINATIONS: list[tuple[Values, str, str]] = [
     (at("container.env.GOMEMLIMIT", "3GiB"), "container.env.GOMEMLIMIT", "limits.memory"),
     (at("clusterDomain", "cluster_local"), "clusterDomain", "cluster.local"),
     (at("image.registry", "https://x"), "image", "without https://"),
-    (at("global.imageRegistry", "https://x"), "image", "without https://"),
+    (at("global.imageRegistry", "https://x"), "tests.image", "without https://"),
     (at("fullnameOverride", "Stan"), "fullnameOverride", "letter"),
     (
         at("container.startupProbe.httpGet.path", "/streaming/serverz"),
