@@ -26,7 +26,30 @@ Schema = dict[str, Any]
 _KEY = re.compile(r"^( *)(- )?([A-Za-z0-9_.-]+):")
 _ANNOTATION = re.compile(r"# @schema (\{.*\})$")
 _TEXT: Final = ["string", "number", "boolean", "null"]
+_AMOUNTS: Final[Schema] = {"type": ["object", "null"], "additionalProperties": {"type": ["string", "number", "null"]}}
+_MAP: Final[Schema] = {"type": ["object", "null"]}
+_COUNTS = ("initialDelay", "period", "timeout", "terminationGracePeriod")
 _DEFINITIONS: Final[dict[str, Schema]] = {
+    "probe": {
+        "type": ["object", "null"],
+        "properties": {
+            "httpGet": {
+                **_MAP,
+                "properties": {"path": {"type": ["string", "null"]}, "port": {"type": ["string", "integer", "null"]}},
+            },
+            "exec": _MAP,
+            "grpc": _MAP,
+            "tcpSocket": _MAP,
+            **{f"{name}Seconds": {"type": ["integer", "null"]} for name in _COUNTS},
+            **{name: {"type": ["integer", "null"]} for name in ("failureThreshold", "successThreshold")},
+        },
+        "additionalProperties": False,
+    },
+    "resources": {
+        "type": ["object", "null"],
+        "properties": {"requests": _AMOUNTS, "limits": _AMOUNTS, "claims": {"type": ["array", "null"]}},
+        "additionalProperties": False,
+    },
     "labels": {"type": ["object", "null"], "additionalProperties": {"type": ["string", "null"]}},
     "port": {"type": ["integer", "null"], "minimum": 1, "maximum": 65535},
     "pullSecrets": {
@@ -341,7 +364,7 @@ def _words(rule: mount_options.Rule) -> str:
 def _needed(source: Source, path: tuple[str, ...], default: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
     """The paths that may not be null, with what they are by default (None for a group)."""
     note = source.notes.get(path, {})
-    if note.get("null") or default is None:
+    if note.get("null") or default is None or note.get("$ref") == "resources":
         return
     inside = path[:1] == ("config",)
     if isinstance(default, dict):

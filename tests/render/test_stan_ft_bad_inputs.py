@@ -182,7 +182,7 @@ WRONG_VALUES: list[tuple[str, Any]] = [
     ("service.type", "ExternalName"),
     ("service.port", 0),
     ("service.nodePort", 70000),
-    ("service.annotations", {"a": 1}),
+    ("serviceAccount.annotations", {"a": 1}),
     ("service.labels", {"a": "b c"}),
     ("networkPolicy.enabled", "true"),
     ("networkPolicy.extraIngress", {}),

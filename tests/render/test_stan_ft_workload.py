@@ -269,8 +269,8 @@ def test_labels_and_annotations_reach_objects_and_pods_but_no_selector() -> None
         "statefulSet": {"merge": {"metadata": {"annotations": {"e": "f"}}}},
         "podDisruptionBudget": {"merge": {"metadata": {"annotations": {"g": "h"}}}},
         "networkPolicy": {"enabled": True, "merge": {"metadata": {"annotations": {"g": "h"}}}},
-        "headlessService": {"annotations": {"g": "h"}, "merge": {"metadata": {"labels": {"i": "j"}}}},
-        "service": {"annotations": {"g": "h"}, "merge": {"metadata": {"labels": {"i": "j"}}}},
+        "headlessService": {"merge": {"metadata": {"annotations": {"g": "h"}, "labels": {"i": "j"}}}},
+        "service": {"merge": {"metadata": {"annotations": {"g": "h"}, "labels": {"i": "j"}}}},
         "serviceAccount": {"annotations": {"g": "h"}},
     }
     items = render("stan-ft", values)

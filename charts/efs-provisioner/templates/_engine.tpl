@@ -92,7 +92,8 @@ kubernetes.io/no-provisioner
 {{- end -}}
 {{- with include "efs-provisioner.basePath" . -}}{{- $_ := set $typed "basePath" (printf "/%s" .) -}}{{- end -}}
 {{- end -}}
-{{- with merge $typed (deepCopy (.Values.storageClass.parameters | default dict)) -}}
-{{- toYaml . -}}
-{{- end -}}
+{{- $all := dict -}}
+{{- include "efs-provisioner.lay" (list $all (deepCopy (.Values.storageClass.parameters | default dict))) -}}
+{{- include "efs-provisioner.lay" (list $all $typed) -}}
+{{- with $all -}}{{- toYaml . -}}{{- end -}}
 {{- end -}}

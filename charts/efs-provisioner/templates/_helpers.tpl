@@ -8,7 +8,11 @@
 {{- define "efs-provisioner.componentLabels" -}}
 {{- $root := .context -}}
 {{- $fixed := dict "app.kubernetes.io/name" (include "efs-provisioner.name" $root) "app.kubernetes.io/instance" $root.Release.Name "app.kubernetes.io/component" .component -}}
-{{- mustMergeOverwrite (dict "app.kubernetes.io/part-of" "nats-streaming") (deepCopy ($root.Values.commonLabels | default dict)) (deepCopy (.labels | default dict)) $fixed | toYaml -}}
+{{- $labels := dict "app.kubernetes.io/part-of" "nats-streaming" -}}
+{{- range list $root.Values.commonLabels .labels $fixed -}}
+{{- include "efs-provisioner.lay" (list $labels (deepCopy (. | default dict))) -}}
+{{- end -}}
+{{- toYaml $labels -}}
 {{- end -}}
 
 {{/* metadata of an object: context, name, component, and optionally labels, annotations and namespace ("-" for none). */}}
@@ -23,7 +27,11 @@ labels:
   app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
   app.kubernetes.io/managed-by: {{ $root.Release.Service }}
   helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
-{{- with mustMergeOverwrite (dict) (deepCopy ($root.Values.commonAnnotations | default dict)) (deepCopy (.annotations | default dict)) }}
+{{- $annotations := dict -}}
+{{- range list $root.Values.commonAnnotations .annotations -}}
+{{- include "efs-provisioner.lay" (list $annotations (deepCopy (. | default dict))) -}}
+{{- end -}}
+{{- with $annotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -67,6 +75,9 @@ imagePullSecrets:
 {{- if not (kindIs "invalid" $value) }}
 - name: {{ $name | quote }}
   {{- if kindIs "map" $value }}
+  {{- if not (kindIs "map" (get $value "valueFrom")) }}
+  {{- include "efs-provisioner.refuse" (list (printf "container.env.%s: a map says where the value comes from. Write valueFrom with secretKeyRef, configMapKeyRef or fieldRef in it, or plain text instead of the map." $name)) }}
+  {{- end }}
   {{- toYaml $value | nindent 2 }}
   {{- else }}
   value: {{ tpl (toString $value) $root | quote }}
@@ -95,10 +106,28 @@ imagePullSecrets:
 {{- if hasKey $more "Error" -}}
 {{- include "efs-provisioner.refuse" (list (printf "%s: once its templates are filled in it is no map any more: %s. Put quotes around the text that holds them." (index $ 3) (get $more "Error"))) -}}
 {{- end -}}
+{{- include "efs-provisioner.refuse" (include "efs-provisioner.misfits" (list $object $more (index $ 3)) | fromYamlArray) -}}
 {{- include "efs-provisioner.lay" (list $object $more) -}}
 {{- $text = toYaml $object -}}
 {{- end -}}
 {{- $text -}}
+{{- end -}}
+
+{{/* What cannot be laid over what is there, as problems: below, above, path. */}}
+{{- define "efs-provisioner.misfits" -}}
+{{- $below := index . 0 -}}
+{{- $path := index . 2 -}}
+{{- range $key, $value := index . 1 -}}
+{{- $there := get $below $key -}}
+{{- $wanted := kindIs "map" $there | ternary "map" (kindIs "slice" $there | ternary "list" "text or a number") -}}
+{{- $given := kindIs "map" $value | ternary "map" (kindIs "slice" $value | ternary "list" "text or a number") -}}
+{{- if or (kindIs "invalid" $value) (kindIs "invalid" $there) (not (hasKey $below $key)) -}}
+{{- else if ne $wanted $given -}}
+{{- include "efs-provisioner.problem" (printf "%s.%s: the chart has a %s there, and this is a %s. Write a %s, or null to take the chart's away." $path $key $wanted $given $wanted) -}}
+{{- else if kindIs "map" $value -}}
+{{- include "efs-provisioner.misfits" (list $there $value (printf "%s.%s" $path $key)) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* A whole object with what the user merges into it: context, path of merge in the values, text, merge where it has no such path. */}}
@@ -127,8 +156,41 @@ imagePullSecrets:
 {{- include "efs-provisioner.refuse" (list (printf "%s.%s: the chart's other objects count on it. Take it out of merge, and use the chart's own value for it." $path .)) -}}
 {{- end -}}
 {{- end -}}
+{{- range $field := list "labels" "annotations" -}}
+{{- range $key, $value := get $made.metadata $field | default dict -}}
+{{- if not (kindIs "string" $value) -}}
+{{- include "efs-provisioner.refuse" (list (printf "%s.metadata.%s.%s: %s is no text. Put quotes around it, or write null to take it away." $path $field $key (toJson $value))) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- $text -}}
+{{- end -}}
+
+{{/* The objects that a user adds, as a stream of documents; refused where one is none. */}}
+{{- define "efs-provisioner.extraObjects" -}}
+{{- range $index, $each := .Values.extraObjects }}
+{{- range regexSplit "(?m)^---.*$" (tpl (kindIs "string" $each | ternary $each (toYaml $each)) $) -1 }}
+{{- if regexMatch "(?m)^\\s*[^#\\s]" . }}
+{{- $object := fromYaml . }}
+{{- $metadata := kindIs "map" (get $object "metadata") | ternary (get $object "metadata") dict }}
+{{- $wrong := not (and (kindIs "string" (get $object "apiVersion")) (kindIs "string" (get $object "kind")) (kindIs "string" (get $metadata "name")) (get $metadata "name")) }}
+{{- range list "labels" "annotations" }}
+{{- $texts := get $metadata . }}
+{{- if kindIs "map" $texts }}
+{{- range $texts }}{{- if not (kindIs "string" .) }}{{- $wrong = true }}{{- end }}{{- end }}
+{{- else if $texts }}
+{{- $wrong = true }}
+{{- end }}
+{{- end }}
+{{- if $wrong }}
+{{- include "efs-provisioner.refuse" (list (printf "extraObjects[%d]: it is no object of Kubernetes. Write apiVersion, kind and metadata.name as text, and labels and annotations as texts too." $index)) }}
+{{- end }}
+---
+{{ trim . }}
+{{ end }}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{/* One problem, as an item of a YAML list. */}}

@@ -64,16 +64,6 @@
 {{- include "efs-provisioner.problem" (printf "container.env.%s: the chart sets this variable itself. Set %s." $variable .) -}}
 {{- end -}}
 {{- end -}}
-{{- range $key, $label := include "efs-provisioner.selectorLabels" . | fromYaml -}}
-{{- if ne (dig "metadata" "labels" $key $label ($.Values.podTemplate.merge | default dict) | toString) $label -}}
-{{- include "efs-provisioner.problem" (printf "podTemplate.merge.metadata.labels: the controller is found by %s. Take it out of merge." $key) -}}
-{{- end -}}
-{{- end -}}
-{{- range $field := list "selector" "template" -}}
-{{- if hasKey (get ($.Values.controller.merge | default dict) "spec" | default dict) $field -}}
-{{- include "efs-provisioner.problem" (printf "controller.merge.spec.%s: the chart's other objects count on it. Use podTemplate or podTemplate.merge." $field) -}}
-{{- end -}}
-{{- end -}}
 {{- end -}}
 
 {{- define "efs-provisioner.validate.fileSystem" -}}
@@ -163,6 +153,31 @@
 {{- include "efs-provisioner.problem" (printf "%s.csi.volumeHandle: %q is no EFS handle. Write fs-ID, fs-ID:/path or fs-ID::fsap-ID." $path .volumeHandle) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What merging may not break: context, the Deployment as text. */}}
+{{- define "efs-provisioner.validate.merged" -}}
+{{- $made := index . 1 | fromYaml -}}
+{{- $labels := dict -}}
+{{- range list $made.spec (get ($made.spec | default dict) "template") -}}
+{{- $labels = get (get (. | default dict) "metadata" | default dict) "labels" | default $labels -}}
+{{- end -}}
+{{- $wanted := include "efs-provisioner.selectorLabels" (index . 0) | fromYaml -}}
+{{- if ne (toJson (dig "spec" "selector" "matchLabels" dict $made)) (toJson $wanted) -}}
+{{- include "efs-provisioner.problem" "controller.merge.spec.selector: the controller's pods are found by it. Take it out of merge." -}}
+{{- end -}}
+{{- range $key, $label := $wanted -}}
+{{- if ne (get $labels $key | toString) $label -}}
+{{- include "efs-provisioner.problem" (printf "podTemplate.merge.metadata.labels: the controller is found by %s. Take it out of merge." $key) -}}
+{{- end -}}
+{{- end -}}
+{{- $found := false -}}
+{{- range dig "spec" "template" "spec" "containers" list $made -}}
+{{- if and (kindIs "map" .) (eq (get . "name" | toString) "efs-provisioner") -}}{{- $found = true -}}{{- end -}}
+{{- end -}}
+{{- if not $found -}}
+{{- include "efs-provisioner.problem" "podTemplate.merge.spec.containers: a list replaces the chart's, and the container efs-provisioner is not in it. Use container.merge." -}}
 {{- end -}}
 {{- end -}}
 

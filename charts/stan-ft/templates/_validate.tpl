@@ -19,14 +19,15 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- if not (regexMatch "^[a-z]([-a-z0-9]{0,43}[a-z0-9])?$" $name) -}}
 {{- include "stan-ft.problem" (printf "fullnameOverride: the objects would be called %q, which is no name that a Service and its pods can have (a letter, then up to 44 letters, digits or dashes). Set fullnameOverride, or install under another release name." $name) -}}
 {{- end -}}
-{{- if not (regexMatch "^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$" .Values.nameOverride) -}}
+{{- if not (regexMatch "^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$" (.Values.nameOverride | default "")) -}}
 {{- include "stan-ft.problem" (printf "nameOverride: %q is no value of a label (up to 63 letters, digits, dashes, dots or underscores, with a letter or digit at both ends). Set another name, or leave it empty." .Values.nameOverride) -}}
 {{- end -}}
 {{- if and (lt (int .Values.replicas) 2) (not .Values.allowSingleReplica) -}}
 {{- include "stan-ft.problem" "replicas: one server has no standby to take over. Set replicas to 2 or more, or accept that with allowSingleReplica=true." -}}
 {{- end -}}
-{{- $minimum := dig "spec" "minAvailable" "" (.Values.podDisruptionBudget.merge | default dict) -}}
-{{- if and .Values.podDisruptionBudget.enabled (not (kindIs "string" $minimum)) -}}
+{{- $spec := get (.Values.podDisruptionBudget.merge | default dict) "spec" -}}
+{{- $minimum := kindIs "map" $spec | ternary (get (kindIs "map" $spec | ternary $spec dict) "minAvailable") "" -}}
+{{- if and .Values.podDisruptionBudget.enabled (has (kindOf $minimum) (list "int" "int64" "float64")) -}}
 {{- if ge (int $minimum) (int .Values.replicas) -}}
 {{- include "stan-ft.problem" (printf "podDisruptionBudget.merge.spec.minAvailable: %d of %d servers would have to stay, so no drain would ever end. Set it below replicas, or use maxUnavailable." (int $minimum) (int .Values.replicas)) -}}
 {{- end -}}
@@ -423,7 +424,7 @@ Each helper gives a list of problems; every message begins with the value and en
 stan-ft/store-type: {{ .Values.store.type }}
 stan-ft/store-id: {{ ternary "" (toString .conf.streaming.id) (not (empty $own)) | quote }}
 stan-ft/store-dir: {{ ternary (toString .conf.streaming.dir) "" (and $file (empty $own)) | quote }}
-stan-ft/store-encryption: {{ .Values.store.encryption.enabled | ternary (printf "%s/%s" .Values.store.encryption.existingSecret .Values.store.encryption.secretKey) "none" | quote }}
+stan-ft/store-encryption: {{ empty .Values.store.encryption.enabled | not | ternary (printf "%s/%s" .Values.store.encryption.existingSecret .Values.store.encryption.secretKey) "none" | quote }}
 {{- end -}}
 
 {{/* The store of a live StatefulSet as JSON: context, StatefulSet. Older charts and the recipe say it in their ConfigMap. */}}
