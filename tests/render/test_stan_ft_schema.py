@@ -75,7 +75,10 @@ def used(path: str) -> list[Any]:
     return [value for value in found if value is not missing] + [objects.dig(VALUES, path)]
 
 
-SWITCHES = sorted(leaf for leaf, schema in LEAVES.items() if "boolean" in schema.get("type", []))
+# What is a boolean beside texts, such as the `off` that YAML reads as one, is a choice.
+SWITCHES = sorted(
+    leaf for leaf, schema in LEAVES.items() if "boolean" in schema.get("type", []) and "enum" not in schema
+)
 
 
 @pytest.mark.parametrize("leaf", SWITCHES)
