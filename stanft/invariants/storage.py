@@ -152,11 +152,47 @@ def _for_one_node(manifests: Manifests, claim: Object) -> Iterator[str]:
     for each in manifests.of("StorageClass"):
         if objects.name(each) == class_name and each.get("provisioner") in _ONE_NODE_DRIVERS:
             yield f"the class {class_name} makes volumes for one node ({each['provisioner']}), whatever the claim asks"
-    for each in manifests.of("PersistentVolume"):
-        bound = dig(each, "spec.claimRef.name") == objects.name(claim)
-        if bound or objects.name(each) == dig(claim, "spec.volumeName"):
-            kinds = [kind for kind in _ONE_NODE_SOURCES if dig(each, f"spec.{kind}")]
+    for each in _volumes(manifests, claim):
+        kinds = [kind for kind in _ONE_NODE_SOURCES if dig(each, f"spec.{kind}")]
+        if kinds != ["hostPath"] or dig(each, "spec.nodeAffinity"):
             yield from (f"the volume {objects.name(each)} is a {kind}, which other nodes do not have" for kind in kinds)
+
+
+def _volumes(manifests: Manifests, claim: Object) -> list[Object]:
+    """The volume that a claim is bound to, if it is among the objects."""
+    name, bound = dig(claim, "spec.volumeName"), objects.name(claim)
+    return [
+        each
+        for each in manifests.of("PersistentVolume")
+        if objects.name(each) == name or dig(each, "spec.claimRef.name") == bound
+    ]
+
+
+def _directories(manifests: Manifests, server: Server) -> list[Object]:
+    """The volumes of a server's claim that are a directory of whatever node the pod is on."""
+    claim = manifests.get("PersistentVolumeClaim", server.claim) if server.claim else None
+    return [each for each in _volumes(manifests, claim) if dig(each, "spec.hostPath")] if claim else []
+
+
+def on_directories(manifests: Manifests) -> list[Server]:
+    """The servers whose store is on such a volume."""
+    return [server for server in on_files(manifests) if _directories(manifests, server)]
+
+
+@invariant(
+    "directory-on-every-node",
+    on_directories,
+    "Make sure that every node has one shared file system mounted there, or use a volume that the storage shares.",
+    Severity.WARNING,
+)
+def directory_on_every_node(manifests: Manifests, server: Server) -> Iterator[str]:
+    """The store is not on a directory of the nodes, of which nobody sees whether they share it."""
+    if manifests.group_size(server) > 1:
+        yield from (
+            f"the volume {objects.name(each)} is a hostPath: servers on several nodes share it only if the nodes do"
+            for each in _directories(manifests, server)
+            if not dig(each, "spec.nodeAffinity")
+        )
 
 
 @invariant("same-store-for-all", on_files, "Remove subPathExpr, or use a subPath that is the same in every replica.")

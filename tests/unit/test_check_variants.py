@@ -234,6 +234,7 @@ OTHERS: dict[str, tuple[dict[str, Any], str, str]] = {
                         "capacity": {"storage": "1Gi"},
                         "claimRef": {"name": "efs"},
                         "hostPath": {"path": "/x"},
+                        "nodeAffinity": {"required": {"nodeSelectorTerms": []}},
                     },
                 }
             )

@@ -148,6 +148,11 @@ CASES: list[tuple[str, Callable[[list[Object]], None], str]] = [
     ("read-write-many", put("PersistentVolumeClaim.spec.accessModes", ["ReadWriteOnce"]), "ReadWriteOnce"),
     ("same-store-for-all", put(f"{STAN}.volumeMounts.1.subPathExpr", "$(POD_NAME)"), "differs from pod to pod"),
     ("store-writable", put(f"{STAN}.volumeMounts.1.readOnly", True), "read-only"),
+    (
+        "directory-on-every-node",
+        add(VOLUME.replace("nfs: {server: nfs.example, path: /a}", "hostPath: {path: /a}, claimRef: {name: efs}")),
+        "share it only if the nodes do",
+    ),
     ("store-below-root", put(f"{STAN}.volumeMounts.1.mountPath", "/data/stan/store"), "volume's root"),
     ("locks-respected", put("StorageClass.mountOptions", ["nolock"]), "nolock"),
     ("locks-respected", put("StorageClass.mountOptions", ["hard,local_lock=all"]), "local_lock=all"),
