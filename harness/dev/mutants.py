@@ -261,30 +261,35 @@ _STAN: Final = (
     ("templates/_helpers.tpl", "{{- $_ := unset $below $key -}}", "", "null removes nothing"),
 )
 
-_CLASS, _CLAIMS, _DEPLOY, _OWN = (
-    f"templates/{name}.yaml" for name in ("storageclass", "claims", "deployment", "own-volume")
+_CLASS, _CLAIMS, _DEPLOY, _OWN, _RBAC = (
+    f"templates/{name}.yaml" for name in ("storageclass", "claims", "deployment", "own-volume", "rbac")
 )
 _EFS: Final = (
     (_CLASS, "reclaimPolicy: {{ .reclaimPolicy }}", "reclaimPolicy: Delete", "volumes deleted"),
     (_CLASS, "mountOptions:\n  {{- toYaml . | nindent 2 }}", "mountOptions:\n  - nolock", "locks local to a node"),
-    (_CLASS, "name: {{ .name | toYaml }}", "name: efs", "class renamed"),
+    (_CLASS, '"name" .name "namespace" "-"', '"name" "efs" "namespace" "-"', "class renamed"),
     (
         _CLASS,
-        'provisioner: {{ include "efs-provisioner.storageClassProvisioner" $ | toYaml }}',
+        'provisioner: {{ include "efs-provisioner.storageClassProvisioner" $ | quote }}',
         "provisioner: example.com/efs",
         "unknown provisioner",
     ),
     (
         _CLAIMS,
-        '(list "ReadWriteMany") $claim.accessModes',
-        '(list "ReadWriteMany") (list "ReadWriteOnce")',
+        "{{- toYaml .accessModes | nindent 4 }}\n  storageClassName",
+        "- ReadWriteOnce\n  storageClassName",
         "one node only",
     ),
     (_CLAIMS, '"helm.sh/resource-policy" "keep"', '"helm.sh/resource-policy" "delete"', "claims go with the release"),
-    (_CLAIMS, "storageClassName: {{ $.Values.storageClass.name | toYaml }}", "storageClassName: gp2", "another class"),
+    (
+        _CLAIMS,
+        "storageClassName: {{ $root.Values.storageClass.name | quote }}\n  {{- with .volumeName }}",
+        "storageClassName: gp2\n  {{- with .volumeName }}",
+        "another class",
+    ),
     (_DEPLOY, "type: Recreate", "type: Recreated", "unknown strategy"),
-    (_DEPLOY, "allowPrivilegeEscalation: false", "allowPrivilegeEscalation: true", "privilege escalation"),
-    (_DEPLOY, 'drop: ["ALL"]', 'drop: ["NET_RAW"]', "capabilities kept"),
+    ("values.yaml", "allowPrivilegeEscalation: false", "allowPrivilegeEscalation: true", "privilege escalation"),
+    ("values.yaml", "- ALL\n", "- NET_RAW\n", "capabilities kept"),
     (
         _DEPLOY,
         "automountServiceAccountToken: true",
@@ -297,20 +302,20 @@ _EFS: Final = (
         '"PROVISIONER" "provisioner.name")\n',
         "controller without a name",
     ),
-    ("templates/clusterrole.yaml", '"watch", "create", "delete"', '"watch", "create"', "volumes never deleted"),
+    (_RBAC, '"watch", "create", "delete"', '"watch", "create"', "volumes never deleted"),
     (
-        "templates/clusterrolebinding.yaml",
-        "namespace: {{ .Release.Namespace | quote }}",
+        _RBAC,
+        "namespace: {{ $root.Release.Namespace | quote }}",
         "namespace: default",
         "bound to default",
     ),
     (
-        "templates/role.yaml",
-        '    resourceNames: [{{ $lock | quote }}]\n    verbs: ["get", "update"]\n  # a',
+        _RBAC,
+        '    resourceNames: [{{ quote $lock }}]\n    verbs: ["get", "update"]\n  # a',
         '    verbs: ["get", "update"]\n  # a',
         "every Endpoints object",
     ),
-    ("templates/rolebinding.yaml", "kind: Role\n  name: {{", "kind: Role\n  name: x{{", "bound to nothing"),
+    (_RBAC, "  name: {{ index . 2 | quote }}", "  name: x{{ index . 2 }}", "bound to nothing"),
     (
         _OWN,
         "persistentVolumeReclaimPolicy: Retain",
@@ -318,9 +323,9 @@ _EFS: Final = (
         "the file system's root deleted",
     ),
     (
-        "templates/own-claim.yaml",
-        'accessModes: ["ReadWriteMany"]',
-        'accessModes: ["ReadWriteSometimes"]',
+        _OWN,
+        '- ReadWriteMany\n  storageClassName: ""\n  volumeName',
+        '- ReadWriteSometimes\n  storageClassName: ""\n  volumeName',
         "unknown mode",
     ),
     ("templates/configmap.yaml", "provisioner.name: {{", "provisioner: {{", "key renamed"),

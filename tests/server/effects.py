@@ -64,7 +64,7 @@ def make(directory: Path, values: Values, *, secrets: Secrets | None = None, siz
         directory / "config",
         size=size,
         config=text,
-        arguments=container["args"][2:],
+        arguments=container["args"][container["args"].index("-sc") + 2 :],  # the supervisor's come before the server's
         env=env,
         substitutions=substitutions,
         store=directory / "store",

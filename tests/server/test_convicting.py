@@ -220,7 +220,7 @@ def test_one_server_alone_reads_the_disk_of_a_lab_run(case: Case, tmp_path: Path
     subprocess.run(["truncate", "-s", "32M", image], check=True)
     subprocess.run(["mkfs.ext4", "-q", "-d", tree.parent, image], check=True)
     configuration = case.group[0].config.read_text().replace(str(case.group.store), "/data/stan/store")
-    pod = Pod("stan", 2, configuration, (), 0, 0, "/data/stan", (), {}, "domain")
+    pod = Pod("stan", 2, configuration, (), 0, 0, "/data/stan", (), {}, "domain", {})
     before = image.read_bytes()
 
     [view] = disk.read(image, pod, tmp_path / "alone", case.ledger, [CHANNEL])
@@ -236,7 +236,7 @@ def test_one_server_alone_reads_the_disk_of_a_lab_run(case: Case, tmp_path: Path
 def test_a_disk_that_is_no_file_system_is_unknown(case: Case, tmp_path: Path) -> None:
     image = tmp_path / "disk"
     image.write_bytes(b"nothing" * 1000)
-    pod = Pod("stan", 2, case.group[0].config.read_text(), (), 0, 0, "/", (), {}, "domain")
+    pod = Pod("stan", 2, case.group[0].config.read_text(), (), 0, 0, "/", (), {}, "domain", {})
     [view] = disk.read(image, pod, tmp_path / "alone", case.ledger, [CHANNEL])
     assert view.unfinished.startswith("no server reads the kept disk: ")
 
