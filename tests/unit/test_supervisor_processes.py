@@ -344,7 +344,7 @@ def test_the_programs_last_words_are_the_last_in_the_log(tmp_path: Path) -> None
     assert done.stderr.splitlines()[-1] == "panic: words"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGABRT])
 def test_signals_reach_the_program(tmp_path: Path, number: signal.Signals) -> None:
     program = f"""
     import signal, time

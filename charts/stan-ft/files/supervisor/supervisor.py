@@ -28,7 +28,8 @@ from gate import PROBE, Gate
 from lease import Lease, LostError, Silence
 from status import Activity, Server, Status
 
-FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT)
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGABRT)
+FORWARDED = (*_ENDING, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 HANDLED = {*FORWARDED, signal.SIGCHLD}
 TICK = 0.2  # seconds between two looks at the lease
 RENEWAL = 1.0  # seconds between two proofs
@@ -326,7 +327,7 @@ class Supervisor:
                 silence = Silence(leases.now())
 
     def _forward(self, number: int) -> None:
-        if self.status.lease is None and number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        if self.status.lease is None and number in _ENDING:
             self.end("asked to end before the store answered")
             return
         with contextlib.suppress(OSError):
