@@ -221,7 +221,7 @@ def test_a_change_of_engine_says_how_and_then_keeps_claim_and_data(space: Space)
     space.sh(space.pod("writer"), "echo moved > /data/marker")
     volume = {"persistentVolume": before["spec"]["volumeName"]}
     moved = dynamic(space, claims=[{"name": "efs", "size": "1Mi", "volume": volume}])
-    with pytest.raises(UserError, match=f"run `kubectl delete storageclass {space.name}` .bound claims do not notice"):
+    with pytest.raises(UserError, match=f"Run `kubectl delete storageclass {space.name}` .bound claims do not notice"):
         space.install(moved)
     space.kubectl("delete", "storageclass", space.name)
     space.install(moved)
