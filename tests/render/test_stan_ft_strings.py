@@ -11,6 +11,7 @@ import pytest
 import schemavalues
 
 from harness.charts import render
+from harness.charts.schema import LIKE
 from stanft.kube import objects
 
 # What YAML 1.1 or 1.2 takes for a number, a truth value, nothing, or a time of day.
@@ -63,6 +64,7 @@ def tried(name: str, text: str) -> dict[str, dict[str, Any]]:
         for leaf, schema in texts_of().items()
         if objects.dig(values, leaf)
         and holding(schema, text) is not None
+        and ("x-like" not in schema or re.search(LIKE[schema["x-like"]][0], text))  # others are refused in words
         and (leaf != "nameOverride" or LABEL.fullmatch(text))
     }
 
