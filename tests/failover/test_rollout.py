@@ -67,7 +67,7 @@ def test_an_upgrade_restarts_all_three_with_one_takeover_and_loses_nothing(space
 
 def test_an_upgrade_that_changes_no_pod_restarts_none(space: Space) -> None:
     before = identities(space)
-    said = space.deploy({"headlessService": {"annotations": {"team": "messaging"}}})
+    said = space.deploy({"headlessService": {"merge": {"metadata": {"annotations": {"team": "messaging"}}}}})
     assert identities(space) == before
     assert "restarted none" in said
 
