@@ -133,10 +133,8 @@ class Gate:
             place = self._place(notification, directory, path)
             if notification.call.name == "truncate":
                 place = self._followed(notification.pid, place)
-        except (
-            OSError
-        ):  # it leads nowhere now: the kernel says why, after a proof, as it may lead into the store by then
-            return True
+        except OSError:
+            return True  # it leads nowhere: the kernel says why, after a proof, as it may lead into the store by then
         os.close(place.directory)
         return self._inside(place.path)
 
