@@ -52,9 +52,13 @@ class Registry:
         return f"{self.mirror.rstrip('/')}/{image}" if self.mirror else image
 
     def answers(self, image: str) -> bool:
-        """Whether a registry answers when it is asked for image, be it with a refusal."""
-        done = self._pull(image)
+        """Whether a registry answers when it is asked for image, be it with a refusal; also for one that is here."""
+        done = self._ask(image)
         return done.returncode == 0 or not _UNREACHABLE.search(done.stderr)
+
+    def holds(self, names: Iterable[str]) -> bool:
+        """Whether the engine has all these images, so that no registry is needed."""
+        return all(self._present(name).returncode == 0 for name in names)
 
     def pull(self, image: str) -> str:
         """Bring the image into the engine and return the name it has there: its own, where it is not pinned by digest.
@@ -103,10 +107,14 @@ class Registry:
                 self.engine.docker("save", "-o", archive, *names)
             yield archive
 
+    def _present(self, image: str) -> subprocess.CompletedProcess[str]:
+        return self.engine.docker("image", "inspect", self._source(image), check=False)
+
     def _pull(self, image: str) -> subprocess.CompletedProcess[str]:
-        present = self.engine.docker("image", "inspect", self._source(image), check=False)
-        if present.returncode == 0 and not self.mirror:
-            return present
+        present = None if self.mirror else self._present(image)
+        return present if present and present.returncode == 0 else self._ask(image)
+
+    def _ask(self, image: str) -> subprocess.CompletedProcess[str]:
         try:
             return self.engine.docker("pull", "--quiet", self._source(image), check=False, timeout=PULL_TIMEOUT)
         except EngineHangsError:

@@ -68,7 +68,8 @@ def up(environment: str = ENVIRONMENT, registry: str | None = None) -> Deploymen
         engine = engines.ensure()
         kind.require_settings(engine, minor)
         plan = plans.make(environment)
-        puller = _choose_registry(engine, wanted_registry() if registry is None else registry, plan.images)
+        wanted = plan.images | {plan.official_node}
+        puller = _choose_registry(engine, wanted_registry() if registry is None else registry, wanted)
         if puller is None:
             plan = plan.built()
         cluster = _cluster(engine, plan, puller)
@@ -111,7 +112,8 @@ def _choose_registry(engine: Engine, registry: str, wanted: frozenset[str]) -> i
     if not memory.exists():
         puller = images.Registry(engine)
         with step("asking for a container registry"):
-            answers = puller.answers(min(image for image in wanted if images.repository(image) == "nats-streaming"))
+            server = min(image for image in wanted if images.repository(image) == "nats-streaming")
+            answers = puller.holds(wanted) or puller.answers(server)
         memory.parent.mkdir(parents=True, exist_ok=True)
         memory.write_text("registry" if answers else "packages")
     if memory.read_text() == "registry":

@@ -83,9 +83,9 @@ def everything(
         monkeypatch.setenv(variable, value)
     yield images.Registry(cluster.engine, mirror)
     down()
-    docker(
-        "rmi", "--force", *(f"{mirror}/{image}" for image in wanted.images), f"{mirror}/{node}@{digest}", check=False
-    )
+    # Under both names, as an engine that holds an image may be taken for one that can pull it.
+    pulled = [name for image in wanted.images for name in (image, f"{mirror}/{image}")]
+    docker("rmi", "--force", *pulled, f"{mirror}/{node}@{digest}", check=False)
 
 
 @pytest.mark.slow

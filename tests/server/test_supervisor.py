@@ -10,6 +10,7 @@ import re
 import signal
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -54,9 +55,10 @@ def written(server: Server) -> dict[int, str]:
     """Inode -> name of each file below the store that the server has open for writing."""
     found = {}
     for link in Path(f"/proc/{streaming(server)}/fd").iterdir():
-        path, info = link.readlink(), (link.parent.parent / "fdinfo" / link.name).read_text()
-        if "store" in path.parts and WRITES.search(info):
-            found[link.stat().st_ino] = path.name
+        with suppress(FileNotFoundError):  # a connection that the server closes meanwhile
+            path, info = link.readlink(), (link.parent.parent / "fdinfo" / link.name).read_text()
+            if "store" in path.parts and WRITES.search(info):
+                found[link.stat().st_ino] = path.name
     return found
 
 

@@ -24,7 +24,7 @@ DOCKER = """
 case "$1" in
 ps) cd "$PLAY/nodes" && ls ;;
 pull) [ -z "$SILENT" ] || { echo "dial tcp: lookup registry: no such host" >&2; exit 1; } ;;
-image) case "$*" in *--format*) echo sha256:abc ;; *) exit 1 ;; esac ;;
+image) case "$*" in *--format*) echo sha256:abc ;; *) grep -qxF "$3" "$PLAY/held" ;; esac ;;
 save) : ;;
 exec) case "$3" in
   touch) touch "$PLAY/nodes/$2/$(basename "$4")" ;;
@@ -50,6 +50,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
     made.add("docker", DOCKER)
     for node in NODES:
         (tmp_path / "nodes" / node).mkdir(parents=True)
+    (tmp_path / "held").write_text("")
     monkeypatch.setenv("PLAY", str(tmp_path))
     monkeypatch.setenv("SILENT", "")
     monkeypatch.delenv("STAN_FT_CLUSTER", raising=False)
@@ -76,6 +77,23 @@ def test_where_no_registry_answers_images_are_built_and_that_is_remembered_too(
     assert choose() is None, "until the cluster is taken away"
     (kind.home() / "images-from").unlink()
     assert choose() is not None
+
+
+def test_an_image_that_the_engine_holds_from_before_is_no_answer_of_a_registry(
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "held").write_text(f"{SERVER}\n")
+    monkeypatch.setenv("SILENT", "1")
+    assert choose() is None
+
+
+def test_where_the_engine_holds_every_image_no_registry_is_asked(
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "held").write_text(f"{SERVER}\n{BOX}\n")
+    monkeypatch.setenv("SILENT", "1")
+    assert choose() == images.Registry(Engine(""))
+    assert not programs.asked("docker pull")
 
 
 @pytest.mark.parametrize(("registry", "mirror"), [("none", None), ("mirror:5000", "mirror:5000")])
