@@ -103,13 +103,13 @@ def _require_disk() -> None:
 
 
 def _choose_registry(engine: Engine, registry: str, wanted: frozenset[str]) -> images.Registry | None:
-    """The registry to pull from, None to build; the first answer is kept until the cluster is taken away."""
+    """The registry to pull from, None to build; an answer holds as long as the cluster that was made with it."""
     if registry == "none":
         return None
     if registry != "auto":
         return images.Registry(engine, registry)
     memory = kind.home() / "images-from"
-    if not memory.exists():
+    if not memory.exists() or not Cluster(engine).nodes():
         puller = images.Registry(engine)
         with step("asking for a container registry"):
             server = min(image for image in wanted if images.repository(image) == "nats-streaming")

@@ -79,6 +79,16 @@ def test_where_no_registry_answers_images_are_built_and_that_is_remembered_too(
     assert choose() is not None
 
 
+def test_an_answer_of_a_first_try_that_made_no_cluster_is_not_kept(
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for node in NODES:
+        (tmp_path / "nodes" / node).rmdir()
+    assert choose() is not None
+    monkeypatch.setenv("SILENT", "1")
+    assert choose() is None
+
+
 def test_an_image_that_the_engine_holds_from_before_is_no_answer_of_a_registry(
     programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
