@@ -18,6 +18,7 @@ RISKS: list[tuple[dict[str, Any], str, str]] = [
     (at("config.streaming.file_options.crc", False), "config.streaming.file_options.crc", "damaged"),
     (at("config.streaming.file_options.slice_max_age", None), "config.streaming.file_options.slice_max_age", "quarter"),
     (at("config.streaming.store_limits.max_age", "2h"), "config.streaming.store_limits", "max_age 2h"),
+    (at("config.streaming.store_limits.max_age", "2h"), "config.streaming.store_limits.max_age", "away for 2h loses"),
     (at("config.streaming.file_options.buffer_size", "1gb"), "container.resources.limits.memory", "killed again"),
     ({"replicas": 1, "allowSingleReplica": True}, "replicas", "no standby"),
     ({"container": {"livenessProbe": None}}, "container.livenessProbe", "hung active"),

@@ -16,18 +16,22 @@ from harness.ground.paths import REPO
 from stanft.ground import shell
 from stanft.kube.objects import Object
 from status import Status
+from supervisor import SKEW
 
 POD = 'namespace="default", pod="stan-{}"'
 THREE_STATES = 'nss_server_active{{namespace="default", pod="stan-{}"}}'
 
 
+def with_limits(**limits: Any) -> dict[str, Any]:
+    """Values with these limits of the store and the alerts."""
+    rule = {"prometheusRule": {"enabled": True}}
+    return {"promExporter": rule, "config": {"streaming": {"store_limits": limits}}}
+
+
 def rules(**section: Any) -> list[Object]:
     """The rules of the chart with every alert that its limits allow, as rendered."""
-    limits = {"max_channels": 10, "max_subs": 10, "max_msgs": 1000, "max_bytes": "1mb"}
-    values = {
-        "promExporter": {"prometheusRule": {"enabled": True, **section}},
-        "config": {"streaming": {"store_limits": limits}},
-    }
+    values = with_limits(max_channels=10, max_subs=10, max_msgs=1000, max_bytes="1mb")
+    values["promExporter"]["prometheusRule"] |= section
     found = [each for each in render("stan-ft", values) if each["kind"] == "PrometheusRule"]
     assert len(found) == 1
     group: list[Object] = found[0]["spec"]["groups"][0]["rules"]
@@ -104,6 +108,12 @@ CASES = [
         fencing("lease_age_seconds", "22x10") | LIMIT,
     ),
     Case("StanFilesRefused", fencing("files_refused_total", "0 0 1x20"), "5m", fencing("files_refused_total", "1x20")),
+    Case(
+        "StanClockSkew",
+        fencing("clock_skew_seconds", "0 0 -31x10"),
+        "5m",
+        fencing("clock_skew_seconds", "29x5 -29x10"),
+    ),
     Case("StanServerMissing", active("1x20", "0x20"), "10m"),
     Case("StanRestartLoop", starts(4), "9m", starts(3)),
     Case(
@@ -168,6 +178,19 @@ CASES = [
             chan("nss_chan_last_seq"): "20000x30",
             sub("nss_chan_subs_last_sent", durable="d"): "15000x30",
             sub("nss_chan_subs_last_sent", client="c2"): "1x30",  # no durable: it gets nothing when it is away
+        },
+    ),
+    Case(
+        "StanDurableExpiring",  # max_age is 1h: message 100 came 10 minutes after the start
+        {
+            chan("nss_chan_last_seq"): "90x9 100x80",
+            sub("nss_chan_subs_last_sent", durable="d"): "90x90",
+        },
+        "42m",
+        {
+            chan("nss_chan_last_seq"): "0+10x90",  # ten a minute, and never more than 25 minutes behind
+            sub("nss_chan_subs_last_sent", durable="d"): "0x25 10+10x65",
+            sub("nss_chan_subs_last_sent", client="c2"): "1x90",
         },
     ),
     Case(
@@ -237,6 +260,49 @@ def test_a_long_recovery_is_told_although_the_supervisor_answers(tmp_path: Path)
         for name, values in (("metrics", "0x10"), ("fencing", "1x10"))
     }
     promtool(tmp_path, rules(), firing("StanRecoveryLong", active("stale", "0x10", "0x10") | ups, "4m", 1))
+
+
+def member(client: str, values: str) -> dict[str, str]:
+    """What one member of a durable queue group has been sent."""
+    name = sub("nss_chan_subs_last_sent", durable="", client=client)
+    return {
+        name.replace('is_durable="false"', 'is_durable="true"').replace('queue_name=""', 'queue_name="d:g"'): values
+    }
+
+
+@pytest.mark.parametrize("alert", ["StanDurableLagging", "StanDurableExpiring"])
+def test_a_queue_group_is_as_far_as_its_last_member_however_idle_another_is(alert: str, tmp_path: Path) -> None:
+    last = {chan("nss_chan_last_seq"): "20000x90"}
+    idle, busy, late = member("c1", "1x90"), member("c2", "20000x90"), member("c2", "100x90")
+    cases = ((last | idle | busy, 0), (last | idle | late, 1))
+    promtool(tmp_path, rules(), *(firing(alert, series, "60m", count) for series, count in cases))
+
+
+def test_a_channel_with_an_age_of_its_own_is_left_out_of_the_alert_on_age(tmp_path: Path) -> None:
+    own = {"orders.*": {"max_age": "24h"}, "bills.>": {"max_age": "2h"}, "logs": {"max_msgs": 10}}
+    [found] = [each for each in render("stan-ft", with_limits(max_age="1h", channels=own)) if "Rule" in each["kind"]]
+    series = {}
+    for channel in ("orders.eu", "orders.eu.berlin", "bills.a.b", "logs", "orders-eu"):
+        series[chan("nss_chan_last_seq", channel)] = "10x90"
+        series[sub("nss_chan_subs_last_sent", durable="d", channel=channel)] = "1x90"
+    promtool(tmp_path, found["spec"]["groups"][0]["rules"], firing("StanDurableExpiring", series, "60m", 3))
+
+
+@pytest.mark.parametrize("age", ["0s", None, "$MAX_AGE"])
+def test_without_an_age_that_the_chart_knows_there_is_no_alert_on_it(age: str | None) -> None:
+    [found] = [each for each in render("stan-ft", with_limits(max_age=age)) if "Rule" in each["kind"]]
+    assert "StanDurableExpiring" not in json.dumps(found)
+
+
+@pytest.mark.parametrize(("age", "half"), [("1h30m", "2700s"), ("1.5h", "2700s"), ("90s", "45s"), ("2000ms", "1s")])
+def test_the_alert_on_age_reads_durations_as_the_server_does(age: str, half: str) -> None:
+    [found] = [each for each in render("stan-ft", with_limits(max_age=age)) if "Rule" in each["kind"]]
+    assert f"offset {half}" in json.dumps(found)
+
+
+def test_the_supervisor_tells_the_same_skew_of_clocks_as_the_alert() -> None:
+    [rule] = [rule for rule in rules() if rule["alert"] == "StanClockSkew"]
+    assert rule["expr"].endswith(f"> {SKEW:g}")
 
 
 def test_servers_without_a_supervisor_have_no_alert_of_it() -> None:

@@ -8,9 +8,11 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+import supervisor
 from lease import PREFIX, Lease, LostError, Silence, file_system, hold, lease_seconds
 
 PATIENCE = 10.0
@@ -83,6 +85,66 @@ def test_the_lease_file_is_made_in_a_store_that_does_not_exist_yet(tmp_path: Pat
     lease.prove()
     assert lease.locked
     assert (tmp_path / "stan/store" / f"{PREFIX.decode()}stan-0").stat().st_size == 1
+
+
+def stamped(path: Path, ahead: float) -> Lease:
+    """A lease whose storage stamps each write with a clock that this node's is so many seconds ahead of."""
+
+    def write(_: int) -> None:
+        at = time.time() - ahead
+        os.utime(path, (at, at))
+
+    path.write_bytes(b"\n")
+    return Lease(os.open(path, os.O_RDWR), locked=True, write=write)
+
+
+@pytest.mark.parametrize("ahead", [7200.0, -7200.0])
+def test_a_clock_that_is_not_the_storages_is_measured(tmp_path: Path, ahead: float) -> None:
+    lease = stamped(tmp_path / "lease", ahead)
+    began = time.time()
+    lease.renew()
+    lease.compare(began)
+    assert lease.skew == pytest.approx(ahead, abs=PATIENCE)
+    assert abs(lease.skew) <= 7200.0, "never more than there is"
+
+
+def test_a_storage_that_is_slow_is_no_clock_that_is_wrong(tmp_path: Path) -> None:
+    lease = hold(os.fsencode(tmp_path), "stan-0")
+    began = time.time() - 60.0  # the question was under way for a minute
+    lease.renew()
+    lease.compare(began)
+    assert lease.skew == 0.0
+
+
+def test_two_clocks_that_are_one_agree_at_once(tmp_path: Path) -> None:
+    lease = hold(os.fsencode(tmp_path), "stan-0")
+    for _ in range(20):
+        began = time.time()
+        lease.renew()
+        lease.compare(began)
+        assert lease.skew == 0.0
+
+
+def test_a_clock_that_is_wrong_is_told_once_and_again_when_it_is_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    skews = [0.0, 29.0, 7200.0, 7201.0, 3.0, -40.0]
+
+    class Storage(Lease):
+        def renew(self) -> None:
+            if not skews:
+                raise LostError("the end of the test")
+
+        def compare(self, began: float) -> None:  # noqa: ARG002 (as the lease has it)
+            self.skew = skews.pop(0)
+
+    monkeypatch.setattr(supervisor, "RENEWAL", 0.0)
+    own = supervisor.Supervisor(supervisor.parsed(["--directory", str(tmp_path), "--", "true"]))
+    own.child = SimpleNamespace(kill=lambda: None)
+    own._renew(Storage(7, locked=True))
+    told = [line for line in capsys.readouterr().err.splitlines() if "clock" in line.lower()]
+    assert ["7200 S AHEAD" in told[0], "agree again" in told[1], "40 S BEHIND" in told[2]] == [True] * 3
+    assert len(told) == 3
 
 
 def test_on_a_disk_of_this_machine_alone_only_the_renewal_asks() -> None:

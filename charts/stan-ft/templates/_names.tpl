@@ -138,3 +138,13 @@ securityContext:
 {{- else -}}{{- int64 . -}}
 {{- end -}}
 {{- end -}}
+
+{{/* A duration such as 1h30m in seconds; 0 for none, and for one that is only known to the server. */}}
+{{- define "stan-ft.seconds" -}}
+{{- $sum := 0.0 -}}
+{{- range regexFindAll "[0-9.]+(ms|us|ns|h|m|s)" (toString .) -1 -}}
+{{- $unit := regexFind "[a-z]+" . -}}
+{{- $sum = addf $sum (mulf (trimSuffix $unit . | float64) (get (dict "h" 3600.0 "m" 60.0 "s" 1.0 "ms" 0.001) $unit | default 0.0)) -}}
+{{- end -}}
+{{- int64 $sum -}}
+{{- end -}}

@@ -59,6 +59,9 @@
 {{- with $dropped -}}
 {{- include "stan-ft.problem" (printf "config.streaming.store_limits: per channel, the oldest messages are dropped without a word at %s, delivered or not." (join ", " .)) -}}
 {{- end -}}
+{{- if gt (include "stan-ft.seconds" $limits.max_age | int64) 0 -}}
+{{- include "stan-ft.problem" (printf "config.streaming.store_limits.max_age: a durable that is away for %s loses what was acknowledged to publishers meanwhile, and a node whose clock is ahead drops it sooner. 0s keeps all." $limits.max_age) -}}
+{{- end -}}
 {{- if and (get $limits "max_age") (not (get $options "slice_max_age")) $file (not (regexMatch "^0+[a-z]*$" (get $limits "max_age" | toString))) -}}
 {{- include "stan-ft.problem" "config.streaming.file_options.slice_max_age: a quiet channel keeps its expired messages until a slice is full. Set it to a quarter of max_age." -}}
 {{- end -}}

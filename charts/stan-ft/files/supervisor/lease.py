@@ -6,6 +6,7 @@ descriptor fails with EIO, even under the next lease (fcntl(2), "Lost locks"): t
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -22,6 +23,7 @@ NO_MORE_LOCKS = (errno.EDQUOT, errno.ENOLCK, errno.ENOSPC, errno.ENOMEM)
 # The storage looks at the lock before it looks for room, so these answers prove the lock as well as a success does.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
+STAMP = 0.02  # seconds by which a file system's own stamp may lag behind its clock: a tick of the kernel, or two
 
 # File systems of this machine alone: while it runs, nobody can take a lock away.
 LOCAL = ("btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs", "zfs")
@@ -50,6 +52,7 @@ class Lease:
     ) -> None:
         self.locked, self.local = locked, local
         self.good = now()  # when the last proof that succeeded was sent
+        self.skew = 0.0  # seconds by which this node's clock is at least ahead of the storage's; negative: behind
         self._descriptor, self._write = descriptor, write
         self._changed = threading.Condition()
         self._begun = self._done = 0
@@ -82,6 +85,15 @@ class Lease:
                     self._ask()
             if self._lost:
                 raise LostError(self._lost)
+
+    def compare(self, began: float) -> None:
+        """Set skew, from a write of the lease file that was sent after began (time.time()) and has been answered.
+
+        The storage stamps the file with its own clock, at a moment between began and now: what lies outside is skew.
+        """
+        with contextlib.suppress(OSError):  # the next proof finds out more about it
+            stamped = os.fstat(self._descriptor).st_mtime
+            self.skew = max(0.0, began - STAMP - stamped) + min(0.0, time.time() - stamped)
 
     def _ask(self) -> None:
         sent, failure = now(), ""

@@ -33,6 +33,7 @@ FORWARDED = (*_ENDING, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 HANDLED = {*FORWARDED, signal.SIGCHLD}
 TICK = 0.2  # seconds between two looks at the lease
 RENEWAL = 1.0  # seconds between two proofs
+SKEW = 30.0  # seconds between the clocks of node and storage that are told
 WORKERS = 256  # questions answered at once; the server recovers up to parallel_recovery (64) channels at a time
 HANDSHAKE = 20.0  # seconds for a child to come up, on a busy machine
 LAST_WORDS = 5.0  # seconds for a killed server to be gone
@@ -286,13 +287,18 @@ class Supervisor:
             _fatal()
 
     def _renew(self, held: Lease) -> None:
+        told = False
         while True:
-            began = leases.now()
+            began, clock = leases.now(), time.time()
             try:
                 held.renew()
             except LostError as error:
                 self.end(f"the lease of the store was lost ({error}): another server may be let in")
                 return
+            held.compare(clock)
+            if told != (abs(held.skew) > SKEW):
+                told = not told
+                self._tell_clocks(held.skew)
             time.sleep(max(0.0, RENEWAL - (leases.now() - began)))
 
     def _tell(self, held: Lease) -> None:
@@ -303,6 +309,15 @@ class Supervisor:
         elif kind != "nfs4":
             say(f"the store is on {kind}: only NFS 4 itself refuses a late write of a server that was cut off")
         say(f"guards {os.fsdecode(self.store)} ({kind}); an active server is ended after {limit:g} s of silence")
+
+    def _tell_clocks(self, skew: float) -> None:
+        if abs(skew) > SKEW:
+            say(
+                f"THE CLOCK OF THIS NODE IS {abs(skew):.0f} S {'AHEAD OF' if skew > 0 else 'BEHIND'} THE STORAGE'S: an "
+                "active server ages messages by its node's clock, and one that is ahead drops them too early (max_age)"
+            )
+        else:
+            say("the clocks of node and storage agree again")
 
     # --- the main thread: signals, the server's end, silence ---
 
