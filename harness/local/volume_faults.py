@@ -24,7 +24,7 @@ FILLER = "drill-filler"
 AFTER_CRASHES = 180.0  # patience: Kubernetes waits longer and longer before it starts a server again that ended
 
 
-def _directory(scene: Scene) -> str:
+def store_directory(scene: Scene) -> str:
     """The directory of the nodes behind the servers' shared claim; raises UserError if it is none."""
     pod = next(iter(scene.pods().values()))
     claims = [volume.persistent_volume_claim for volume in pod.spec.volumes if volume.persistent_volume_claim]
@@ -37,7 +37,8 @@ def _directory(scene: Scene) -> str:
     raise UserError("the servers' claim is no directory of the local cluster's nodes, so its volume cannot be broken.")
 
 
-def _scale(scene: Scene, replicas: int) -> None:
+def scale(scene: Scene, replicas: int) -> None:
+    """Set the number of servers and wait until all are up, or until all are gone."""
     pods = list(scene.pods().values())
     scene.group.apps.patch_namespaced_stateful_set_scale(
         scene.group.name, scene.group.namespace, {"spec": {"replicas": replicas}}
@@ -56,11 +57,11 @@ def _remove_image(cluster: Cluster, node: str, image: str) -> None:
 
 def _prepare(scene: Scene, undo: contextlib.ExitStack) -> None:
     """Move the servers onto the small file system; the undoing moves them back to their own store."""
-    cluster, directory = local(scene), _directory(scene)
+    cluster, directory = local(scene), store_directory(scene)
     image, first = f"{directory.rsplit('/', 1)[0]}/{IMAGE}", cluster.workers()[0]
-    undo.callback(_scale, scene, scene.group.replicas())
+    undo.callback(scale, scene, scene.group.replicas())
     replicas = scene.group.replicas()
-    _scale(scene, 0)
+    scale(scene, 0)
     undo.callback(_remove_image, cluster, first, image)
     device = cluster.node_exec(
         first,
@@ -79,12 +80,12 @@ def _prepare(scene: Scene, undo: contextlib.ExitStack) -> None:
             "-ec",
             f"test -e {device} || mknod {device} b 7 {number}; mount {device} {directory}; chmod 777 {directory}",
         )
-    undo.callback(_scale, scene, 0)
-    _scale(scene, replicas)
+    undo.callback(scale, scene, 0)
+    scale(scene, replicas)
 
 
 def _fill(scene: Scene, injection: Injection, undo: contextlib.ExitStack) -> None:
-    pod, directory = scene.active(), _directory(scene)
+    pod, directory = scene.active(), store_directory(scene)
     node, filler = pod.spec.node_name, f"{directory}/{FILLER}"
     undo.callback(scene.nodes.node_exec, node, "rm", "-f", filler)
     injection.victims.append(directory.rsplit("/", 1)[1])
@@ -98,7 +99,7 @@ def _fill(scene: Scene, injection: Injection, undo: contextlib.ExitStack) -> Non
 
 
 def _freeze(scene: Scene, injection: Injection, undo: contextlib.ExitStack) -> None:
-    pod, directory = scene.active(), _directory(scene)
+    pod, directory = scene.active(), store_directory(scene)
     undo.callback(scene.nodes.node_exec, pod.spec.node_name, "fsfreeze", "--unfreeze", directory, check=False)
     injection.victims.append(directory.rsplit("/", 1)[1])
     injection.at = time.monotonic()
@@ -106,7 +107,7 @@ def _freeze(scene: Scene, injection: Injection, undo: contextlib.ExitStack) -> N
 
 
 def _slow(scene: Scene, injection: Injection, undo: contextlib.ExitStack) -> None:
-    pod, directory = scene.active(), _directory(scene)
+    pod, directory = scene.active(), store_directory(scene)
     node, rounds = pod.spec.node_name, int(LASTS / (PAUSE + BETWEEN))
     script = (
         f"for i in $(seq {rounds}); do "

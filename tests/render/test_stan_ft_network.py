@@ -143,7 +143,7 @@ def test_the_policy_opens_each_port_to_whom_it_is_meant_for() -> None:
 
     own_pods = {"podSelector": {"matchLabels": {"app.kubernetes.io/instance": "stan"}}}
     named = sources({"clients": peer, "monitoring": peer, "metrics": peer})
-    assert (named[4222], named[7777], named[8222]) == ([*peer, own_pods], peer, [*peer, own_pods])
+    assert (named[4222], named[7777], named[8222]) == ([*peer, own_pods],) * 3
 
 
 def test_the_policy_can_hold_back_what_servers_reach() -> None:
