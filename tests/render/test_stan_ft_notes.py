@@ -47,6 +47,14 @@ RISKS: list[tuple[dict[str, Any], str, str]] = [
     (at("image.tag", "0.22.1"), "image.tag", "root page"),
     (at("store.acceptChanges", ["id"]), "store.acceptChanges", "Empty it again"),
     (at("persistence.volumePermissions.enabled", True), "persistence.volumePermissions.enabled", "restricted"),
+    (
+        {
+            "fencing": {"mode": "off"},
+            "tls": {"client": {"enabled": True}, "certManager": {"enabled": True, "issuerRef": {"name": "a"}}},
+        },
+        "tls.certManager",
+        "restart or reload",
+    ),
     (at("promExporter.image.tag", "0.17.3"), "promExporter.image.tag", "0.16.0"),
     (at("configFile.override", "streaming {\n  ft_group_name: a\n}"), "configFile.override", "no effect"),
     (at("configFile.existingConfigMap", "mine"), "configFile.existingConfigMap", "restarts no pod"),

@@ -248,6 +248,16 @@ def test_cert_manager_makes_one_certificate_for_clients_and_routes() -> None:
     assert set(mounted(values).values()) == {"stan-tls"}
 
 
+def test_what_a_reload_reads_again_is_watched_by_the_supervisor_and_nothing_else() -> None:
+    routes = {"tls": {"routes": {"enabled": True, "existingSecret": "routes"}}}
+    login = {"auth": {"server": {"method": "credentials", "existingSecret": "login"}}}
+    values = layered(TLS, routes, USERS, login)
+    assert "/etc/stan-login" in mounted(values), "it is read at the start alone"
+    found = {text.removeprefix("--reread=") for text in server(values)["args"] if text.startswith("--reread=")}
+    assert found == {"/etc/stan-tls/client", "/etc/stan-tls/cluster", "/etc/stan-auth"}
+    assert not [text for text in server()["args"] if "reread" in text]
+
+
 def test_an_external_server_is_spoken_to_with_its_own_authority_and_login() -> None:
     values = layered(
         {

@@ -63,6 +63,15 @@ def fencing(name: str, values: str) -> dict[str, str]:
     return {f"stan_fencing_{name}{{{POD.format(1)}}}": values}
 
 
+def sets(updated: str, replicas: str) -> dict[str, str]:
+    """What kube-state-metrics says of the StatefulSet: pods of its newest revision, and how many there should be."""
+    labels = 'namespace="default", statefulset="stan"'
+    return {
+        f"kube_statefulset_status_replicas_updated{{{labels}}}": updated,
+        f"kube_statefulset_replicas{{{labels}}}": replicas,
+    }
+
+
 def starts(count: int) -> dict[str, str]:
     """nss_server_info of so many processes of stan-1, one after the other, two minutes each."""
     return {
@@ -115,6 +124,12 @@ CASES = [
         fencing("clock_skew_seconds", "29x5 -29x10"),
     ),
     Case("StanServerMissing", active("1x20", "0x20"), "10m"),
+    Case(
+        "StanRevisionOutdated",
+        sets(updated="3x5 1x40", replicas="3x45"),
+        "25m",
+        sets(updated="3x5 1x9 3x40", replicas="3x54"),
+    ),
     Case("StanRestartLoop", starts(4), "9m", starts(3)),
     Case(
         "StanFlapping",

@@ -8,18 +8,21 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
+import ssl
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from certificates import Authority
 from loopback import run
 
 from harness.cluster.kind import wait_for
 from harness.ground import system
 from harness.loopback import supervised
-from harness.loopback.server import ACTIVE, Group, Server
+from harness.loopback.server import ACTIVE, HOST, Group, Server
 from stanft.stan.client import Client
 
 PATIENCE = 20.0
@@ -119,6 +122,42 @@ def test_a_reload_reaches_the_server(group: Group) -> None:
     active = group.start()
     active.reload()
     wait_for(lambda: "Reloaded server configuration" in active.log, PATIENCE, lambda: active.log)
+
+
+def shown(server: Server) -> bytes:
+    """The certificate that a server shows to a client."""
+    with socket.create_connection((HOST, server.ports.client), timeout=5) as connection:
+        connection.recv(65536)  # NATS speaks first, then TLS
+        trust = ssl.create_default_context()
+        trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
+        with trust.wrap_socket(connection) as secured:
+            return secured.getpeercert(binary_form=True) or b""
+
+
+def test_a_renewed_certificate_is_shown_without_a_restart(make_group: Callable[..., Group], tmp_path: Path) -> None:
+    authority, folder = Authority(tmp_path / "authority"), tmp_path / "tls"
+    folder.mkdir()
+
+    def renew() -> bytes:
+        for name, text in authority.sign("stan", "DNS:localhost,IP:127.0.0.1").items():
+            (folder / name).write_text(text)
+        return ssl.PEM_cert_to_DER_cert((folder / "tls.crt").read_text())
+
+    old = renew()
+    tls = f'tls {{ cert_file: "{folder}/tls.crt", key_file: "{folder}/tls.key" }}'
+    own = (
+        f'streaming {{ id: test-cluster, store: file, dir: /data/stan/store, tls {{ client_ca: "{folder}/ca.crt" }} }}'
+    )
+    group = make_group(config=f"{tls}\n{own}", size=1)
+    supervised.supervise(group, ["--reread", str(folder)])
+    [server] = group.servers
+    server.start()
+    server.wait_log("Streaming Server is ready")
+    assert shown(server) == old
+    new = renew()
+    wait_for(lambda: shown(server) == new, PATIENCE, lambda: server.log)
+    assert f"{folder} has changed" in server.log
+    assert server.alive
 
 
 def test_slices_roll_and_quiet_channels_go_under_the_gate(make_group: Callable[..., Group]) -> None:

@@ -95,8 +95,8 @@
 {{- if and .Values.service.enabled (ne .Values.service.type "ClusterIP") (not .external) (not (get .conf "client_advertise")) (not (get .conf.cluster "no_advertise")) -}}
 {{- include "stan-ft.problem" (printf "service.type: with %s, servers tell outside clients the pods' addresses, and after a takeover these reconnect to nowhere. Set config.client_advertise to the outside address, or config.cluster.no_advertise=true." .Values.service.type) -}}
 {{- end -}}
-{{- if and .Values.tls.certManager.enabled (not .external) -}}
-{{- include "stan-ft.problem" "tls.certManager: the servers read a renewed certificate only at a restart or reload. See docs/security.md, and do one before the old one ends." -}}
+{{- if and .Values.tls.certManager.enabled (not .external) (not (include "stan-ft.supervised" .)) -}}
+{{- include "stan-ft.problem" "tls.certManager: without a supervisor the servers read a renewed certificate only at a restart or reload. See docs/security.md, and do one before the old one ends." -}}
 {{- end -}}
 {{- if and $store.encryption.enabled (not $store.encryption.cipher) -}}
 {{- include "stan-ft.problem" "store.encryption.cipher: each server chooses by its processor; name one where nodes differ." -}}

@@ -97,13 +97,13 @@ digits would be a number. The second variable puts quotes around the first.
 {{- end }}
 {{- if not .external }}
 {{- if .Values.tls.client.enabled }}
-- {name: client-tls, secret: {{ include "stan-ft.clientTLSSecretName" . | quote }}, path: /etc/stan-tls/client}
+- {name: client-tls, secret: {{ include "stan-ft.clientTLSSecretName" . | quote }}, path: /etc/stan-tls/client, reread: true}
 {{- end }}
 {{- if .Values.tls.routes.enabled }}
-- {name: cluster-tls, secret: {{ include "stan-ft.routesTLSSecretName" . | quote }}, path: /etc/stan-tls/cluster}
+- {name: cluster-tls, secret: {{ include "stan-ft.routesTLSSecretName" . | quote }}, path: /etc/stan-tls/cluster, reread: true}
 {{- end }}
 {{- if eq .Values.auth.mode "users" }}
-- {name: auth, secret: {{ .Values.auth.existingSecret | quote }}, path: /etc/stan-auth}
+- {name: auth, secret: {{ .Values.auth.existingSecret | quote }}, path: /etc/stan-auth, reread: true}
 {{- end }}
 {{- end }}
 {{- if has .Values.auth.server.method (list "nkey" "credentials") }}
@@ -205,6 +205,11 @@ args:
   - --monitor=http://127.0.0.1:{{ int64 .conf.http }}
   - --listen=:{{ int64 .Values.fencing.port }}
   - --memory=/run/stan/ended-for-silence
+  {{- range include "stan-ft.secretFiles" . | fromYamlArray }}
+  {{- if .reread }}
+  - --reread={{ .path }}
+  {{- end }}
+  {{- end }}
   - --
   - /opt/stan/nats-streaming-server
 {{- else -}}

@@ -26,6 +26,7 @@ import lease as leases
 import seccomp
 from gate import PROBE, Gate
 from lease import Lease, LostError, Silence
+from reread import Files
 from status import Activity, Server, Status
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGABRT)
@@ -62,6 +63,7 @@ class Options:
     listen: str
     name: str
     memory: str
+    reread: list[bytes]
     command: list[str]
 
 
@@ -78,6 +80,14 @@ def parsed(arguments: Sequence[str]) -> Options:
     parser.add_argument("--listen", default="", help="ADDRESS:PORT for /metrics")
     parser.add_argument("--name", default=socket.gethostname(), help="whose lease file; the pod's name")
     parser.add_argument("--memory", default="", help="file that outlives this process: when it last acted on silence")
+    parser.add_argument(
+        "--reread",
+        action="append",
+        default=[],
+        type=os.fsencode,
+        metavar="FOLDER",
+        help="tell the server to read its configuration again when a file in it changes; may be repeated",
+    )
     parser.add_argument("command", nargs="+", help="the server and its arguments")
     return Options(**vars(parser.parse_args(arguments)))
 
@@ -322,7 +332,7 @@ class Supervisor:
     # --- the main thread: signals, the server's end, silence ---
 
     def _wait(self) -> int:
-        silence, killed = Silence(leases.now()), 0.0
+        silence, killed, files = Silence(leases.now()), 0.0, Files(self.options.reread)
         while True:
             received = signal.sigtimedwait(HANDLED, TICK)
             if received is not None and received.si_signo in FORWARDED:
@@ -338,6 +348,9 @@ class Supervisor:
                 silent = silence.look(leases.now(), self.status.lease.good)
                 if silent > self.status.limit and self._activity.active and self._may_act():
                     self.end(f"the store has been silent for {silent:.1f} s")
+                elif folder := files.changed(time.monotonic()):
+                    say(f"{os.fsdecode(folder)} has changed: the server reads its configuration again")
+                    self._forward(signal.SIGHUP)
             else:
                 silence = Silence(leases.now())
 
