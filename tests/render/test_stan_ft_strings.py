@@ -24,7 +24,7 @@ READ = re.compile(
     r"^(fullnameOverride|persistence\.(mountPath|staticVolume\.(nfs|efs)\.mountOptions)|config\.streaming\.(dir|id|ft_group_name|discover_prefix|nats_server_url)|clusterDomain"
     r"|global\.imageRegistry|(.*\.)?image\.(registry|repository|tag|digest)|container\.env"
     r"|container\.(\w+Probe|resources|securityContext|args)|podTemplate\.(securityContext|affinity)"
-    r"|promExporter\.prometheusRule\.overrides|config\.(cluster\.)?routes|.*[mM]erge\w*|.*\.resources)(\.|$)"
+    r"|promExporter\.prometheusRule\.overrides|config\.((cluster\.)?routes|ping_interval)|.*[mM]erge\w*|.*\.resources)(\.|$)"
 )
 CHART = "stan-ft"
 LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")  # the only texts that nameOverride takes

@@ -349,9 +349,10 @@ def test_signals_reach_the_program(tmp_path: Path, number: signal.Signals) -> No
     program = f"""
     import signal, time
     got = []
-    signal.signal({int(number)}, lambda *_: (got.append(1), print("got it", flush=True)))
+    signal.signal({int(number)}, lambda *_: got.append(1))
     print("ready", flush=True)
     while not got: time.sleep(0.01)
+    print("got it", flush=True)
     raise SystemExit(5)
     """
     with running(tmp_path, program) as process:
@@ -469,11 +470,13 @@ def test_a_store_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None
     assert done.stderr.splitlines()[-1].startswith("supervisor: ended the server: no lease file in the store")
 
 
-# A storage that answers nothing once this file is there.
+# A storage, not this machine's own, that answers nothing while this file is there.
 SILENT = """
 import lease, time
-real = lease.overwrite
-def write(descriptor): time.sleep(60) if os.path.exists({0!r}) else real(descriptor)
+real, lease.LOCAL = lease.overwrite, ()
+def write(descriptor):
+    while os.path.exists({0!r}): time.sleep(0.05)
+    real(descriptor)
 lease.Lease.__init__.__kwdefaults__["write"] = write
 """
 
@@ -505,3 +508,30 @@ def test_silence_acts_once_in_a_while_only(tmp_path: Path) -> None:
     assert silent(tmp_path / "store", tmp_path / "flag", *options).returncode == 1
     (tmp_path / "flag").unlink()
     assert silent(tmp_path / "store", tmp_path / "flag", *options).stdout == "survived\n"
+
+
+def state(pid: int) -> str:
+    """A process's state, as in R (runs), S (sleeps), T (stopped)."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_an_active_that_slept_for_half_its_lease_stands_still_until_the_storage_confirms_it(tmp_path: Path) -> None:
+    store, flag = tmp_path / "store", tmp_path / "flag"
+    program = f"import os; os.open({str(store)!r} + '/x', os.O_RDWR | os.O_CREAT); print('up', flush=True); input()"
+    command = words(store, program, "--lease", "8")
+    command[1:2] = ["-c", LACKING.format(SILENT.format(str(flag)))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert line(process) == "up"
+            both = (process.pid, server := child(process))
+            flag.touch()
+            for pid in both:
+                os.kill(pid, signal.SIGSTOP)
+            time.sleep(4.5)
+            for pid in reversed(both):
+                os.kill(pid, signal.SIGCONT)
+            wait_for(lambda: state(server) == "T", PATIENCE, lambda: "the server runs without a proof")
+            flag.unlink()
+            wait_for(lambda: state(server) == "S", PATIENCE, lambda: "the server stands still after a proof")
+        finally:
+            process.kill()

@@ -111,8 +111,12 @@ class Child:
 
     def kill(self) -> None:
         """End it at once."""
+        self.signal(signal.SIGKILL)
+
+    def signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
         with contextlib.suppress(OSError):
-            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+            signal.pidfd_send_signal(self.pidfd, number)
 
 
 def fork(command: Sequence[str], *, filtered: bool) -> Child:
@@ -205,6 +209,8 @@ class Supervisor:
         self.code: int | None = None  # its exit code, once it has ended
         self._ended = threading.Event()
         self._mutex = threading.Lock()
+        self._looked = leases.now()
+        self._held_back = 0.0  # since when the server stands still until a proof, 0 while it runs
 
     def run(self) -> int:
         """Start the server, supervise it, and return the exit code for its container."""
@@ -345,6 +351,7 @@ class Supervisor:
                 if time.monotonic() - killed > LAST_WORDS:
                     return FENCED
             elif self.status.lease is not None:
+                self._hold_back(leases.now(), self.status.lease)
                 silent = silence.look(leases.now(), self.status.lease.good)
                 if silent > self.status.limit and self._activity.active and self._may_act():
                     self.end(f"the store has been silent for {silent:.1f} s")
@@ -354,12 +361,26 @@ class Supervisor:
             else:
                 silence = Silence(leases.now())
 
+    def _hold_back(self, at: float, held: Lease) -> None:
+        """Stop an active server that may have slept through its lease, until a later proof says that it has not.
+
+        It would at once tell the others that it is active, and the one that took over, the younger of the two, would
+        end itself (nats-streaming-server server/ft.go, ftSendHBLoop).
+        """
+        slept, self._looked = at - self._looked, at
+        if slept > self.status.limit and not held.local and self._activity.active:
+            say(f"stood still for {slept:.1f} s: the server waits for a proof of its lease")
+            self._held_back = at
+            self.child.signal(signal.SIGSTOP)
+        if self._held_back and held.good >= self._held_back:
+            self._held_back = 0.0
+            self.child.signal(signal.SIGCONT)
+
     def _forward(self, number: int) -> None:
         if self.status.lease is None and number in _ENDING:
             self.end("asked to end before the store answered")
             return
-        with contextlib.suppress(OSError):
-            signal.pidfd_send_signal(self.child.pidfd, number)
+        self.child.signal(number)
 
     def _reap(self) -> None:
         """Take the exit codes of the server and, as the first process of a container, of orphans."""
