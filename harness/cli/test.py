@@ -25,6 +25,7 @@ from stanft.ground.errors import UserError
 from stanft.ground.progress import say
 
 REPORTS = REPO / "build" / "test"
+REHEARSAL = "rehearsal"  # what a newcomer sees on a bare system: the short form of scripts/rehearse
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class Count:
 
 def main() -> int:
     """Run the chosen suites and return 1 if anything failed, or if failover tests did not run."""
-    names = [folder for suite in SUITES for folder in suite.folders]
+    names = [REHEARSAL, *(folder for suite in SUITES for folder in suite.folders)]
     parser = argparse.ArgumentParser(
         prog="scripts/test",
         description="Runs every test and brings up what it needs. Suites: lint, " + ", ".join(names) + ".",
@@ -131,7 +132,9 @@ def main() -> int:
     started = time.monotonic()
     problems: list[str] = []
     if "lint" in chosen:
-        problems += _lint()
+        problems += _command("lint", "harness.cli.lint")
+    if REHEARSAL in chosen and not arguments.expression:
+        problems += _command(REHEARSAL, "harness.cli.rehearse", "--short")
     total = Count()
     for suite in SUITES:
         folders = [folder for folder in suite.folders if folder in chosen and (REPO / "tests" / folder).exists()]
@@ -151,9 +154,10 @@ def main() -> int:
     return 1 if problems else 0
 
 
-def _lint() -> list[str]:
-    say("\n==> suite lint")
-    return ["lint is not clean"] if shell.stream([sys.executable, "-m", "harness.cli.lint"]) else []
+def _command(name: str, module: str, *arguments: str) -> list[str]:
+    """A suite that is a command of its own."""
+    say(f"\n==> suite {name}")
+    return [f"suite {name} failed (see above)"] if shell.stream([sys.executable, "-m", module, *arguments]) else []
 
 
 def _run(

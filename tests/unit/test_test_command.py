@@ -104,6 +104,19 @@ def test_a_suite_is_prepared_before_its_tests_and_they_build_nothing(
     assert order == ["build helm", "build kubectl", "never"]
 
 
+@pytest.mark.parametrize("failing", ["lint", "rehearse", "nothing"])
+def test_without_names_lint_and_the_rehearsal_are_played_too_and_either_can_fail_the_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], failing: str
+) -> None:
+    played: list[list[str]] = []
+    monkeypatch.setattr(command, "SUITES", ())
+    monkeypatch.setattr(command.shell, "stream", lambda argv: played.append(argv[2:]) or f"cli.{failing}" in argv[2])
+    monkeypatch.setattr(sys, "argv", ["scripts/test"])
+    assert command.main() == (0 if failing == "nothing" else 1)
+    assert played == [["harness.cli.lint"], ["harness.cli.rehearse", "--short"]]
+    assert ("failed (see above)" in capsys.readouterr().err) == (failing != "nothing")
+
+
 def test_the_junit_file_is_counted(tmp_path: Path) -> None:
     report = tmp_path / "report.xml"
     report.write_text(
@@ -119,7 +132,9 @@ def test_an_unknown_suite_is_answered_with_the_known_ones() -> None:
         [sys.executable, "-m", "harness.cli.test", "failures"], cwd=REPO, capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert "no suite failures: choose from lint, unit, render, server, nfs, acceptance, failover" in done.stderr
+    assert (
+        "no suite failures: choose from lint, rehearsal, unit, render, server, nfs, acceptance, failover" in done.stderr
+    )
 
 
 SCRIPTS = sorted(file.name for file in (REPO / "scripts").iterdir() if file.is_file() and file.name != "tool")
