@@ -148,6 +148,10 @@ def test_a_step_that_fails_fails_the_rehearsal_and_a_system_that_cannot_be_made_
     assert "    | ok" in told.err
 
 
+def test_a_short_rehearsal_whose_system_cannot_be_made_has_shown_nothing_and_fails(plays: list[str]) -> None:
+    assert rehearse.main(["--short", "--system", "noble"]) == 1
+
+
 def test_only_the_first_play_of_the_whole_form_builds_the_tools(plays: list[str]) -> None:
     rehearse.main(["--system", "bookworm", "--no-cluster"])
     assert [line for line in plays if "given" in line] == ["bookworm-user: given"]
