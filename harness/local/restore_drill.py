@@ -7,6 +7,7 @@ which sequence numbers it is there afterwards, and what durables with open messa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import sys
 import tempfile
@@ -33,7 +34,8 @@ SIZE = 512  # bytes of a message
 WINDOW = 256  # messages that wait for their acknowledgement
 LATER = 50  # messages published after the restore, which each durable must get too
 SETTLE = 1.5  # seconds until acknowledgements of clients are on the volume (auto_sync of the durable preset is 1 s)
-PATIENCE = 300.0  # seconds for one durable to get all that is its due
+PATIENCE = 300.0  # seconds for one durable to take what it takes before the backup
+IDLE = 40.0  # seconds without a message after which a durable has got all that it gets; the server repeats after 30 s
 
 
 @dataclass
@@ -245,10 +247,10 @@ async def _catch_up(urls: list[str], found: Drilled, durable: Durable) -> None:
     """What the durable gets until it has its due, or nothing comes any more."""
     async with await Client.connect(urls, client_id=f"app-{durable.name}") as client:
         subscription = await client.subscribe(CHANNEL, durable=durable.name, max_in_flight=1024)
-        while found.left_out(durable):
-            try:
-                for _ in range(256):
-                    durable.got.add(int((await subscription.next(15)).data))
-            except TimeoutError:
-                return
+        due = set(found.left_out(durable))
+        with contextlib.suppress(TimeoutError):  # what is left then is left out
+            while due:
+                number = int((await subscription.next(IDLE)).data)
+                durable.got.add(number)
+                due.discard(number)
         await subscription.close()

@@ -7,6 +7,7 @@ switches one at a time, other paths of one depth together, halved until the one 
 from __future__ import annotations
 
 import json
+import random
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -31,6 +32,8 @@ WRONG: Final[dict[str, Any]] = {
 }
 # With what everything is on that goes together.
 BASES: Final = {"stan-ft": ("ci/full",), "efs-provisioner": ("ci/efs-provisioner",)}
+PAIRS: Final = 15  # of two wrong values at once, out of millions; another seed tries others
+SEED: Final = 1
 CASES: Final = [(chart, base, wrong) for chart, bases in BASES.items() for base in bases for wrong in WRONG]
 REFUSED: Final = re.compile(r"These values cannot work:\n  - \S+: .+|- at '/[^']+': ")
 # What a template says that breaks down, inside of a refusal too.
@@ -151,4 +154,27 @@ def test_a_value_of_a_wrong_kind_gives_valid_objects_or_is_refused_in_words(char
     found: dict[str, str] = {}
     for tried in together(chart, base, WRONG[wrong]):
         found |= dict(culprits(chart, everything(chart, base), WRONG[wrong], tried))
+    assert not found, json.dumps(found, indent=1)
+
+
+def pairs(chart: str, base: str, count: int, seed: int) -> Iterator[tuple[Path, str, Path, str]]:
+    """So many pairs of paths, neither within the other, with wrong values that the schema lets through at each."""
+    values = everything(chart, base)
+    passing = [(path, wrong) for path in paths(values) for wrong in WRONG if at(chart, path).is_valid(WRONG[wrong])]
+    chance = random.Random(seed)
+    while count:
+        (one, wrong), (two, other) = chance.sample(passing, 2)
+        shorter = min(len(one), len(two))
+        if one[:shorter] != two[:shorter]:
+            count -= 1
+            yield one, wrong, two, other
+
+
+@pytest.mark.parametrize(("chart", "base"), [(chart, base) for chart, bases in BASES.items() for base in bases])
+def test_two_values_of_wrong_kinds_give_valid_objects_or_are_refused_in_words(chart: str, base: str) -> None:
+    found = {}
+    for one, wrong, two, other in pairs(chart, base, PAIRS, SEED):
+        said = outcome(chart, put(put(everything(chart, base), one, WRONG[wrong]), two, WRONG[other]))
+        if broken(said):
+            found[f"{spelled(one)}: {wrong}, {spelled(two)}: {other}"] = said
     assert not found, json.dumps(found, indent=1)
