@@ -446,6 +446,11 @@ class Group:
         """Where clients connect: all servers."""
         return [server.url for server in self.servers]
 
+    @property
+    def monitors(self) -> list[str]:
+        """The monitoring address of each server."""
+        return [f"http://{HOST}:{server.ports.monitor}" for server in self.servers]
+
     def __getitem__(self, number: int) -> Server:
         return self.servers[number]
 

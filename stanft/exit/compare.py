@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 
 from stanft.exit import record
 from stanft.exit.plan import Plan, StreamPlan
-from stanft.exit.source import Source
+from stanft.exit.source import Source, existing
 from stanft.exit.target import Target
 from stanft.ground.errors import UserError
 from stanft.store.channel import Message
 
 BLOCK = 1000  # sequences that share a digest
 AT_ONCE = 4  # channels
+AHEAD = 500  # messages of the copy that are asked for at once
 
 
 @dataclass
@@ -62,7 +63,7 @@ async def channel(one: StreamPlan, source: Source, target: Target) -> Compared:
     done = Compared(one.channel, one.stream)
     # The copy first: what the source has gained meanwhile is behind, not missing.
     copy = await target.stream(one.stream)
-    held = (await source.channels()).get(one.channel)
+    held = await source.channel(one.channel)
     if copy is None or held is None:
         done.problem = (
             f"there is no stream {one.stream}" if copy is None else "the source has no such channel (any more)"
@@ -95,7 +96,7 @@ class _Pair:
         A stream without limits drops nothing by itself.
         """
         if copy is not None and (ours is None or copy < ours):
-            return "copy" if copy < (await self.source.channels())[self.one.channel].first else ""
+            return "copy" if copy < (await existing(self.source, self.one.channel)).first else ""
         limited = self.one.max_messages or self.one.max_bytes or self.one.max_age
         if ours is not None and limited:
             found = await self.target.stream(self.one.stream)
@@ -120,15 +121,14 @@ async def _messages(done: Compared, pair: _Pair, first: int) -> None:
                     done.problem = _missing(*numbers)
                     return
             continue
-        mark = record.of_source(ours)
-        if record.of_copy(*copy, native=record.stamp(ours.timestamp)) != mark:
+        if not record.same(ours, copy[1], copy[2]):
             done.problem = f"message {ours.sequence} differs: {_how(ours, copy)}"
             return
         if ours.sequence // BLOCK != block:
             if done.messages:
                 done.digests.append((begin, digest.hexdigest()))
             digest, block, begin = hashlib.sha256(), ours.sequence // BLOCK, ours.sequence
-        digest.update(mark)
+        digest.update(record.fingerprint(ours))
         done.first = done.first or ours.sequence
         done.messages += 1
         ours, copy = await anext(left, None), await anext(right, None)
@@ -157,20 +157,24 @@ def _how(ours: Message, copy: tuple[int, dict[str, str], bytes]) -> str:
 async def _copies(
     target: Target, stream: str, first: int, end: int
 ) -> AsyncIterator[tuple[int, dict[str, str], bytes]]:
-    """The messages of a stream in order."""
-    expected = first
-    while expected <= end:
-        found = await target.read(stream, expected, 500)
-        if not found:
-            return
-        for one in found:
-            if one[0] > end:
+    """The messages of a stream in order; the next ones are on their way while those before are compared."""
+    expected, ahead = first, asyncio.create_task(target.read(stream, first, AHEAD))
+    try:
+        while expected <= end:
+            found = await ahead
+            if not found:
                 return
             # Of a batch some may be lost on the way; a message that is really missing is missing again.
-            if one[0] != expected and one is not found[0]:
-                break
-            yield one
-            expected = one[0] + 1
+            whole = next((n for n in range(1, len(found)) if found[n][0] != found[n - 1][0] + 1), len(found))
+            expected = found[whole - 1][0] + 1
+            if expected <= end:
+                ahead = asyncio.create_task(target.read(stream, expected, AHEAD))
+            for one in found[:whole]:
+                if one[0] > end:
+                    return
+                yield one
+    finally:
+        ahead.cancel()
 
 
 def check(results: list[Compared]) -> int:

@@ -166,7 +166,8 @@ class Copier:
                         await writer.finish()
                         await self.target.purge_before(one.stream, message.sequence)
                         self._highest[one.stream] = message.sequence - 1
-                    await self._pace()
+                    if self.rate:
+                        await self._pace()
                     self._highest[one.stream] = message.sequence
                     await writer.put(message, ttl=_ttl(one, message), final=message.sequence == channel.last)
                     expected = message.sequence + 1
@@ -182,8 +183,7 @@ class Copier:
         copy = await self.target.get(one.stream, message.sequence)
         if copy is None:
             return  # a limit of the stream dropped it
-        native = record.stamp(message.timestamp)
-        if record.of_copy(message.sequence, *copy, native=native) != record.of_source(message):
+        if not record.same(message, *copy):
             raise UserError(
                 f"{one.channel}: message {message.sequence} is another one at the source than in {one.stream}: the "
                 "source went back and gave its numbers again (a restored backup, or messages lost with a node). "
@@ -191,10 +191,9 @@ class Copier:
             )
 
     async def _pace(self) -> None:
-        if self.rate:
-            self._due = max(self._due + 1 / self.rate, time.monotonic() - 0.1)
-            if (ahead := self._due - time.monotonic()) > 0.01:
-                await asyncio.sleep(ahead)
+        self._due = max(self._due + 1 / self.rate, time.monotonic() - 0.1)
+        if (ahead := self._due - time.monotonic()) > 0.01:
+            await asyncio.sleep(ahead)
 
 
 def _ttl(one: StreamPlan, message: Message) -> int:

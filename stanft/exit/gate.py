@@ -7,7 +7,7 @@ import asyncio
 from stanft.exit import compare
 from stanft.exit.copy import Copier
 from stanft.exit.plan import Plan, StreamPlan
-from stanft.exit.source import LiveSource, Source
+from stanft.exit.source import LiveSource, Source, existing
 from stanft.exit.target import Target, private
 from stanft.ground.errors import UserError
 
@@ -35,9 +35,9 @@ async def close(target: Target, plan: Plan, one: StreamPlan) -> None:
 
 async def still(source: Source, channel: str) -> int:
     """The last sequence of a channel to which nobody publishes. Raises UserError if somebody does."""
-    before = (await source.channels())[channel].last
+    before = (await existing(source, channel)).last
     await asyncio.sleep(STILL)
-    now = (await source.channels())[channel].last
+    now = (await existing(source, channel)).last
     if now != before:
         raise UserError(
             f"{channel}: {now - before} messages were published to the group within {STILL:.0f} s: stop its producers, "
@@ -56,13 +56,13 @@ async def cut_over(plan: Plan, one: StreamPlan, source: LiveSource, target: Targ
     result = await compare.channel(one, source, target)
     if result.problem or result.behind:
         raise UserError(f"not opened: {result.line()}")
-    if (now := (await source.channels())[one.channel].last) != last:
+    if (now := (await existing(source, one.channel)).last) != last:
         raise UserError(
             f"{one.channel}: not opened: {now - last} messages came meanwhile: stop the producers, then again."
         )
     await open_(target, one)
     await asyncio.sleep(STILL / 2)
-    late = (await source.channels())[one.channel].last - last
+    late = (await existing(source, one.channel)).last - last
     if late:
         raise UserError(
             f"{one.channel}: the stream is open, and {late} messages came to the group after its end ({last}): a "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import hashlib
 from collections.abc import Mapping
 
@@ -18,29 +19,42 @@ _SECOND = 1_000_000_000
 def stamp(nanoseconds: int) -> str:
     """A time as text, without loss."""
     seconds, rest = divmod(nanoseconds, _SECOND)
-    return f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+    return f"{_second(seconds)}.{rest:09d}Z"
+
+
+@functools.lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    """Kept for the many messages of one second: this took a fifth of the copier's time."""
+    return f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def block(message: Message, ttl: int = 0) -> bytes:
     """The header block of a copied message; ttl in seconds, 0 for none."""
     reply = f"{REPLY}: {message.reply}\r\n" if message.reply else ""
     life = f"{TTL}: {ttl}s\r\n" if ttl else ""
-    text = f"{EXPECTED}: {message.sequence - 1}\r\n{TIMESTAMP}: {stamp(message.timestamp)}\r\n{reply}{life}"
-    return f"NATS/1.0\r\n{text}\r\n".encode()
+    numbers = f"{EXPECTED}: {message.sequence - 1}\r\n{TIMESTAMP}: {stamp(message.timestamp)}"
+    return f"NATS/1.0\r\n{numbers}\r\n{reply}{life}\r\n".encode()
 
 
-def fingerprint(sequence: int, timestamp: str, reply: str, data: bytes) -> bytes:
-    """What must be equal on both sides."""
-    head = f"{sequence}\n{timestamp}\n{reply}\n{len(data)}\n".encode()
-    return hashlib.sha256(head + data).digest()
+def headers_of(raw: bytes) -> dict[str, str]:
+    """The headers of a block as it is on the wire; nats-py's own parser looks at each letter, which takes long."""
+    lines = raw.decode("utf-8", "replace").split("\r\n")
+    return {name: value.strip() for name, colon, value in (line.partition(":") for line in lines) if colon}
 
 
-def of_source(message: Message) -> bytes:
-    """The fingerprint of a message at the source."""
-    return fingerprint(message.sequence, stamp(message.timestamp), message.reply, message.data)
+def same(message: Message, headers: Mapping[str, str], data: bytes) -> bool:
+    """Whether a message in JetStream is this one; the time of one that no copier wrote is nowhere, so it is not asked.
+
+    Its sequence is not looked at.
+    """
+    return (
+        data == message.data
+        and headers.get(REPLY, "") == message.reply
+        and (EXPECTED not in headers or headers.get(TIMESTAMP) == stamp(message.timestamp))
+    )
 
 
-def of_copy(sequence: int, headers: Mapping[str, str], data: bytes, native: str = "") -> bytes:
-    """The fingerprint of a message in JetStream; native is the time to take for one that no copier wrote."""
-    timestamp = headers.get(TIMESTAMP, "") if EXPECTED in headers else native
-    return fingerprint(sequence, timestamp, headers.get(REPLY, ""), data)
+def fingerprint(message: Message) -> bytes:
+    """A digest of all that must be equal on both sides."""
+    head = f"{message.sequence}\n{stamp(message.timestamp)}\n{message.reply}\n{len(message.data)}\n".encode()
+    return hashlib.sha256(head + message.data).digest()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from stanft.exit import gate
 from stanft.exit.plan import Plan, StreamPlan
-from stanft.exit.source import Channel, LiveSource
+from stanft.exit.source import Channel, LiveSource, existing
 from stanft.exit.target import Target
 from stanft.ground.errors import UserError
 from stanft.stan.errors import NoActiveError, StanError
@@ -25,7 +25,7 @@ async def copy_back(one: StreamPlan, source: LiveSource, target: Target, say: Ca
 
     Nobody else may publish to the channel meanwhile.
     """
-    channel = (await source.channels())[one.channel]
+    channel = await existing(source, one.channel)
     last = channel.last
     await _same_end(one, source, target, channel)
     copied = 0
@@ -38,7 +38,7 @@ async def copy_back(one: StreamPlan, source: LiveSource, target: Target, say: Ca
             await _publish(one.channel, data, last, source, say)
             last = sequence
             copied += 1
-    found = (await source.channels())[one.channel].last
+    found = (await existing(source, one.channel)).last
     if found != last:
         raise UserError(
             f"{one.channel}: the group ends with {found} and not with {last}: somebody else publishes to it; stop "
@@ -69,7 +69,7 @@ async def _publish(channel: str, data: bytes, last: int, source: LiveSource, say
         except StanError as error:
             say(f"{channel}: no answer for message {last + 1} ({error}); looking whether it is there")
             await asyncio.sleep(SETTLE)
-            if (await source.channels())[channel].last > last:
+            if (await existing(source, channel)).last > last:
                 return
 
 

@@ -8,7 +8,6 @@ import http.client
 import json
 import ssl
 import time
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,10 @@ from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
 from stanft.ground.errors import UserError
+from stanft.stan import protocol_pb2 as pb
 from stanft.stan.client import Client
 from stanft.stan.errors import StanError
 from stanft.stan.options import ConnectOptions, Start
-from stanft.stan.subscription import Message as Received
 from stanft.stan.subscription import Subscription
 from stanft.store import channel as store_channel
 from stanft.store import state
@@ -112,6 +111,9 @@ class Source(Protocol):
     async def channels(self) -> dict[str, Channel]:
         """What each channel holds now."""
 
+    async def channel(self, name: str) -> Channel | None:
+        """What one channel holds now, None if there is none (any more)."""
+
     async def inventory(self) -> Inventory:
         """Everything."""
 
@@ -120,6 +122,14 @@ class Source(Protocol):
 
     async def close(self) -> None:
         """Give back what was opened."""
+
+
+async def existing(source: Source, name: str) -> Channel:
+    """What one channel holds now. Raises UserError if there is none (any more)."""
+    found = await source.channel(name)
+    if found is None:
+        raise UserError(f"{name}: the source has no such channel (any more): leave it out with --channel.")
+    return found
 
 
 class Monitor:
@@ -131,7 +141,7 @@ class Monitor:
         self._active = ""
 
     def get(self, url: str, path: str, timeout: float = 5.0) -> dict[str, Any]:
-        """The JSON of one server. Raises OSError."""
+        """The JSON of one server, empty where it says that there is no such thing. Raises OSError."""
         parts = urlsplit(url)
         host = parts.hostname or ""
         connection = (
@@ -143,6 +153,8 @@ class Monitor:
             connection.request("GET", f"{parts.path.rstrip('/')}{path}")
             answer = connection.getresponse()
             body = answer.read()
+            if answer.status == http.client.NOT_FOUND and "?" in path:
+                return {}
             if answer.status != http.client.OK:
                 raise OSError(f"{url}{path} answers {answer.status}")
             content = json.loads(body)
@@ -197,7 +209,7 @@ class Monitor:
         return found
 
     async def one(self, name: str) -> dict[str, Any]:
-        """One channel with its subscriptions."""
+        """One channel with its subscriptions, empty if there is none."""
         return await self.ask(f"/streaming/channelsz?channel={quote(name, safe='')}&subs=1")
 
 
@@ -255,6 +267,34 @@ def _readers(members: list[dict[str, Any]]) -> tuple[str, ...]:
     )
 
 
+class _Window:
+    """Messages on their way from one subscription to whoever reads them."""
+
+    def __init__(self) -> None:
+        self.full = False  # whether so many bytes came that the rest is left where it is
+        self._arrived: list[Message] = []
+        self._bytes = 0
+        self._news = asyncio.Event()
+
+    def take(self, wire: pb.MsgProto) -> None:
+        """One message from the wire."""
+        if not self.full:
+            data = wire.data
+            self._arrived.append(Message(wire.sequence, wire.timestamp, wire.reply, data))
+            self._bytes += len(data)
+            self.full = self._bytes > 2 * WINDOW_BYTES
+            self._news.set()
+
+    async def some(self) -> list[Message]:
+        """Those that came since the last call, at least one. Raises TimeoutError when none comes."""
+        if not self._arrived:
+            self._news.clear()
+            async with asyncio.timeout(SILENCE):
+                await self._news.wait()
+        found, self._arrived, self._bytes = self._arrived, [], 0
+        return found
+
+
 class LiveSource:
     """A running group, read with plain subscriptions that leave nothing behind and acknowledge nothing."""
 
@@ -267,10 +307,18 @@ class LiveSource:
         self.monitor = Monitor(monitors, self.options.tls)
         self._client: Client | None = None
         self._connecting = asyncio.Lock()
+        self._sizes: dict[str, float] = {}  # bytes of a channel's message as the server counts them, on the average
 
     async def channels(self) -> dict[str, Channel]:
         """What each channel holds now."""
-        return {str(one["name"]): _channel(one) async for one in self.monitor.pages()}
+        found = {str(one["name"]): _channel(one) async for one in self.monitor.pages()}
+        self._sizes = {name: one.size / one.messages for name, one in found.items() if one.messages}
+        return found
+
+    async def channel(self, name: str) -> Channel | None:
+        """What one channel holds now."""
+        found = await self.monitor.one(name)
+        return _channel(found) if found else None
 
     async def inventory(self) -> Inventory:
         """Everything that the active tells."""
@@ -303,34 +351,36 @@ class LiveSource:
             return self._client
 
     async def messages(self, name: str, first: int, last: int) -> AsyncGenerator[Message, None]:
-        """The messages first to last, window by window, so that the server never has more on its way than a window.
+        """The messages first to last, window by window, so that neither side ever has more on its way than a window.
 
         A message may be left out only when the group has none of its number. Raises StanError, UserError.
         """
-        expected, size, tries, room = first, 1.0, 0, WINDOW_FIRST
+        expected, size, tries, room = first, self._sizes.get(name, 1.0), 0, WINDOW_FIRST
         while expected <= last:
             most = max(1, min(room, int(WINDOW_BYTES / size), last - expected + 1))
             room = min(room * 4, WINDOW_MOST)
             arrived = expected
             async with contextlib.aclosing(self._window(name, expected, most)) as window:
-                async for message in window:
-                    if message.sequence < arrived:
+                async for batch in window:
+                    for message in batch:
+                        if message.sequence != arrived:
+                            if message.sequence < arrived:
+                                continue
+                            # Only what has expired may be missing; what was lost on the way is asked for again.
+                            if arrived >= (await existing(self, name)).first:
+                                break
+                        if message.sequence > last:
+                            return
+                        size = max(size * 0.98, len(message.data) + 100)  # as large as the largest of late
+                        arrived = message.sequence + 1
+                        yield message
+                    else:
                         continue
-                    if message.sequence > arrived:
-                        found = _channel(await self.monitor.one(name))
-                        # Only what has expired may be missing; what was lost on the way is asked for again.
-                        if arrived >= found.first:
-                            break
-                        arrived = message.sequence
-                    if message.sequence > last:
-                        return
-                    size = max(size * 0.98, len(message.data) + 100)  # as large as the largest of late
-                    arrived = message.sequence + 1
-                    yield Message(message.sequence, message.timestamp, message.reply, message.data)
+                    break
             tries = 0 if arrived > expected else tries + 1
             expected = arrived
             if tries:
-                found = _channel(await self.monitor.one(name))
+                found = await existing(self, name)
                 if found.last < expected:
                     raise UserError(
                         f"{name}: the group ends with message {found.last} and had {expected} before: it went back "
@@ -341,27 +391,30 @@ class LiveSource:
                 expected = max(expected, found.first)
                 await asyncio.sleep(min(0.1 * 2**tries, 5))
 
-    async def _window(self, name: str, first: int, most: int) -> AsyncGenerator[Received, None]:
-        """At most so many messages from a sequence on; fewer when none comes for SILENCE seconds."""
-        arrived: deque[Received] = deque()
-        news = asyncio.Event()
+    async def _window(self, name: str, first: int, most: int) -> AsyncGenerator[list[Message], None]:
+        """At most so many messages from a sequence on, as they come.
 
-        def take(message: Received) -> None:
-            arrived.append(message)
-            news.set()
-
+        They are fewer when none comes for SILENCE seconds, and when more bytes come than the sizes before let expect.
+        """
+        window = _Window()
         subscription: Subscription | None = None
         try:
             client = await self.client()
             subscription = await client.subscribe(
-                name, take, start=Start.sequence(first), manual_acks=True, ack_wait=ACK_WAIT, max_in_flight=most
+                name,
+                start=Start.sequence(first),
+                manual_acks=True,
+                ack_wait=ACK_WAIT,
+                max_in_flight=most,
+                raw=window.take,
             )
-            for _ in range(most):
-                if not arrived:
-                    news.clear()
-                    async with asyncio.timeout(SILENCE):
-                        await news.wait()
-                yield arrived.popleft()
+            while most > 0:
+                some = await window.some()
+                if window.full:
+                    await subscription.close()
+                    most = 0
+                most -= len(some)
+                yield some
         except (StanError, TimeoutError):
             return
         finally:
@@ -397,6 +450,10 @@ class StoreSource:
             held = one.messages
             made[name] = Channel(name, held.count, held.size, held.first or held.last + 1, held.last)
         return made
+
+    async def channel(self, name: str) -> Channel | None:
+        """What one channel holds."""
+        return (await self.channels()).get(name)
 
     async def inventory(self) -> Inventory:
         """Everything that the files tell; the server's limits are in its configuration, not here."""

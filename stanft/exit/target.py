@@ -13,8 +13,9 @@ from typing import Any
 import nats.errors
 from nats.aio.msg import Msg
 
+from stanft.exit import record
 from stanft.ground.errors import UserError
-from stanft.stan import connection
+from stanft.stan.connection import Connection
 from stanft.stan.errors import ConnectError
 from stanft.stan.options import ConnectOptions
 
@@ -37,15 +38,6 @@ class ApiError(Exception):
 def private(cluster_id: str, stream: str) -> str:
     """The subject that a stream listens on until it is opened to producers."""
     return f"_exit.{cluster_id}.{stream}"
-
-
-class Connection(connection.Connection):
-    """The client with a parser of headers that does not look at each letter: half of the time went there."""
-
-    @staticmethod
-    def _parse_header_lines(raw: bytes) -> dict[str, str]:
-        lines = raw.decode("utf-8", "replace").split("\r\n")
-        return {name: value.strip() for name, colon, value in (line.partition(":") for line in lines) if colon}
 
 
 class Target:
@@ -188,18 +180,19 @@ class Target:
         found: list[tuple[int, dict[str, str], bytes]] = []
         ended: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
-        async def take(answer: Msg) -> None:
-            headers = answer.headers or {}
-            if status := headers.get("Status"):
+        def take(headers: bytes, data: bytes) -> None:
+            if headers.startswith(b"NATS/1.0 ") or not headers:
                 if not ended.done():
                     # 204 is the end of the batch, 404 that there is nothing from there on.
-                    ended.set_result(status in ("204", "404"))
+                    ended.set_result(headers[9:12] in (b"204", b"404"))
             else:
-                found.append((int(headers["Nats-Sequence"]), headers, answer.data))
+                known = record.headers_of(headers)
+                found.append((int(known["Nats-Sequence"]), known, data))
 
         inbox = self.connection.new_inbox()
         try:
-            answers = await self.connection.subscribe(inbox, cb=take)
+            answers = await self.connection.subscribe(inbox, cb=_nothing)
+            self.connection.take(answers, take)
             try:
                 await self.connection.publish(
                     f"$JS.API.DIRECT.GET.{stream}", json.dumps(question).encode(), reply=inbox
@@ -208,7 +201,7 @@ class Target:
                     whole = await ended
             finally:
                 with contextlib.suppress(nats.errors.Error):
-                    await answers.unsubscribe()
+                    await self.connection.leave(answers)
         except (nats.errors.Error, TimeoutError, OSError):
             whole = False
         return found if whole or found else None
@@ -237,6 +230,10 @@ class Target:
         """End the connection."""
         with contextlib.suppress(nats.errors.Error, OSError):
             await self.connection.close()
+
+
+async def _nothing(_answer: Msg) -> None:
+    """nats-py wants a callback also where it is passed by."""
 
 
 def metadata(cluster_id: str, channel: str) -> dict[str, str]:

@@ -68,32 +68,32 @@ class Writer:
         """Send one message; final asks for an answer at once. Raises WriteInterruptedError, UserError."""
         if self._error:
             raise self._error
-        self._bytes += len(message.data)
-        ask = final or message.sequence - self._asked >= ASK_EVERY or self._bytes - self._asked_bytes >= ASK_BYTES
+        connection, sequence, data = self.target.connection, message.sequence, message.data
+        self._bytes += len(data)
+        ask = final or sequence - self._asked >= ASK_EVERY or self._bytes - self._asked_bytes >= ASK_BYTES
         if ask:
-            self._asked, self._asked_bytes = message.sequence, self._bytes
-            self._sizes.append((message.sequence, self._bytes))
+            self._asked, self._asked_bytes = sequence, self._bytes
+            self._sizes.append((sequence, self._bytes))
         header = record.block(message, ttl)
-        total = len(header) + len(message.data)
-        if total > self.target.max_payload:
+        total = len(header) + len(data)
+        if total > connection.max_payload:
             raise UserError(
-                f"{self.stream}: message {message.sequence} is {total} bytes with its headers and the target takes "
+                f"{self.stream}: message {sequence} is {total} bytes with its headers and the target takes "
                 f"{self.target.max_payload}: raise max_payload on the target, then go on."
             )
-        if not self.target.connection.is_connected:
+        if not connection.is_connected:
             raise WriteInterruptedError("not connected")
-        reply = f" {self._inbox}.{message.sequence}" if ask else ""
+        reply = f" {self._inbox}.{sequence}" if ask else ""
         command = f"HPUB {self.subject}{reply} {len(header)} {total}\r\n".encode()
-        connection = self.target.connection
         try:
-            await connection._send_command(b"".join((command, header, message.data, b"\r\n")))
+            await connection._send_command(b"".join((command, header, data, b"\r\n")))
             if connection._flush_queue is not None and connection._flush_queue.empty():
                 await connection._flush_pending()
         except (nats.errors.Error, OSError) as error:
             raise WriteInterruptedError(str(error) or type(error).__name__) from error
-        self.sent = message.sequence
+        self.sent = sequence
         if not self.stored:
-            self.stored = message.sequence - 1
+            self.stored = sequence - 1
         while self.sent - self.stored > UNANSWERED or self._bytes - self._stored_bytes > UNANSWERED_BYTES:
             if self.stored >= self._asked:
                 break

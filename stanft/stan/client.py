@@ -19,12 +19,12 @@ from nats.aio.msg import Msg
 from nats.nuid import NUID
 
 from stanft.stan import protocol_pb2 as pb
-from stanft.stan.connection import Connection, end
+from stanft.stan.connection import Connection, Taker, end
 from stanft.stan.errors import ConnectError, ConnectionLostError, NoActiveError, RefusedError, StanError, UnknownError
 from stanft.stan.options import ConnectOptions, Start
 from stanft.stan.outcome import Outcome, PublishResult
 from stanft.stan.publishing import Publications, PublishCallback, nobody_answered
-from stanft.stan.subscription import Handler, Subscription
+from stanft.stan.subscription import Handler, RawHandler, Subscription
 
 RETRY_PAUSE = 0.02  # seconds between two tries while there is no active
 SWEEP = 0.025  # seconds between two looks for overdue acknowledgements
@@ -36,6 +36,17 @@ _nuid = NUID()
 
 def _new_id() -> str:
     return _nuid.next().decode()
+
+
+def _taker(raw: RawHandler) -> Taker:
+    """What takes messages from the wire for raw; what is no streaming message (no responders, say) is left out."""
+    parsed = pb.MsgProto.FromString
+
+    def take(_headers: bytes, data: bytes) -> None:
+        if data:
+            raw(parsed(data))
+
+    return take
 
 
 class Client:
@@ -298,11 +309,13 @@ class Client:
         ack_wait: int = 30,
         max_in_flight: int = 1024,
         wait: float = 30.0,
+        raw: RawHandler | None = None,
     ) -> Subscription:
         """Subscribe to a channel; tries again for wait seconds while there is no active.
 
         ack_wait (whole seconds, at least 1) is after what time an unacknowledged message comes again, max_in_flight
-        how many may be unacknowledged. Raises NoActiveError, UnknownError, RefusedError, ConnectionLostError.
+        how many may be unacknowledged. raw gets each message as it is on the wire, in place of handler, at once, and
+        none is acknowledged; it must not raise. Raises NoActiveError, UnknownError, RefusedError, ConnectionLostError.
         """
         start = start or Start.new()
         deadline = time.monotonic() + wait
@@ -311,6 +324,8 @@ class Client:
                 self, channel, f"_INBOX.{self._unit}.{_new_id()}", queue, durable, manual_acks, handler
             )
             subscription.core = await self._core.subscribe(subscription.inbox, cb=subscription.receive)
+            if raw is not None:
+                self._core.take(subscription.core, _taker(raw))
             request = pb.SubscriptionRequest(
                 client_id=self.client_id,
                 subject=channel,
@@ -341,7 +356,7 @@ class Client:
         """Undo a failed subscription; a server that did make it is told so (0.21.0 and later take the inbox)."""
         with contextlib.suppress(nats.errors.Error):
             if subscription.core is not None:
-                await subscription.core.unsubscribe()
+                await self._core.leave(subscription.core)
         if maybe_known:
             request = pb.UnsubscribeRequest(
                 client_id=self.client_id,
@@ -365,7 +380,7 @@ class Client:
         subscription.end()
         with contextlib.suppress(nats.errors.Error):
             if subscription.core is not None:
-                await subscription.core.unsubscribe()
+                await self._core.leave(subscription.core)
         await self._ask(subject, request, pb.SubscriptionResponse, self.options.request_timeout)
 
     # --- pings and the connection -----------------------------------------------------------------------------

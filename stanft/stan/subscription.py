@@ -46,6 +46,7 @@ class Message:
 
 
 Handler = Callable[[Message], Awaitable[None] | None]
+RawHandler = Callable[[pb.MsgProto], None]
 
 
 @dataclass(eq=False)

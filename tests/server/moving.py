@@ -2,47 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator
 
-from harness.loopback.jetstream import JetStream
-from harness.loopback.server import HOST, Group
 from stanft.exit import compare, plan, record
 from stanft.exit.copy import Copier, Progress
 from stanft.exit.plan import Plan
-from stanft.exit.source import Channel, Inventory, LiveSource, Source
+from stanft.exit.source import Channel, Inventory, Source
 from stanft.exit.target import Target
-from stanft.stan.client import Client
 from stanft.store.channel import Message
-
-
-def monitors(group: Group) -> list[str]:
-    """The monitoring address of each server."""
-    return [f"http://{HOST}:{server.ports.monitor}" for server in group.servers]
-
-
-@asynccontextmanager
-async def both(group: Group, js: JetStream) -> AsyncIterator[tuple[LiveSource, Target]]:
-    """Connections to both sides."""
-    source = LiveSource(group.urls, monitors(group), group.cluster_id)
-    target = await Target.connect(js.urls)
-    try:
-        yield source, target
-    finally:
-        await source.close()
-        await target.close()
-
-
-async def publish(group: Group, channel: str, contents: Sequence[bytes], client_id: str = "writer") -> None:
-    """Store these messages, in order."""
-    async with await Client.connect(group.urls, client_id=client_id) as client:
-        room = asyncio.Semaphore(500)
-        for content in contents:
-            await room.acquire()
-            await client.publish_async(channel, content, lambda _result: room.release())
-        while client.in_flight:
-            await asyncio.sleep(0.01)
 
 
 def numbered(first: int, last: int, size: int = 100) -> list[bytes]:
@@ -83,6 +50,10 @@ class Memory:
             first, last = (messages[0].sequence, messages[-1].sequence) if messages else (1, 0)
             made[name] = Channel(name, len(messages), 0, first, last)
         return made
+
+    async def channel(self, name: str) -> Channel | None:
+        """What one channel holds."""
+        return (await self.channels()).get(name)
 
     async def inventory(self) -> Inventory:
         """The channels alone."""

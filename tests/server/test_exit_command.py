@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 from loopback import run
-from moving import monitors, numbered, publish
+from moving import numbered
 
+from harness.dev.exit_play import publish
 from harness.loopback.jetstream import JetStream
 from harness.loopback.server import Group
 from stanft.cli import main
@@ -41,7 +42,7 @@ def test_a_whole_move_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str
         group.start()
         run(publish(group, "orders", numbered(1, 50)))
         run(durable(group))
-        source = ["--servers", group.urls[0], "--monitor", monitors(group)[0]]
+        source = ["--servers", group.urls[0], "--monitor", group.monitors[0]]
         both = [*source, "--target", js.urls[0]]
 
         code, told = exit_("inventory", *source)
@@ -95,6 +96,6 @@ def test_a_plan_is_not_copied_from_a_group_that_has_other_channels(tmp_path: Pat
     )
     with Group(tmp_path / "group", size=1) as group, JetStream(tmp_path / "js") as js:
         group.start()
-        both = ["--servers", group.urls[0], "--monitor", monitors(group)[0], "--target", js.urls[0]]
+        both = ["--servers", group.urls[0], "--monitor", group.monitors[0], "--target", js.urls[0]]
         with pytest.raises(UserError, match="the plan does not fit: x: the source has no such channel"):
             main.main(["exit", "copy", str(plan), *both])

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from loopback import run
-from moving import Memory, both, equal, held, message, moved, numbered, planned, publish
+from moving import Memory, equal, held, message, moved, numbered, planned
 
+from harness.dev.exit_play import both, publish
 from harness.loopback.jetstream import LINES, JetStream
 from harness.loopback.server import MINIMAL, Group
 from stanft.exit import record

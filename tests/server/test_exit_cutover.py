@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from loopback import run
-from moving import both, held, moved, numbered, planned, publish
+from moving import held, moved, numbered, planned
 
+from harness.dev.exit_play import both, publish
 from harness.loopback.jetstream import LINES, JetStream
 from harness.loopback.server import Group
 from stanft.exit import gate, positions, reverse

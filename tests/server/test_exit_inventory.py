@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from loopback import run
-from moving import monitors, numbered, publish
+from moving import numbered
 
+from harness.dev.exit_play import publish
 from harness.loopback.server import MINIMAL, Group
 from stanft.cli import main
 from stanft.exit import survey
@@ -48,7 +49,7 @@ def test_a_group_in_use_is_shown_with_its_rates_and_with_who_publishes(tmp_path:
     async def look(group: Group) -> survey.Survey:
         await publish(group, "orders.new", numbered(1, 200))
         async with used(group):
-            source = LiveSource(group.urls, monitors(group), group.cluster_id)
+            source = LiveSource(group.urls, group.monitors, group.cluster_id)
             try:
                 return await survey.look(source, pause=1, sample_seconds=1)
             finally:

@@ -9,8 +9,9 @@ from pathlib import Path
 import nats.errors
 import pytest
 from loopback import run
-from moving import both, planned
+from moving import planned
 
+from harness.dev.exit_play import both
 from harness.loopback.jetstream import JetStream
 from harness.loopback.server import Group
 from stanft.exit import gate, positions

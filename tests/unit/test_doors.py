@@ -37,7 +37,7 @@ HARNESS: dict[str, tuple[set[str], set[str] | None]] = {
     "cluster": ({"ground"}, {"ground"}),  # it knows no chart and no group
     "loopback": ({"ground"}, {"conf", "ground", "words"}),
     "nfs_lab": ({"charts", "ground", "loopback"}, None),
-    "dev": ({"charts", "ground"}, None),
+    "dev": ({"charts", "ground", "loopback"}, None),
     "local": ({"charts", "cluster", "ground"}, None),
 }
 WITHOUT_KUBERNETES = ("stan", "conf", "traffic", "store", "ground", "words")
