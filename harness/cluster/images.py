@@ -145,6 +145,12 @@ def _server(name: str) -> ImageSpec:
     )
 
 
+def _nats(name: str) -> ImageSpec:
+    line = ".".join(name.rpartition(":")[2].split(".")[:2])
+    files = {**_busybox(), "/usr/local/bin/nats-server": toolchain.ensure(f"nats-server-{line}")}
+    return ImageSpec(name, files, _applets(), (_TMP, "/etc"), command=("nats-server",))
+
+
 def _python(name: str) -> ImageSpec:
     # Python with its standard library, under the name by which the supervisor of charts/stan-ft is started.
     files = {**_busybox(), **nodeimage.closure("python", "/usr/bin/python3.11", "/usr/lib/python3.11")}
@@ -165,6 +171,7 @@ TOOLS = ("nats-streaming-server", "stan-pub", "stan-sub", "stan-bench", "kubectl
 # What can be built without a registry: repository -> recipe.
 RECIPES: dict[str, Callable[[str], ImageSpec]] = {
     "nats-streaming": _server,
+    "nats": _nats,
     "natsio/nats-box": lambda name: _box(name, tools=("stan-pub", "stan-sub", "stan-bench")),
     "python": _python,
     "alpine/kubectl": lambda name: _box(name, tools=("kubectl",), entrypoint=("kubectl",)),

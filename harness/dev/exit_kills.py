@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import multiprocessing
+import os
 import random
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from harness.dev import exit_play
 from harness.loopback.jetstream import JetStream
 from harness.loopback.server import Group
+from stanft.cli import main
 from stanft.exit.target import Target
 from stanft.ground.errors import UserError
 from stanft.stan.client import Client
@@ -23,7 +28,7 @@ EACH = 240  # messages of each channel that are there before, per kill: the copi
 RATE = 3000  # messages per second that the copier may copy
 PAUSE = 0.02  # seconds between two messages of a publisher
 LEADER_EVERY, ACTIVE_EVERY = 10, 25  # kills of the copier, where there are three servers
-IN_COPY, FROM_START = 0.8, 1.5  # seconds in which the copier dies: after it said that it copies, after its start
+IN_COPY, BEFORE = 1.5, 0.5  # seconds in which the copier dies: after it said that it copies, after its start
 LARGEST = 2000  # bytes after a message's number
 READY = 60.0  # seconds
 
@@ -80,9 +85,11 @@ async def play(
     stop = asyncio.Event()
     publishing = [asyncio.create_task(_publisher(group, name, acknowledged[name], stop, seed)) for name in CHANNELS]
     started = time.monotonic()
-    words = exit_play.command("copy", file, group, js, "--follow", f"--rate={RATE}")
+    arguments = exit_play.arguments("copy", file, group, js, "--follow", f"--rate={RATE}")
+    main_module = getattr(sys.modules["__main__"], "__spec__", None)  # each fork runs it again, which shall be quick
+    _FORKS.set_forkserver_preload([*([main_module.name] if main_module else []), __name__, "stanft.cli.exit"])
     for number in range(1, kills + 1):
-        await _kill(words, chance, done)
+        await _kill(arguments, chance, done)
         if number % LEADER_EVERY == 0 and len(js.servers) > 1:
             leader = await asyncio.to_thread(js.leader, chance.choice(CHANNELS))
             leader.kill()
@@ -100,38 +107,49 @@ async def play(
     await asyncio.gather(*publishing)
     done.seconds = time.monotonic() - started
     for step in ("copy", "verify"):
-        code, out, err = await exit_play.called(exit_play.command(step, file, group, js))
-        if code != 0:
-            done.wrong.append(f"{step} ends with {code}: {(out + err).strip()[-500:]}")
-        done.verified = (out.strip().splitlines() or ["(it printed nothing)"])[-1]
+        ran = await asyncio.to_thread(exit_play.run, exit_play.arguments(step, file, group, js))
+        if ran.code != 0:
+            done.wrong.append(f"{step} ends with {ran.code}: {(ran.out + ran.err).strip()[-500:]}")
+        done.verified = (ran.out.strip().splitlines() or ["(it printed nothing)"])[-1]
     async with exit_play.both(group, js) as (_, target):
         for name in CHANNELS:
             await _count(target, name, EACH * kills, acknowledged[name], done)
     return done
 
 
-async def _kill(words: list[str], chance: random.Random, done: Played) -> None:
-    """Start a copier and kill it: one of four while it starts, the others after it said that it copies."""
-    copier = await asyncio.create_subprocess_exec(
-        *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
-    )
-    assert copier.stderr is not None
-    told = b""
-    try:
-        async with asyncio.timeout(chance.uniform(0, FROM_START) if chance.random() < 0.25 else READY):
-            told = await copier.stderr.readline()
-    except TimeoutError:
-        done.at_start += 1
-    if told:
-        if not told.startswith(b"copying "):
-            copier.kill()
-            raise UserError(f"the copier ended by itself: {(told + await copier.stderr.read()).decode().strip()}")
+def _copier(arguments: list[str], told: Connection) -> None:
+    """A process that copies; what it says goes to told."""
+    os.dup2(told.fileno(), 2)
+    sys.exit(main.main(arguments))
+
+
+# Python with everything imported, of which each copier is a fork: starting took longer than copying.
+_FORKS = multiprocessing.get_context("forkserver")
+
+
+async def _kill(arguments: list[str], chance: random.Random, done: Played) -> None:
+    """Start a copier and kill it: one of four while it connects, the others after it said that it copies."""
+    ours, theirs = _FORKS.Pipe(duplex=False)
+    copier = _FORKS.Process(target=_copier, args=(arguments, theirs))
+    copier.start()
+    theirs.close()
+    early = chance.random() < 0.25
+    told = await asyncio.to_thread(_line, ours, chance.uniform(0, BEFORE) if early else READY)
+    if told.startswith("copying "):
         await asyncio.sleep(chance.uniform(0, IN_COPY))
-    if copier.returncode is not None:
-        raise UserError(f"the copier ended by itself: {(await copier.stderr.read()).decode().strip()}")
+    alive = copier.is_alive() and (early or bool(told))
     copier.kill()
-    await copier.wait()
+    await asyncio.to_thread(copier.join)
+    if not alive:
+        raise UserError(f"the copier ended by itself or did nothing: {told + _line(ours, 1)}")
+    ours.close()
+    done.at_start += not told
     done.kills += 1
+
+
+def _line(told: Connection, patience: float) -> str:
+    """The first that a copier says within so many seconds, "" if it says nothing."""
+    return os.read(told.fileno(), 4096).decode() if told.poll(patience) else ""
 
 
 async def _publisher(group: Group, name: str, acknowledged: list[int], stop: asyncio.Event, seed: int) -> None:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+from harness.ground.paths import bytecode
 from harness.loopback.jetstream import JetStream
 from harness.loopback.server import Group
 from stanft.exit import plan as planning
@@ -57,21 +62,48 @@ async def write_plan(group: Group, js: JetStream, file: Path, replicas: int) -> 
     textfile.write(file, planning.as_yaml(planning.propose(unlimited, replicas)))
 
 
-def command(step: str, file: Path, group: Group, js: JetStream, *more: str) -> list[str]:
-    """The words of stan-ft exit for these two sides."""
-    made = [sys.executable, "-m", "stanft.cli.main", "exit", step, str(file)]
-    made += [f"--servers={url}" for url in group.urls] + [f"--monitor={url}" for url in group.monitors]
-    return [*made, f"--cluster-id={group.cluster_id}", *(f"--target={url}" for url in js.urls), *more]
+def arguments(step: str, file: Path, group: Group, js: JetStream, *more: str) -> list[str]:
+    """The words of stan-ft for a step between these two sides."""
+    made = ["exit", step, str(file), f"--cluster-id={group.cluster_id}", *(f"--servers={url}" for url in group.urls)]
+    return [*made, *(f"--monitor={url}" for url in group.monitors), *(f"--target={url}" for url in js.urls), *more]
 
 
-async def called(words: Sequence[str]) -> tuple[int, str, str]:
-    """Run a command to its end; gives its exit code and what it printed."""
-    done = await asyncio.create_subprocess_exec(
-        *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    out, err = await done.communicate()
-    assert done.returncode is not None
-    return done.returncode, out.decode(), err.decode()
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended; seconds of wall and of processor time, memory in MiB at its highest."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+    processor: float
+    memory: float
+
+
+def run(words: Sequence[str]) -> Ran:
+    """Run stan-ft with these words to its end."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        began = time.monotonic()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "stanft.cli.main", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            env={**os.environ, **bytecode()},  # as where pip installed it
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        seconds = time.monotonic() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        err.seek(0)
+        return Ran(
+            code=process.returncode,
+            out=out.read().decode(),
+            err=err.read().decode(),
+            seconds=seconds,
+            processor=used.ru_utime + used.ru_stime,
+            memory=used.ru_maxrss / 1024,
+        )
 
 
 def machine() -> str:

@@ -25,6 +25,7 @@ PATIENCE = 60.0  # seconds for which a request is made again while there is no l
 _CLUSTER, _CHANNEL = "stan-ft-cluster", "stan-ft-channel"  # in a stream's metadata: whose copy it is
 BATCH_BYTES = 4 << 20  # what one batched read may bring
 NO_STREAM, NO_CONSUMER = 10059, 10014  # nats-server server/errors.json
+SWITCHED_OFF = (10039, 10076)  # JetStream, for this account or on the server
 
 
 class ApiError(Exception):
@@ -84,7 +85,7 @@ class Target:
     async def account(self) -> dict[str, Any]:
         """The account's limits and use. Raises UserError without JetStream."""
         try:
-            return await self.api("INFO", patience=10)
+            return await self.api("INFO", nobody=10)
         except ApiError as error:
             raise UserError(f"JetStream is not there for this account: {error}: enable it on the target.") from error
 
@@ -93,9 +94,12 @@ class Target:
         """Bytes of the largest message, headers included."""
         return int(self.connection.max_payload)
 
-    async def api(self, subject: str, body: dict[str, Any] | None = None, patience: float = PATIENCE) -> dict[str, Any]:
-        """One request, again while nobody answers. Raises ApiError, UserError when patience (seconds) is over."""
-        deadline = time.monotonic() + patience
+    async def api(self, subject: str, body: dict[str, Any] | None = None, nobody: float = PATIENCE) -> dict[str, Any]:
+        """One request, again while no answer comes. Raises ApiError, UserError when PATIENCE is over.
+
+        nobody is for how many seconds it is asked again when no server listens to such requests.
+        """
+        began = time.monotonic()
         payload = json.dumps(body).encode() if body is not None else b""
         while True:
             try:
@@ -104,15 +108,16 @@ class Target:
                 if "error" not in found:
                     return found
                 error = found["error"]
+                number = int(error.get("err_code", 0))
                 # 10008 no leader, 10005 no peers now, 503 in general: an election runs.
-                if error.get("code") != 503 or time.monotonic() > deadline:
-                    raise ApiError(
-                        int(error.get("code", 0)), int(error.get("err_code", 0)), error.get("description", "")
-                    )
+                limit = nobody if number in SWITCHED_OFF else PATIENCE
+                if error.get("code") != 503 or time.monotonic() > began + limit:
+                    raise ApiError(int(error.get("code", 0)), number, error.get("description", ""))
             except (nats.errors.Error, TimeoutError, OSError) as error:
-                if time.monotonic() > deadline:
+                limit = nobody if isinstance(error, nats.errors.NoRespondersError) else PATIENCE
+                if time.monotonic() > began + limit:
                     raise UserError(
-                        f"JetStream gives no answer to {subject} within {patience:.0f} s "
+                        f"JetStream gives no answer to {subject} within {limit:.0f} s "
                         f"({error or type(error).__name__}): check that it has a leader and that this login may use it."
                     ) from error
             await asyncio.sleep(0.2)
