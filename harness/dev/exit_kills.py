@@ -86,8 +86,9 @@ async def play(
     publishing = [asyncio.create_task(_publisher(group, name, acknowledged[name], stop, seed)) for name in CHANNELS]
     started = time.monotonic()
     arguments = exit_play.arguments("copy", file, group, js, "--follow", f"--rate={RATE}")
-    main_module = getattr(sys.modules["__main__"], "__spec__", None)  # each fork runs it again, which shall be quick
-    _FORKS.set_forkserver_preload([*([main_module.name] if main_module else []), __name__, "stanft.cli.exit"])
+    # Each fork runs the main module again, which is quick when all that it imports is there.
+    own = [name for name in sys.modules if name.partition(".")[0] in ("harness", "stanft")]
+    _FORKS.set_forkserver_preload([*own, "stanft.cli.exit"])
     for number in range(1, kills + 1):
         await _kill(arguments, chance, done)
         if number % LEADER_EVERY == 0 and len(js.servers) > 1:

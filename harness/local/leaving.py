@@ -46,7 +46,9 @@ VALUES = layered(
     SECOND_GROUP,
     {
         "persistence": {"claim": {"keep": False}},
-        "config": {"streaming": {"store_limits": {"max_msgs": 0, "max_bytes": 0, "max_inactivity": "0s"}}},
+        "config": {
+            "streaming": {"store_limits": {"max_msgs": 0, "max_bytes": 0, "max_age": "0s", "max_inactivity": "0s"}}
+        },
     },
 )
 
@@ -94,6 +96,7 @@ class Producers:
                     await client.publish(name, f"{name} {number}".encode(), timeout=5)
                 except StanError:
                     self.unknown += 1
+                    await asyncio.sleep(0.05)
                     continue
                 self.longest = max(self.longest, time.monotonic() - last)
                 last = time.monotonic()

@@ -20,6 +20,8 @@ from stanft.ground.progress import step
 NAME = "stan-ft:clone"
 PYTHON = "3.11"  # of Debian bookworm, the root of the images that are built here
 INSIDE = "/opt/stan-ft"
+# What wheels for many Linuxes are linked with, and Debian's Python is not.
+LIBRARIES = ("libgcc_s.so.1", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libutil.so.1", "libm.so.6")
 
 
 def load(cluster: Cluster) -> str:
@@ -28,7 +30,8 @@ def load(cluster: Cluster) -> str:
     files = {f"{INSIDE}/{path.relative_to(packages)}": path for path in packages.rglob("*") if path.is_file()}
     own = [path for path in (REPO / "stanft").rglob("*") if path.is_file() and path.suffix != ".pyc"]
     files |= {f"{INSIDE}/{path.relative_to(REPO)}": path for path in own}
-    files |= nodeimage.closure("python", f"/usr/bin/python{PYTHON}", f"/usr/lib/python{PYTHON}")
+    libraries = [f"/usr/lib/*/{name}" for name in LIBRARIES]
+    files |= nodeimage.closure("tool", f"/usr/bin/python{PYTHON}", f"/usr/lib/python{PYTHON}", *libraries)
     spec = ImageSpec(
         NAME,
         files,
@@ -36,7 +39,7 @@ def load(cluster: Cluster) -> str:
         ("/tmp", "/etc"),  # noqa: S108 - in the image
         environment=("PATH=/usr/local/bin:/usr/bin:/bin", f"PYTHONPATH={INSIDE}", "PYTHONDONTWRITEBYTECODE=1"),
     )
-    key = content.digest(*own, f"{packages}")
+    key = content.digest(f"{spec}", *own)
     archive = content.built("images", "tool", key, lambda to: write_archive([spec], to / "images.tar")) / "images.tar"
     marker = f"tool-{key}"
     if not all(cluster.remembers(marker, node) for node in cluster.nodes()):
