@@ -19,7 +19,7 @@ from stanft.exit import compare, gate, inventory, job, positions, reverse, surve
 from stanft.exit import plan as planning
 from stanft.exit.copy import AT_ONCE, Copier
 from stanft.exit.plan import Plan
-from stanft.exit.source import LiveSource, Source, StoreSource
+from stanft.exit.source import LiveSource, Source, StoreSource, client_id
 from stanft.exit.target import Target
 from stanft.ground import textfile
 from stanft.ground.errors import UserError
@@ -238,7 +238,9 @@ def _open_source(options: argparse.Namespace) -> Source:
     if not options.servers or not options.monitor:
         raise UserError("where is the group? Give --servers and --monitor (the address of each server), or --store.")
     login = _options(options, "", SOURCE_PASSWORD, SOURCE_TOKEN)
-    return LiveSource(options.servers, options.monitor, options.cluster_id, login)
+    step = "-".join(filter(None, (options.step, getattr(options, "what", ""))))
+    own = client_id(step, getattr(options, "channel", []))
+    return LiveSource(options.servers, options.monitor, options.cluster_id, login, own)
 
 
 async def _open_target(options: argparse.Namespace) -> Target:

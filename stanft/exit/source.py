@@ -8,6 +8,7 @@ import http.client
 import json
 import ssl
 import time
+import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,6 +131,15 @@ async def existing(source: Source, name: str) -> Channel:
     if found is None:
         raise UserError(f"{name}: the source has no such channel (any more): leave it out with --channel.")
     return found
+
+
+def client_id(step: str, channels: Sequence[str]) -> str:
+    """The id for one step on some channels: steps may run at once, and one that was killed is replaced by its next run.
+
+    The server drops what a killed one left, its subscriptions too, when the same id comes again; else after minutes.
+    """
+    chosen = f"-{zlib.crc32(' '.join(sorted(channels)).encode()):08x}" if channels else ""
+    return f"{CLIENT_ID}-{step}{chosen}"
 
 
 class Monitor:
@@ -299,14 +309,21 @@ class LiveSource:
     """A running group, read with plain subscriptions that leave nothing behind and acknowledge nothing."""
 
     def __init__(
-        self, servers: Sequence[str], monitors: Sequence[str], cluster_id: str, options: ConnectOptions | None = None
+        self,
+        servers: Sequence[str],
+        monitors: Sequence[str],
+        cluster_id: str,
+        options: ConnectOptions | None = None,
+        client_id: str = CLIENT_ID,
     ) -> None:
         self.servers = list(servers)
         self.cluster_id = cluster_id
+        self.client_id = client_id
         self.options = options or ConnectOptions()
         self.monitor = Monitor(monitors, self.options.tls)
         self._client: Client | None = None
         self._connecting = asyncio.Lock()
+        self._trouble = ""  # why the last window ended early
         self._sizes: dict[str, float] = {}  # bytes of a channel's message as the server counts them, on the average
 
     async def channels(self) -> dict[str, Channel]:
@@ -346,7 +363,7 @@ class LiveSource:
         async with self._connecting:
             if self._client is None or self._client.lost:
                 self._client = await Client.connect(
-                    self.servers, client_id=CLIENT_ID, cluster_id=self.cluster_id, options=self.options, wait=60
+                    self.servers, client_id=self.client_id, cluster_id=self.cluster_id, options=self.options, wait=60
                 )
             return self._client
 
@@ -387,7 +404,9 @@ class LiveSource:
                         "(a restored backup, or messages lost with a node). Nothing was changed; look at both sides."
                     )
                 if tries > 10:
-                    raise UserError(f"{name}: the group does not deliver message {expected}, which it says it has.")
+                    raise UserError(
+                        f"{name}: the group does not deliver message {expected}, which it says it has: {self._trouble}."
+                    )
                 expected = max(expected, found.first)
                 await asyncio.sleep(min(0.1 * 2**tries, 5))
 
@@ -415,7 +434,8 @@ class LiveSource:
                     most = 0
                 most -= len(some)
                 yield some
-        except (StanError, TimeoutError):
+        except (StanError, TimeoutError) as error:
+            self._trouble = str(error) or f"nothing came for {SILENCE:g} s"
             return
         finally:
             if subscription is not None and not subscription.closed:

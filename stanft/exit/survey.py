@@ -164,7 +164,7 @@ def survey(
         messages=messages,
         size=size,
         channels=channels,
-        clients=[one for one in clients if one.client_id != CLIENT_ID],
+        clients=[one for one in clients if not one.client_id.startswith(CLIENT_ID)],
         differences=differences(found, channels),
         sample=sample,
         sample_problem=problem,

@@ -13,7 +13,9 @@ from moving import numbered
 from harness.dev.exit_play import publish
 from harness.loopback.jetstream import JetStream
 from harness.loopback.server import Group
+from stanft.cli import exit as cli
 from stanft.cli import main
+from stanft.exit.source import Source
 from stanft.ground.errors import UserError
 from stanft.stan.client import Client
 from stanft.stan.options import Start
@@ -82,6 +84,26 @@ def test_a_whole_move_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str
         code, told = exit_("back", "consumers", str(plan), *both)
         assert (code, "app/bills goes on at the group after message 2" in told) == (0, True)
         assert "app/bills: at the group" in exit_("status", str(plan), *both)[1]
+
+
+def test_a_comparison_and_a_copy_of_one_channel_run_beside_a_copy_that_follows(tmp_path: Path) -> None:
+    def opened(*words: str) -> Source:
+        both = ["--servers", group.urls[0], "--monitor", group.monitors[0], "--target", "nats://not-asked"]
+        return cli._open_source(cli.parser().parse_args([words[0], "plan.yaml", *both, *words[1:]]))
+
+    async def read(source: Source) -> int:
+        return len([message async for message in source.messages("orders", 1, 50)])
+
+    async def work() -> None:
+        sources = [opened("copy", "--follow"), opened("verify"), opened("copy", "--channel", "orders")]
+        assert [await read(one) for one in sources] == [50, 50, 50]
+        for one in sources:
+            await one.close()
+
+    with Group(tmp_path / "group", size=1) as group:
+        group.start()
+        run(publish(group, "orders", numbered(1, 50)))
+        run(work())
 
 
 def test_without_a_source_one_is_told_what_to_give() -> None:

@@ -15,11 +15,13 @@ from harness.dev.exit_play import both, publish
 from harness.loopback.jetstream import LINES, JetStream
 from harness.loopback.server import MINIMAL, Group
 from stanft.exit import record
+from stanft.exit import source as source_side
 from stanft.exit.copy import Copier
 from stanft.exit.plan import Plan, StreamPlan
 from stanft.exit.source import StoreSource
 from stanft.exit.target import Target
 from stanft.ground.errors import UserError
+from stanft.stan.protocol_pb2 import MsgProto
 from stanft.store.channel import Message
 
 
@@ -42,6 +44,33 @@ def one(tmp_path: Path) -> Iterator[Group]:
 def only(name: str) -> Plan:
     """A plan of one channel whose stream has the same name."""
     return Plan("test-cluster", (StreamPlan(name, name),))
+
+
+def test_messages_that_suddenly_become_large_do_not_fill_the_memory(
+    one: Group, js: JetStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    largest, take = 0, source_side._Window.take
+
+    def watched(window: source_side._Window, wire: MsgProto) -> None:
+        nonlocal largest
+        take(window, wire)
+        largest = max(largest, window._bytes)
+
+    monkeypatch.setattr(source_side, "WINDOW_BYTES", 1 << 20)
+    monkeypatch.setattr(source_side._Window, "take", watched)
+
+    async def work() -> None:
+        await publish(one, "orders", [*numbered(1, 3000), *numbered(3001, 3040, 500_000)])
+        async with both(one, js) as (source, _):
+            await source.channels()  # from which it knows that a message has 6.7 kB on the average
+            found = []
+            async for message in source.messages("orders", 2990, 3040):
+                found.append(message.sequence)
+                await asyncio.sleep(0.02)  # so that more comes than is taken
+            assert found == list(range(2990, 3041))
+
+    run(work())
+    assert 2 << 20 < largest < 3 << 20
 
 
 @pytest.mark.parametrize("line", LINES)
