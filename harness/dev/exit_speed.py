@@ -8,7 +8,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.dev import exit_play
@@ -31,11 +31,12 @@ class Figure:
     rate: float
     processor: float = 0.0
     memory: float = 0.0
+    load: float = field(default_factory=lambda: os.getloadavg()[0])
 
     def line(self) -> str:
         """For people."""
         cost = f"{self.processor:8.0f} µs{self.memory:8.0f} MiB" if self.memory else ""
-        return f"{self.what:44}{self.rate:10,.0f}/s{cost}   load {os.getloadavg()[0]:.1f}"
+        return f"{self.what:44}{self.rate:10,.0f}/s{cost}   load {self.load:.1f}"
 
 
 async def play(
