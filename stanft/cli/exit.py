@@ -6,31 +6,24 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 import signal
-import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from stanft.cli import exit_sides as sides
 from stanft.exit import compare, gate, inventory, job, positions, reverse, survey
 from stanft.exit import plan as planning
 from stanft.exit.copy import AT_ONCE, Copier
 from stanft.exit.plan import Plan
-from stanft.exit.source import LiveSource, Source, StoreSource, client_id
-from stanft.exit.target import Target
+from stanft.exit.source import LiveSource, Source, StoreSource
 from stanft.ground import textfile
 from stanft.ground.errors import UserError
 from stanft.ground.progress import say
 from stanft.kube import kubeschema
-from stanft.stan import keys
-from stanft.stan.options import ConnectOptions
 
-SOURCE_PASSWORD, TARGET_PASSWORD = "STAN_FT_SOURCE_PASSWORD", "STAN_FT_TARGET_PASSWORD"
-SOURCE_TOKEN, TARGET_TOKEN = "STAN_FT_SOURCE_TOKEN", "STAN_FT_TARGET_TOKEN"
-LOGIN_OPTIONS = ("user", "nkey", "creds", "ca", "cert", "key", "tls-name")
 TOLD_EVERY = 5.0  # seconds between two lines of progress
 
 SHOWN: dict[str, Callable[[survey.Survey], str]] = {
@@ -49,13 +42,13 @@ def parser() -> argparse.ArgumentParser:
         description="Moves a NATS Streaming group to JetStream, each message under the sequence number that it has. "
         "Steps: inventory, plan, copy, verify, cutover, and back. Until a cut-over the group is only read; "
         "durables keep their positions there until you delete them.",
-        epilog=f"Passwords and tokens come from the environment: {SOURCE_PASSWORD}, {SOURCE_TOKEN}, {TARGET_PASSWORD}, "
-        f"{TARGET_TOKEN}. Exit code: 0 done or equal, 1 not equal, 2 not done. "
+        epilog=f"Passwords and tokens come from the environment: {sides.SOURCE_PASSWORD}, {sides.SOURCE_TOKEN}, "
+        f"{sides.TARGET_PASSWORD}, {sides.TARGET_TOKEN}. Exit code: 0 done or equal, 1 not equal, 2 not done. "
         "Example: stan-ft exit inventory --servers nats://stan:4222 --monitor http://stan-0:8222",
     )
     steps = made.add_subparsers(dest="step", required=True, metavar="STEP", help="one of these; each has --help")
     one = steps.add_parser("inventory", help="what there is: channels, durables, clients, and what it becomes")
-    _source(one)
+    sides.source_options(one)
     one.add_argument("--format", choices=("table", "json", "html"), default="table", help="default: table")
     one.add_argument("--output", type=Path, metavar="FILE", help="write it there instead of printing it")
     one.add_argument(
@@ -68,15 +61,15 @@ def parser() -> argparse.ArgumentParser:
     one.set_defaults(command=_inventory)
 
     one = steps.add_parser("plan", help="write the plan, a file to edit, or hold one against both sides")
-    _source(one)
-    _target(one)
+    sides.source_options(one)
+    sides.target_options(one)
     one.add_argument("file", type=Path, help="the plan; written, unless --check is given")
     one.add_argument("--check", action="store_true", help="write nothing: say what is wrong with the file")
     one.add_argument("--replicas", type=int, default=3, choices=(1, 3, 5), help="of each stream (default: 3)")
     one.set_defaults(command=_plan)
 
     one = steps.add_parser("copy", help="copy what is not copied yet; can be ended and run again at any point")
-    _both(one)
+    sides.both_options(one)
     one.add_argument("--follow", action="store_true", help="go on with what is published, until ended (Ctrl-C)")
     one.add_argument(
         "--rate", type=float, default=0, metavar="N", help="messages per second at most, over all channels"
@@ -87,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
     one.set_defaults(command=_copy)
 
     one = steps.add_parser("verify", help="compare every message of the source with the copy")
-    _both(one)
+    sides.both_options(one)
     one.add_argument(
         "--format",
         choices=("table", "json"),
@@ -97,21 +90,21 @@ def parser() -> argparse.ArgumentParser:
     one.set_defaults(command=_verify)
 
     one = steps.add_parser("status", help="how far each channel is, and where its durables and producers are")
-    _both(one)
+    sides.both_options(one)
     one.set_defaults(command=_status)
 
     one = steps.add_parser("cutover", help="move durables whose applications are stopped, or producers that are still")
     one.add_argument("what", choices=("consumers", "producers"))
-    _both(one)
+    sides.both_options(one)
     one.set_defaults(command=_cutover)
 
     one = steps.add_parser("bridge", help="feed a channel from its open stream, for applications that still read it")
-    _both(one)
+    sides.both_options(one)
     one.set_defaults(command=_bridge)
 
     one = steps.add_parser("back", help="take durables or producers of a cut-over back to the group")
     one.add_argument("what", choices=("consumers", "producers"))
-    _both(one)
+    sides.both_options(one)
     one.set_defaults(command=_back)
 
     _job_step(steps)
@@ -121,7 +114,7 @@ def parser() -> argparse.ArgumentParser:
 def _job_step(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     one = steps.add_parser("job", help="print a Job that copies or compares inside the cluster")
     one.add_argument("what", choices=("copy", "verify"))
-    _both(one)
+    sides.both_options(one)
     one.add_argument("--follow", action="store_true", help="copy: go on with what is published, until it is deleted")
     one.add_argument("--rate", type=float, default=0, metavar="N", help="copy: messages per second at most")
     one.add_argument("--name", default="stan-ft-exit", help="of Job and ConfigMap (default: %(default)s)")
@@ -143,123 +136,11 @@ def _job_step(steps: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     one.set_defaults(command=_job)
 
 
-def _source(made: argparse.ArgumentParser) -> None:
-    group = made.add_argument_group("the group (or its files)")
-    group.add_argument("--servers", action="append", default=[], metavar="URL", help="NATS address; repeat for each")
-    group.add_argument(
-        "--monitor", action="append", default=[], metavar="URL", help="monitoring address of each server"
-    )
-    group.add_argument("--cluster-id", default="test-cluster", metavar="ID", help="default: test-cluster")
-    group.add_argument("--store", type=Path, metavar="DIR", help="read these files instead; no server may use them")
-    _login(group, "", "the group")
-
-
-def _target(made: argparse.ArgumentParser) -> None:
-    group = made.add_argument_group("JetStream (nats-server 2.11 or later)")
-    group.add_argument("--target", action="append", default=[], required=True, metavar="URL", help="repeat for each")
-    _login(group, "target-", "the target")
-
-
-def _login(group: argparse._ArgumentGroup, side: str, where: str) -> None:
-    """How to log in at one side; the same words for both."""
-    for name, metavar, words in (
-        ("user", "NAME", f"user at {where}; the password is in the environment"),
-        ("nkey", "FILE", f"file with the seed of an NKey for {where}"),
-        ("creds", "FILE", f"credentials file for {where}"),
-        ("ca", "FILE", f"TLS: certificate authority of {where}"),
-        ("cert", "FILE", f"TLS: our certificate for {where}"),
-        ("key", "FILE", "TLS: its key"),
-        ("tls-name", "NAME", "TLS: the name in the server's certificate, where it is reached by another"),
-    ):
-        group.add_argument(f"--{side}{name}", type=Path if metavar == "FILE" else str, metavar=metavar, help=words)
-
-
-def _both(made: argparse.ArgumentParser) -> None:
-    made.add_argument("plan", type=Path, help="the plan that stan-ft exit plan wrote")
-    made.add_argument("--channel", action="append", default=[], help="only this channel; repeat for several")
-    _source(made)
-    _target(made)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Do one step; gives the exit code."""
     options = parser().parse_args(arguments)
     command: Command = options.command
     return asyncio.run(command(options))
-
-
-def _options(options: argparse.Namespace, side: str, password: str, token: str) -> ConnectOptions:
-    """The login of one side. Raises UserError when a part is missing or a file is none."""
-    given = {name: getattr(options, f"{side}{name}".replace("-", "_")) for name in LOGIN_OPTIONS}
-    switch = f"--{side}"
-    found = ConnectOptions(
-        user=given["user"],
-        password=os.environ.get(password),
-        token=os.environ.get(token),
-        nkey=given["nkey"],
-        credentials=given["creds"],
-        tls=_tls(given["ca"], given["cert"], given["key"], switch),
-        tls_hostname=given["tls-name"],
-    )
-    if found.user and not found.password:
-        raise UserError(f"{switch}user {found.user}: its password is missing: set {password} in the environment.")
-    if found.password and not found.user:
-        raise UserError(f"{password} is set: whose password is it? Give {switch}user too.")
-    if found.nkey is not None:
-        keys.of_seed_file(found.nkey)
-    if found.credentials is not None:
-        keys.of_credentials(found.credentials)
-    return found
-
-
-def _tls(ca: Path | None, cert: Path | None, key: Path | None, switch: str) -> ssl.SSLContext | None:
-    if key is not None and cert is None:
-        raise UserError(f"{switch}key goes with {switch}cert: give the file of the certificate too.")
-    if ca is None and cert is None:
-        return None
-    try:
-        context = ssl.create_default_context(cafile=ca)
-    except ssl.SSLError as error:
-        raise UserError(f"{switch}ca {ca} holds no certificates in PEM: {error.reason or error}.") from error
-    if cert is not None:
-        try:
-            context.load_cert_chain(cert, key)
-        except ssl.SSLError as error:
-            raise UserError(
-                f"{switch}cert {cert} and {switch}key {key or 'in it'} are no certificate and its key in PEM: "
-                f"{error.reason or error}."
-            ) from error
-    return context
-
-
-def _open_source(options: argparse.Namespace) -> Source:
-    if options.store is not None:
-        return StoreSource(options.store)
-    if not options.servers or not options.monitor:
-        raise UserError("where is the group? Give --servers and --monitor (the address of each server), or --store.")
-    login = _options(options, "", SOURCE_PASSWORD, SOURCE_TOKEN)
-    step = "-".join(filter(None, (options.step, getattr(options, "what", ""))))
-    own = client_id(step, getattr(options, "channel", []))
-    return LiveSource(options.servers, options.monitor, options.cluster_id, login, own)
-
-
-async def _open_target(options: argparse.Namespace) -> Target:
-    login = _options(options, "target-", TARGET_PASSWORD, TARGET_TOKEN)
-    return await Target.connect(options.target, login)
-
-
-@contextlib.asynccontextmanager
-async def _opened(options: argparse.Namespace) -> AsyncIterator[tuple[Source, Target]]:
-    """Source and target."""
-    source = _open_source(options)
-    try:
-        target = await _open_target(options)
-        try:
-            yield source, target
-        finally:
-            await target.close()
-    finally:
-        await source.close()
 
 
 def _chosen(options: argparse.Namespace) -> Plan:
@@ -271,7 +152,7 @@ def _chosen(options: argparse.Namespace) -> Plan:
 
 
 async def _inventory(options: argparse.Namespace) -> int:
-    source = _open_source(options)
+    source = sides.open_source(options)
     try:
         found = await survey.look(source, sample_seconds=options.sample)
     finally:
@@ -286,7 +167,7 @@ async def _inventory(options: argparse.Namespace) -> int:
 
 
 async def _plan(options: argparse.Namespace) -> int:
-    async with _opened(options) as (source, target):
+    async with sides.opened(options) as (source, target):
         found = await source.inventory()
         if options.check:
             plan = planning.read(options.file)
@@ -314,7 +195,7 @@ async def _copy(options: argparse.Namespace) -> int:
     if options.follow:
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with _opened(options) as (source, target):
+    async with sides.opened(options) as (source, target):
         judged = await planning.judge(plan, await source.inventory(), target)
         if judged.problems:
             raise UserError(f"the plan does not fit: {judged.problems[0]} (stan-ft exit plan --check tells all).")
@@ -348,7 +229,7 @@ async def _told(copier: Copier) -> None:
 
 async def _verify(options: argparse.Namespace) -> int:
     plan = _chosen(options)
-    async with _opened(options) as (source, target):
+    async with sides.opened(options) as (source, target):
         results = await compare.compare(plan, source, target)
     code = compare.check(results)
     if options.format == "json":
@@ -365,7 +246,7 @@ async def _verify(options: argparse.Namespace) -> int:
 
 async def _status(options: argparse.Namespace) -> int:
     plan = _chosen(options)
-    async with _opened(options) as (source, target):
+    async with sides.opened(options) as (source, target):
         channels = await source.channels()
         for one in plan.streams:
             found = await target.stream(one.stream)
@@ -388,7 +269,7 @@ async def _status(options: argparse.Namespace) -> int:
 async def _cutover(options: argparse.Namespace) -> int:
     plan = _chosen(options)
     failed = 0
-    async with _opened(options) as (source, target):
+    async with sides.opened(options) as (source, target):
         for one in plan.streams:
             if options.what == "producers":
                 result = await gate.cut_over(plan, one, _live(source), target)
@@ -414,7 +295,7 @@ async def _bridge(options: argparse.Namespace) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with _opened(options) as (source, target):
+    async with sides.opened(options) as (source, target):
         for one in plan.streams:
             if not await gate.is_open(target, one):
                 raise UserError(f"{one.channel}: producers are at the group: stan-ft exit copy --follow is the bridge.")
@@ -430,7 +311,7 @@ async def _bridge(options: argparse.Namespace) -> int:
 
 async def _back(options: argparse.Namespace) -> int:
     plan = _chosen(options)
-    async with _opened(options) as (source, target):
+    async with sides.opened(options) as (source, target):
         for one in plan.streams:
             if options.what == "producers":
                 copied = await reverse.back(plan, one, _live(source), target, say)
@@ -457,11 +338,11 @@ async def _job(options: argparse.Namespace) -> int:
     if options.what == "verify" and (options.follow or options.rate):
         raise UserError("--follow and --rate go with copy: leave them out for verify.")
     plan = _chosen(options)
-    arguments, environment = _arguments(options)
+    arguments, environment = sides.arguments_inside(options)
     if (environment or any(f"={job.LOGIN}/" in word for word in arguments)) and not options.secret:
         raise UserError("the login needs a Secret: make one with its files and passwords, and name it with --secret.")
     if options.secret and not options.user and not options.target_user:
-        environment |= {SOURCE_TOKEN: "source-token", TARGET_TOKEN: "target-token"}
+        environment |= {sides.SOURCE_TOKEN: "source-token", sides.TARGET_TOKEN: "target-token"}
     made = job.Job(
         name=options.name,
         namespace=options.namespace,
@@ -478,24 +359,6 @@ async def _job(options: argparse.Namespace) -> int:
             raise UserError(f"Kubernetes would refuse the {item['kind']}: {problems[0]}.")
     print(job.manifest(made), end="")
     return 0
-
-
-def _arguments(options: argparse.Namespace) -> tuple[list[str], dict[str, str]]:
-    """What stan-ft exit is called with in the pod, and the variables that come from the Secret, with their keys."""
-    made = [f"--servers={url}" for url in options.servers] + [f"--monitor={url}" for url in options.monitor]
-    made += [f"--cluster-id={options.cluster_id}", *(f"--target={url}" for url in options.target)]
-    for side in ("", "target-"):
-        for name in LOGIN_OPTIONS:
-            value = getattr(options, f"{side}{name}".replace("-", "_"))
-            if value is not None:
-                made.append(f"--{side}{name}={job.inside(value) if isinstance(value, Path) else value}")
-    made += ["--follow"] if options.follow else []
-    made += [f"--rate={options.rate:g}"] if options.rate else []
-    users = {
-        SOURCE_PASSWORD: (options.user, "source-password"),
-        TARGET_PASSWORD: (options.target_user, "target-password"),
-    }
-    return made, {name: key for name, (user, key) in users.items() if user}
 
 
 def _live(source: Source) -> LiveSource:

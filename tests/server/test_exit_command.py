@@ -14,6 +14,7 @@ from harness.dev.exit_play import publish
 from harness.loopback.jetstream import JetStream
 from harness.loopback.server import Group
 from stanft.cli import exit as cli
+from stanft.cli import exit_sides as sides
 from stanft.cli import main
 from stanft.exit.source import Source
 from stanft.ground.errors import UserError
@@ -89,7 +90,7 @@ def test_a_whole_move_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_a_comparison_and_a_copy_of_one_channel_run_beside_a_copy_that_follows(tmp_path: Path) -> None:
     def opened(*words: str) -> Source:
         both = ["--servers", group.urls[0], "--monitor", group.monitors[0], "--target", "nats://not-asked"]
-        return cli._open_source(cli.parser().parse_args([words[0], "plan.yaml", *both, *words[1:]]))
+        return sides.open_source(cli.parser().parse_args([words[0], "plan.yaml", *both, *words[1:]]))
 
     async def read(source: Source) -> int:
         return len([message async for message in source.messages("orders", 1, 50)])

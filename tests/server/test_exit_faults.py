@@ -14,9 +14,17 @@ from harness.dev import exit_kills
 from harness.dev.exit_play import both, publish
 from harness.loopback.jetstream import LINES, JetStream
 from harness.loopback.server import Group
-from stanft.exit.copy import Copier
+from stanft.exit.copy import Copier, Progress
 
 LIMIT = 110.0  # seconds: each lost leader or active is a pause, and there are two
+
+
+async def reached(copier: Copier, copying: asyncio.Task[list[Progress]], at: int) -> None:
+    """Wait until so many messages are copied; a copy that ends before tells why."""
+    while copier.progress.get("orders") is None or copier.progress["orders"].copied < at:
+        if copying.done():
+            copying.result()
+        await asyncio.sleep(0.01)
 
 
 def test_takeovers_of_the_group_in_the_middle_cost_time_and_no_message(group: Group, tmp_path: Path) -> None:
@@ -26,8 +34,7 @@ def test_takeovers_of_the_group_in_the_middle_cost_time_and_no_message(group: Gr
             copier = Copier(await planned(source), source, target)
             copying = asyncio.create_task(copier.run())
             for at in (1000, 5000):
-                while copier.progress.get("orders") is None or copier.progress["orders"].copied < at:
-                    await asyncio.sleep(0.01)
+                await reached(copier, copying, at)
                 assert not copying.done()
                 active = await asyncio.to_thread(group.wait_active)
                 active.kill()
@@ -51,8 +58,7 @@ def test_a_lost_leader_in_the_middle_costs_time_and_no_message(
             copier = Copier(await planned(source, replicas=3), source, target)
             copying = asyncio.create_task(copier.run())
             for at in (1000, 5000):
-                while copier.progress.get("orders") is None or copier.progress["orders"].copied < at:
-                    await asyncio.sleep(0.01)
+                await reached(copier, copying, at)
                 leader = await asyncio.to_thread(js.leader, "orders")
                 leader.kill()
                 leader.start()

@@ -27,7 +27,7 @@ def test_without_a_word_it_lists_its_commands_with_examples(capsys: pytest.Captu
 
 
 def test_every_file_of_the_commands_can_be_called() -> None:
-    others = {"__init__", "common", "main", "where"}
+    others = {"__init__", "common", "exit_sides", "main", "where"}
     files = {file.stem for file in (REPO / "stanft" / "cli").glob("*.py")} - others
     assert files == set(main.COMMANDS)
 
