@@ -137,7 +137,8 @@ class Exit:
         )
         out, err = (each.decode() for each in await done.communicate())
         self.told.note(f"$ stan-ft exit {shown}   # {time.monotonic() - began:.0f} s")
-        self.told.printed(out if done.returncode == 0 else out + err, most)
+        told = out if done.returncode == 0 else out + err
+        self.told.printed(told.replace(f"{self.file.parent}/", ""), most)
         if done.returncode != 0:
             raise UserError(f"stan-ft exit {shown} ends with {done.returncode}.")
         return out
