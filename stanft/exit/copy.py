@@ -109,9 +109,8 @@ class Copier:
     async def _pass(self, one: StreamPlan, channel: Channel, progress: Progress) -> None:
         """Bring one stream to where the channel is now."""
         last = await self._ready(one, channel)
-        if last > self._highest.get(one.stream, last):
+        if last > self._highest.setdefault(one.stream, last):
             raise UserError(f"{one.channel}: another copier writes to {one.stream}: let only one run.")
-        self._highest[one.stream] = last
         progress.last, progress.source_last = last, channel.last
         if channel.last < last:
             raise UserError(
@@ -127,6 +126,7 @@ class Copier:
             )
             await self.target.purge_before(one.stream, channel.first)
             last = channel.first - 1
+            self._sent(one, last)
         await self._add(one, channel, last, progress)
         progress.note = ""
 
@@ -165,10 +165,10 @@ class Copier:
                         # What expired while it was copied: the stream then begins where the source does.
                         await writer.finish()
                         await self.target.purge_before(one.stream, message.sequence)
-                        self._highest[one.stream] = message.sequence - 1
+                        self._sent(one, message.sequence - 1)
                     if self.rate:
                         await self._pace()
-                    self._highest[one.stream] = message.sequence
+                    self._sent(one, message.sequence)
                     await writer.put(message, ttl=_ttl(one, message), final=message.sequence == channel.last)
                     expected = message.sequence + 1
                     progress.copied += 1
@@ -178,6 +178,10 @@ class Copier:
         finally:
             # An interrupted copy has sent more than is stored; the stream tells at the next look.
             progress.last = min(progress.last, expected - 1)
+
+    def _sent(self, one: StreamPlan, sequence: int) -> None:
+        # It never goes back: what was on its way when a copy was interrupted may be stored after the next look.
+        self._highest[one.stream] = max(self._highest[one.stream], sequence)
 
     async def _compare(self, one: StreamPlan, message: Message) -> None:
         copy = await self.target.get(one.stream, message.sequence)

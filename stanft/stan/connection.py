@@ -50,6 +50,7 @@ class _Parser(parser.Parser):
             if self.wanted:
                 return
             data = b""
+        self.wanted = 0
         await super().parse(data)
 
     def _taken(self, data: bytes) -> tuple[int, int]:

@@ -16,9 +16,9 @@ from harness.loopback.jetstream import LINES, JetStream
 from harness.loopback.server import MINIMAL, Group
 from stanft.exit import record
 from stanft.exit import source as source_side
-from stanft.exit.copy import Copier
+from stanft.exit.copy import Copier, Progress
 from stanft.exit.plan import Plan, StreamPlan
-from stanft.exit.source import StoreSource
+from stanft.exit.source import Channel, StoreSource
 from stanft.exit.target import Target
 from stanft.ground.errors import UserError
 from stanft.stan.protocol_pb2 import MsgProto
@@ -71,6 +71,28 @@ def test_messages_that_suddenly_become_large_do_not_fill_the_memory(
 
     run(work())
     assert 2 << 20 < largest < 3 << 20
+
+
+def test_what_was_on_its_way_when_a_copy_was_interrupted_is_no_other_copiers(monkeypatch: pytest.MonkeyPatch) -> None:
+    copier = Copier(only("orders"), Memory(), None)  # type: ignore[arg-type] - nothing is asked of it
+    looks, progress = iter((0, 5, 9, 11)), Progress("orders")
+
+    async def look(*_: object) -> int:
+        return next(looks)
+
+    async def send_to_10(one: StreamPlan, *_: object) -> None:
+        copier._sent(one, 10)
+
+    monkeypatch.setattr(copier, "_ready", look)
+    monkeypatch.setattr(copier, "_add", send_to_10)
+
+    async def work() -> None:
+        for _ in range(3):
+            await copier._pass(copier.plan.of("orders"), Channel("orders", 20, 0, 1, 20), progress)
+        with pytest.raises(UserError, match="another copier"):
+            await copier._pass(copier.plan.of("orders"), Channel("orders", 20, 0, 1, 20), progress)
+
+    run(work())
 
 
 @pytest.mark.parametrize("line", LINES)

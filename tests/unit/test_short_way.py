@@ -65,3 +65,20 @@ def test_a_new_connection_begins_with_nothing_of_the_old_one() -> None:
 
     asyncio.run(feed())
     assert seen == [b"whole"]
+
+
+def test_a_taker_that_leaves_in_the_middle_of_a_message_holds_nothing_up() -> None:
+    seen: list[bytes] = []
+    large, small = plain(1, bytes(5000)), plain(2, b"small")
+
+    async def feed() -> None:
+        connection = Connection()
+        connection.takers[1] = lambda _headers, data: seen.append(data)
+        await connection._ps.parse(large[:100])
+        del connection.takers[1]
+        await connection._ps.parse(large[100:] + small[:3])
+        connection.takers[2] = lambda _headers, data: seen.append(data)
+        await connection._ps.parse(small[3:])
+
+    asyncio.run(feed())
+    assert seen == [b"small"]
