@@ -17,6 +17,7 @@ from stanft.stan import keys
 from stanft.stan.errors import ConnectError
 
 Taker = Callable[[bytes, bytes], None]  # of a message's header block (empty if it has none) and content
+CLOSING = 2.0  # seconds for the other side to end a connection that is closed
 CANCEL_AGAIN = 0.2  # seconds between two tries to end a connection attempt
 TOLD_AT_CONNECT = ("Authorization Violation", "certificate", "CERTIFICATE", "Secure Connection")
 
@@ -104,6 +105,15 @@ class Connection(NatsClient):
             taker(headers or b"", data)
         else:
             await super()._process_msg(sid, subject, reply, data, headers)
+
+    async def close(self) -> None:
+        """Close the connection; one whose end never comes, as of TLS that was cut in its handshake, is left alone."""
+        closing = asyncio.ensure_future(super().close())
+        done, _ = await asyncio.wait({closing}, timeout=CLOSING)
+        if done:
+            await closing
+        else:
+            closing.cancel()
 
     async def reach(
         self,

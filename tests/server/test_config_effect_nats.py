@@ -124,7 +124,7 @@ def test_a_key_is_shown_by_varz(servers: dict[str, Server], path: str, expected:
         ("max_payload", MB),
         ("max_pending", 64 * MB),
         ("max_control_line", 4 * KB),
-        ("ping_interval", 120 * SECOND),
+        ("ping_interval", 3 * SECOND),
         ("ping_max", 2),
         ("write_deadline", 10 * SECOND),
         ("cluster.name", "stan"),
