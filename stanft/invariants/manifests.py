@@ -83,13 +83,16 @@ def steady_pod_labels(_: Manifests, workload: Object) -> Iterator[str]:
             yield f"the pods carry the label {key}"
 
 
+_IN_EVERY_NAMESPACE = "kube-root-ca.crt"  # Kubernetes puts it there (RootCAConfigMap, since 1.20)
+
+
 @invariant("references-exist", lambda manifests: manifests.workloads, "Create it, or correct its name.")
 def references_exist(manifests: Manifests, workload: Object) -> Iterator[str | Unseen]:
     """Every ConfigMap that a pod needs is among the objects, with the keys that are asked of it."""
     for name, key, optional in _config_references(workload):
         config = manifests.get("ConfigMap", name)
         if config is None:
-            if not optional:
+            if not optional and name != _IN_EVERY_NAMESPACE:
                 yield Unseen(f"ConfigMap/{name} is not among these objects")
         elif key is not None and key not in {**(config.get("data") or {}), **(config.get("binaryData") or {})}:
             yield f"ConfigMap/{name} has no key {key}"

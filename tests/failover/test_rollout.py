@@ -79,7 +79,9 @@ def test_an_upgrade_that_cannot_start_fails_and_leaves_the_others_at_work_and_th
     active = space.group.active()
     assert active is not None
     with pytest.raises(CommandError) as failure:
-        space.deploy({"image": {"tag": "no-such-tag", "pullPolicy": "Never"}, "rollout": {"timeoutSeconds": 20}})
+        space.deploy(
+            {"image": {"tag": "no-such-tag", "pullPolicy": "Never"}, "rollout": {"timeoutSeconds": 20, "trial": False}}
+        )
     first = max(name for name in before if name != active.pod)
     assert f"{first} does not start: ErrImageNeverPull" in failure.value.output
     assert f"Restarted so far: {first}." in failure.value.output
@@ -105,3 +107,32 @@ def test_a_group_with_on_delete_is_restarted_from_outside(space: Space) -> None:
     assert space.activations() == 1
     again = rollout.restart(space.name, kubeconfig=space.cluster.kubeconfig)
     assert again.restarted == ()
+
+
+BAD = {
+    "a cluster id that is not the store's": (
+        {"config": {"streaming": {"id": "other"}}, "store": {"acceptChanges": ["id"]}},
+        r"cluster ID .{1,2}other.{1,2} does not match .*config\.streaming\.id",
+    ),
+    "a user whose store it is not": (
+        {"podTemplate": {"securityContext": {"runAsUser": 10009}}, "store": {"acceptChanges": ["user"]}},
+        r"user 10009 may not write .*podTemplate\.securityContext\.runAsUser",
+    ),
+}
+
+
+def test_a_bad_change_stops_before_the_first_standby_and_names_its_value(space: Space) -> None:
+    with space.traffic() as traffic:
+        before = identities(space)
+        at = traffic.mark("fault")
+        for name, (values, words) in BAD.items():
+            with pytest.raises(CommandError) as failure:
+                space.deploy(values)
+            assert re.search(words, failure.value.output), f"{name}: {failure.value.output}"
+            assert "Restarted so far: none. Nothing else was touched" in failure.value.output
+            assert "helm rollback stan --namespace" in failure.value.output
+            space.helm("rollback", "stan", "1")
+            assert identities(space) == before, name
+        traffic.wait_recovered(time.monotonic())
+    verdict = traffic.ledger.verdict(at)
+    assert verdict.passed, verdict.sentence()

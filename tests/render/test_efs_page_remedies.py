@@ -74,7 +74,7 @@ IS_ON: dict[str, Callable[[list[Object]], bool]] = {
     "mount option `sync`": lambda found: "sync" in mount_options(found),
     "no read-ahead": lambda found: read_ahead(found) == "0",
     "the supervisor": lambda found: any(
-        "/etc/stan-fencing/supervisor.py" in one.get("command", ()) for one in containers(found)
+        "/opt/stan/supervisor.py" in one.get("command", ()) for one in containers(found)
     ),
 }
 

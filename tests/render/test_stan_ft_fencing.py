@@ -42,7 +42,7 @@ def test_it_is_on_in_every_environment_and_starts_no_server_that_it_cannot_guard
 
 def test_the_server_starts_under_it_with_its_own_arguments_unchanged() -> None:
     words = server({})["args"]
-    assert server({})["command"] == ["python3", "-BEsS", "/etc/stan-fencing/supervisor.py"]
+    assert server({})["command"] == ["python3", "-BEsS", "/opt/stan/supervisor.py"]
     assert words[words.index("--") + 1] == "/opt/stan/nats-streaming-server"
     assert words[words.index("--") + 2 :] == server(OFF)["args"]
 
@@ -52,10 +52,14 @@ def test_it_guards_the_directory_that_the_configuration_names() -> None:
     assert "--directory=/data/stan/elsewhere" in server(values)["args"]
 
 
-def test_every_file_of_it_is_mounted() -> None:
+def test_every_file_of_it_is_copied_into_the_pod_once_so_that_an_upgrade_changes_no_pod_that_is_there() -> None:
     files = find(render("stan-ft", {}), "ConfigMap", "stan-fencing")["data"]
     assert files == {path.name: path.read_text() for path in SUPERVISOR.parent.glob("*.py")}
-    assert objects.mounts(server({}))["fencing"]["mountPath"] == "/etc/stan-fencing"
+    program = pod({})["initContainers"][0]
+    assert objects.mounts(program)["fencing"]["mountPath"] == "/etc/stan-fencing"
+    assert "[ -e /opt/stan/whole ] ||" in program["command"][-1]
+    assert "/etc/stan-fencing/*.py /opt/stan/" in program["command"][-1]
+    assert "fencing" not in objects.mounts(server({}))
 
 
 def test_it_needs_no_right_that_the_server_does_not_have() -> None:

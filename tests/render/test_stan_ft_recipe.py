@@ -74,7 +74,7 @@ def test_the_volumes_are_mounted_where_the_recipe_has_them() -> None:
         {mount["mountPath"] for mount in objects.container(item, "stan")["volumeMounts"]} for item in (THEIRS, OURS)
     )
     assert theirs < ours
-    assert ours - theirs == {"/etc/stan-fencing", "/opt/stan", "/run/stan"}
+    assert ours - theirs == {"/opt/stan", "/run/stan"}
     assert dig(objects.volumes(OURS)["data"], "persistentVolumeClaim.claimName") == "efs"
 
 

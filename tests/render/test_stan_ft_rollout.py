@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from harness.charts.render import RenderError, render
 from harness.ground.paths import CHARTS
-from stanft.kube.objects import Object, container, dig, env, find, find_all, pod_spec, pod_template, selects
+from stanft.kube.objects import Object, container, dig, env, find, find_all, mounts, pod_spec, pod_template, selects
 
 HOOKS = ("ServiceAccount", "Role", "RoleBinding", "ConfigMap", "Job")
 
@@ -64,7 +65,76 @@ def test_the_role_reaches_this_statefulset_and_its_pods_by_name_and_nothing_else
     assert rules == [
         {"apiGroups": ["apps"], "resources": ["statefulsets"], "resourceNames": ["stan"], "verbs": ["get"]},
         {"apiGroups": [""], "resources": ["pods"], "resourceNames": pods, "verbs": ["get", "delete"]},
+        {"apiGroups": [""], "resources": ["pods/eviction"], "resourceNames": pods, "verbs": ["create"]},
+        {
+            "apiGroups": ["coordination.k8s.io"],
+            "resources": ["leases"],
+            "resourceNames": ["stan-rollout"],
+            "verbs": ["get", "update", "delete"],
+        },
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
     ]
+
+
+def test_the_account_is_mounted_where_the_restarts_are_made_and_not_where_the_new_image_runs() -> None:
+    pod = pod_spec(find(hooks(), "Job"))
+    assert pod["automountServiceAccountToken"] is False
+    assert [each["name"] for each in pod["containers"] if "account" in mounts(each)] == ["rollout"]
+
+
+def test_a_new_server_is_tried_as_the_servers_user_with_its_memory_and_the_store_for_reading_alone() -> None:
+    values = {"container": {"resources": {"limits": {"memory": "3Gi"}}, "args": ["-D"]}}
+    objects = render("stan-ft", values)
+    job, servers = find(objects, "Job"), find(objects, "StatefulSet")
+    trial = container(job, "trial")
+    assert pod_spec(job)["securityContext"] == pod_spec(servers)["securityContext"]
+    assert trial["resources"]["limits"] == container(servers, "stan")["resources"]["limits"]
+    assert trial["image"] == container(servers, "stan")["image"]
+    assert trial["args"][-2:] == ["--", "-D"]
+    assert mounts(trial)["data"] == {"name": "data", "mountPath": "/store", "readOnly": True}
+    assert "--store=/store/store" in trial["args"]
+    assert {"-D", "--limit=120"} <= set(trial["args"])
+
+
+def test_the_trial_mounts_what_the_servers_do_of_the_claim() -> None:
+    found = mounts(container(find(hooks({"persistence": {"subPath": "a/b"}}), "Job"), "trial"))
+    assert found["data"]["subPath"] == "a/b"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"auth": {"routes": {"existingSecret": "r"}, "mode": "password", "existingSecret": "c"}},
+        {"config": {"streaming": {"nats_server_url": "nats://nats:4222"}}, "service": {"enabled": False}},
+        {"tls": {"client": {"enabled": True, "existingSecret": "t"}}, "config": {"leafnodes": {"port": 7422}}},
+    ],
+    ids=["logins", "external", "tls"],
+)
+def test_the_trial_reaches_nobody_and_needs_no_login(values: dict[str, Any]) -> None:
+    text = dig(pod_template(find(hooks(values), "Job")), "metadata.annotations")["stan-ft/stan.conf"]
+    top = {line.split(":")[0].split(" ")[0] for line in text.splitlines() if line and line[0] not in " }"}
+    assert top == {"host", "port", "streaming"}
+    assert not re.search(r"^\s*(nats_server_url|username|password|token|credentials|secure|tls)\b", text, re.MULTILINE)
+    assert 'ft_group_name: "trial"' in text
+    assert 'dir: "/trial/copy"' in text
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"rollout": {"trial": False}}, "rollout.trial"),
+        ({"store": {"type": "sql", "sql": {"existingSecret": "s"}}}, "a database"),
+        ({"configFile": {"existingConfigMap": "own"}}, "configuration given as a file"),
+        ({"fencing": {"mode": "off"}}, "fencing.mode off"),
+        ({"persistence": {"volumePermissions": {"enabled": True}}}, "persistence.volumePermissions"),
+    ],
+)
+def test_where_nothing_is_tried_the_job_says_why(values: dict[str, Any], why: str) -> None:
+    found = hooks(values)
+    job = find(found, "Job")
+    assert [each["name"] for each in pod_spec(job)["containers"]] == ["rollout"]
+    assert why in env(container(job, "rollout"))["UNTRIED"]
+    assert list(find(found, "ConfigMap")["data"]) == ["rollout.sh"]
 
 
 def test_the_jobs_pod_is_no_server_for_any_service_or_budget() -> None:
@@ -140,7 +210,7 @@ def test_the_image_and_the_place_of_the_job_can_be_set() -> None:
     assert container(job, "rollout")["image"] == "mirror.example/alpine/kubectl:1.33.4"
     assert pod_spec(job)["nodeSelector"] == {"pool": "ops"}
     assert pod_spec(job)["tolerations"] == [{"key": "ops", "operator": "Exists"}]
-    assert dig(pod_template(job), "metadata.annotations") == {"sidecar.istio.io/inject": "false"}
+    assert dig(pod_template(job), "metadata.annotations")["sidecar.istio.io/inject"] == "false"
     assert container(job, "rollout")["resources"]["limits"]["memory"] == "99Mi"
 
 

@@ -93,6 +93,10 @@ class PlayCluster:
         self.update_revision = "new"
         self.observed_generation = 2
         self.deletions: list[str] = []
+        self.evictions: list[str] = []  # those of them that a budget was asked for
+        self.budget = ""  # why it forbids every eviction
+        self.lease: dict[str, Any] | None = None
+        self.leases = 0  # how often one was written
         self.looks = 0
         self.forbidden = False
         self.not_allowed: set[str] = set()  # verbs that this user may not
@@ -109,12 +113,29 @@ class PlayCluster:
 
             def do_POST(self) -> None:
                 review = json.loads(self._body())
+                if review["kind"] == "Eviction":
+                    with cluster._lock:
+                        self._answer(*cluster._evict(review))
+                    return
+                if review["kind"] == "Lease":
+                    with cluster._lock:
+                        self._answer(*cluster._put_lease(review))
+                    return
                 verb = review["spec"]["resourceAttributes"]["verb"]
                 self._answer(201, {**review, "status": {"allowed": verb not in cluster.not_allowed}})
+
+            def do_PUT(self) -> None:
+                lease = json.loads(self._body())
+                with cluster._lock:
+                    self._answer(*cluster._put_lease(lease))
 
             def do_DELETE(self) -> None:
                 body = json.loads(self._body() or b"{}")
                 with cluster._lock:
+                    if "/leases/" in self.path:
+                        cluster.lease = None
+                        self._answer(200, {"kind": "Status", "apiVersion": "v1", "status": "Success"})
+                        return
                     self._answer(*cluster._delete(self.path.partition("?")[0].rpartition("/")[2], body))
 
             def _body(self) -> bytes:
@@ -202,6 +223,8 @@ class PlayCluster:
             return 200, self._statefulset()
         if "/proxy/" in path:
             return self._monitor(path)
+        if "/leases/" in path and self.lease:
+            return 200, self.lease
         if path.endswith("/pods"):
             return 200, {"apiVersion": "v1", "kind": "PodList", "items": [pod.manifest() for pod in self.pods.values()]}
         if path.endswith("/persistentvolumeclaims/efs"):
@@ -246,6 +269,33 @@ class PlayCluster:
             routes = [{"rid": n, "remote_id": f"N{n}"} for n in range(pod.routes)]
             return 200, json.dumps({"num_routes": pod.routes, "routes": routes}, indent=2)
         return 200, json.dumps({"cluster_id": "", "state": pod.state}, indent=2)
+
+    def _put_lease(self, wanted: dict[str, Any]) -> tuple[int, Any]:
+        """Write the one Lease as the API does: only over the version that was read."""
+        there = self.lease["metadata"]["resourceVersion"] if self.lease else ""
+        if wanted["metadata"].get("resourceVersion", "") != there:
+            return 409, _status(409, "Conflict", "the object has been modified")
+        self.leases += 1
+        self.lease = {**wanted, "metadata": {**wanted["metadata"], "resourceVersion": f"v{self.leases}"}}
+        return 200, self.lease
+
+    def hold(self, holder: str) -> None:
+        """Let somebody else have the Lease, newly renewed."""
+        there = self.lease["metadata"]["resourceVersion"] if self.lease else ""
+        lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"resourceVersion": there}}
+        self._put_lease({**lease, "spec": {"holderIdentity": holder}})
+
+    def _evict(self, eviction: dict[str, Any]) -> tuple[int, Any]:
+        if self.budget:
+            return 429, _status(429, "TooManyRequests", self.budget)
+        code, answer = self._delete(eviction["metadata"]["name"], eviction["deleteOptions"])
+        if code == 200:
+            self.evictions.append(eviction["metadata"]["name"])
+        return code, answer
+
+    def delete(self, name: str) -> None:
+        """End a pod as somebody else does it, such as a drain."""
+        self.pods[name].deleted, self.pods[name].state, self.pods[name].age = True, "", 0
 
     def _delete(self, name: str, options: dict[str, Any]) -> tuple[int, Any]:
         pod = self.pods[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,10 +26,17 @@ def cluster(tmp_path: Path) -> Iterator[PlayCluster]:
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time passes with each look in this play, so there is nothing to wait for."""
     monkeypatch.setenv("PAUSE", "0")
+    monkeypatch.setenv("ANSWER", "20")  # a busy machine starts kubectl slowly
 
 
 def restart(cluster: PlayCluster, **options: object) -> rollout.Rollout:
     return rollout.restart("default", kubeconfig=cluster.kubeconfig, **{"timeout": 60, **options})  # type: ignore[arg-type]
+
+
+def elect(played: PlayCluster) -> None:
+    """Let one of them become active once all are there."""
+    if all(pod.ready for pod in played.pods.values()) and not played.actives():
+        next(reversed(played.pods.values())).state = "FT_ACTIVE"
 
 
 @pytest.mark.parametrize("active", [0, 1, 2])
@@ -66,10 +74,6 @@ def test_an_old_pod_that_cannot_start_is_replaced_at_once(cluster: PlayCluster) 
 def test_a_group_of_which_nobody_can_start_is_replaced_whole(cluster: PlayCluster) -> None:
     for pod in cluster.pods.values():
         pod.waiting, pod.state = "ImagePullBackOff", ""
-
-    def elect(played: PlayCluster) -> None:
-        if all(pod.ready for pod in played.pods.values()) and not played.actives():
-            played.pods["stan-1"].state = "FT_ACTIVE"
 
     cluster.on_look = elect
     assert sorted(restart(cluster).restarted) == ["stan-0", "stan-1", "stan-2"]
@@ -238,6 +242,177 @@ def test_the_command_says_once_what_is_wrong_and_ends_with_2(
     said = capsys.readouterr()
     assert said.err.startswith("error: there is no StatefulSet 'other' in namespace 'default'")
     assert "error" not in said.out
+
+
+def but_for_the_active(cluster: PlayCluster) -> None:
+    """Have every standby restarted already."""
+    for pod in cluster.pods.values():
+        pod.revision = "old" if pod.state == "FT_ACTIVE" else "new"
+
+
+@pytest.fixture
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory that the Job shares with the trial of a new server, whose container has started."""
+    (tmp_path / "trial").mkdir()
+    (tmp_path / "trial" / "alive").touch()
+    monkeypatch.setenv("TRIAL", str(tmp_path / "trial"))
+    monkeypatch.setenv("RELEASE", "mq")
+    return tmp_path / "trial"
+
+
+def test_the_first_standby_goes_when_a_new_server_became_active_on_a_copy(cluster: PlayCluster, job: Path) -> None:
+    (job / "verdict").write_text("passed\n-\na new server became active\n")
+    but_for_the_active(cluster)
+    said: list[str] = []
+    assert restart(cluster, say=said.append).restarted == ("stan-0",)
+    assert any(line.endswith("tried: a new server became active") for line in said)
+    assert (job / "wanted").exists()
+
+
+def test_a_change_that_fails_on_the_copy_touches_nothing_and_names_the_value(cluster: PlayCluster, job: Path) -> None:
+    (job / "verdict").write_text("failed\nconfig.streaming.id\ncluster ID does not match\n")
+    with pytest.raises(UserError) as failure:
+        restart(cluster)
+    assert cluster.deletions == []
+    assert str(failure.value) == (
+        "a new server did not become active on a copy of the store: cluster ID does not match. The value to look at: "
+        "config.streaming.id. Restarted so far: none. Nothing else was touched, and stan-0 is active; mend this and "
+        "run it again, or go back: helm rollback mq --namespace default."
+    )
+
+
+def test_a_trial_that_is_killed_as_a_whole_is_said_to_want_memory(cluster: PlayCluster, job: Path) -> None:
+    os.utime(job / "alive", (0, 0))
+    with pytest.raises(UserError, match=r"killed, .*container\.resources\.limits\.memory"):
+        restart(cluster)
+    assert cluster.deletions == []
+
+
+def test_a_trial_that_never_starts_is_said_to_lack_its_image(
+    cluster: PlayCluster, job: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BEGIN", "0")
+    (job / "alive").unlink()
+    with pytest.raises(UserError, match=r"did not start within \d+ s: an image \(image, fencing\.image\)"):
+        restart(cluster)
+    assert cluster.deletions == []
+
+
+def test_nothing_is_tried_where_nothing_is_to_be_restarted(cluster: PlayCluster, job: Path) -> None:
+    cluster.update_revision = "old"
+    assert restart(cluster).restarted == ()
+    assert not (job / "wanted").exists()
+    assert (job / "over").exists()
+
+
+def test_a_group_that_cannot_start_is_mended_without_a_trial(cluster: PlayCluster, job: Path) -> None:
+    for pod in cluster.pods.values():
+        pod.waiting, pod.state = "ImagePullBackOff", ""
+    cluster.budget = "no"  # it serves nobody, so no budget is asked
+    cluster.on_look = elect
+    assert len(restart(cluster).restarted) == 3
+    assert not (job / "wanted").exists()
+
+
+def test_what_is_not_tried_is_said(cluster: PlayCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNTRIED", "rollout.trial is false")
+    but_for_the_active(cluster)
+    said: list[str] = []
+    restart(cluster, say=said.append)
+    assert sum("not tried on a copy of the store: rollout.trial is false" in line for line in said) == 1
+
+
+def test_healthy_pods_are_evicted_and_no_lease_is_left_behind(cluster: PlayCluster) -> None:
+    cluster.pods["stan-1"].revision = "new"
+    restart(cluster)
+    assert cluster.evictions == ["stan-2", "stan-0"]
+    assert cluster.leases > 0
+    assert cluster.lease is None
+
+
+def test_a_budget_is_waited_for(cluster: PlayCluster) -> None:
+    cluster.budget = "Cannot evict pod as it would violate the pod's disruption budget."
+
+    def allow(played: PlayCluster) -> None:
+        if played.looks > 3:
+            played.budget = ""
+
+    cluster.on_look = allow
+    but_for_the_active(cluster)
+    said: list[str] = []
+    restart(cluster, say=said.append)
+    assert any("waiting: stan-0 was not evicted: " in line and "disruption budget" in line for line in said)
+    assert cluster.evictions == cluster.deletions
+
+
+def test_a_budget_that_never_allows_it_is_overruled_with_words(
+    cluster: PlayCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATIENCE", "0")
+    cluster.budget = "no"
+    but_for_the_active(cluster)
+    said: list[str] = []
+    assert restart(cluster, say=said.append).restarted == ("stan-0",)
+    assert any("a PodDisruptionBudget has forbidden this for 0 s with every server Ready" in line for line in said)
+
+
+def test_a_second_run_waits_for_the_first(cluster: PlayCluster) -> None:
+    cluster.hold("another-7")
+    with pytest.raises(UserError, match=r"another rollout \(another-7\) is at work"):
+        restart(cluster, timeout=3)
+    assert cluster.deletions == []
+    assert cluster.lease is not None
+
+
+def test_a_lease_that_nobody_renews_is_taken_over(cluster: PlayCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEASE", "2")
+    but_for_the_active(cluster)
+    cluster.hold("the-one-whose-node-died")
+    assert restart(cluster).restarted == ("stan-0",)
+
+
+def test_a_right_that_is_missing_ends_it_at_once(cluster: PlayCluster) -> None:
+    cluster.budget = 'pods "stan-2" is forbidden: User "me" cannot create resource "pods/eviction"'
+    with pytest.raises(UserError, match=r"is forbidden: User .*It takes get on the StatefulSet"):
+        restart(cluster)
+
+
+def test_a_group_in_which_nobody_is_active_and_none_will_be_is_said_to_go_back(
+    cluster: PlayCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATIENCE", "1")
+    for pod in cluster.pods.values():
+        pod.revision, pod.state = "new", "FT_STANDBY"
+    cluster.pods["stan-1"].waiting, cluster.pods["stan-1"].ready = "CrashLoopBackOff", False
+    with pytest.raises(UserError, match="no server has been active for 1 s, and none will be: stan-1 .*helm rollback"):
+        restart(cluster)
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 5])
+def test_groups_of_any_size_are_restarted_the_active_last(tmp_path: Path, replicas: int) -> None:
+    with PlayCluster(tmp_path, replicas=replicas) as cluster:
+        for pod in cluster.pods.values():
+            pod.routes = replicas - 1
+
+        def connected(pod: Pod) -> None:
+            pod.routes = replicas - 1
+
+        for middle in list(cluster.pods.values())[1:-1]:
+            middle.revision = "new"
+        cluster.newborn = connected
+        cluster.on_look = elect
+        assert restart(cluster).restarted == (f"stan-{replicas - 1}", "stan-0")[-replicas:]
+
+
+def test_a_drain_in_the_middle_is_waited_for(cluster: PlayCluster) -> None:
+    def drain(played: PlayCluster) -> None:
+        if played.deletions and played.pods["stan-2"].ready and played.pods["stan-1"].revision == "old":
+            played.delete("stan-1")
+
+    cluster.on_look = drain
+    said: list[str] = []
+    assert restart(cluster, say=said.append).restarted == ("stan-2", "stan-0")
+    assert any("stan-1 is terminating" in line for line in said)
 
 
 def command(*arguments: str) -> int:

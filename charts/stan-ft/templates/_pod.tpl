@@ -193,7 +193,7 @@ imagePullPolicy: {{ .Values.fencing.image.pullPolicy }}
 command:
   - python3
   - -BEsS
-  - /etc/stan-fencing/supervisor.py
+  - /opt/stan/supervisor.py
 args:
   - --directory={{ .conf.streaming.dir }}
   - --name=$(POD_NAME)
@@ -224,7 +224,10 @@ args:
   {{- end }}
 {{- end -}}
 
-{{/* Init container that copies the server's program to where the supervisor starts it. */}}
+{{/*
+Init container that copies server and supervisor into the pod, once: the ConfigMap is changed in place by an upgrade, and a
+pod that is restarted before the rollout reaches it goes on with what it had, as with its stan.conf.
+*/}}
 {{- define "stan-ft.programContainer" -}}
 {{- $image := deepCopy .Values.image -}}
 {{- $tag := toString ($image.tag | default .Chart.AppVersion) -}}
@@ -236,7 +239,9 @@ imagePullPolicy: {{ .Values.image.pullPolicy }}
 command:
   - sh
   - -c
-  - cp "$(command -v nats-streaming-server)" /opt/stan/
+  - >-
+    [ -e /opt/stan/whole ] ||
+    { cp "$(command -v nats-streaming-server)" /etc/stan-fencing/*.py /opt/stan/ && touch /opt/stan/whole; }
 {{- with .Values.fencing.resources }}
 resources:
   {{- toYaml . | nindent 2 }}
@@ -246,6 +251,9 @@ securityContext:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 volumeMounts:
+  - name: fencing
+    mountPath: /etc/stan-fencing
+    readOnly: true
   - name: program
     mountPath: /opt/stan
     subPath: program
@@ -287,9 +295,6 @@ volumeMounts:
   {{- include "stan-ft.storeMount" . | nindent 2 }}
   {{- end }}
   {{- if include "stan-ft.supervised" . }}
-  - name: fencing
-    mountPath: /etc/stan-fencing
-    readOnly: true
   - name: program
     mountPath: /opt/stan
     subPath: program
