@@ -104,7 +104,8 @@ def rendered(values: Mapping[str, Any]) -> Pod:
         environment=_environment(server),
         domain=f"{stateful['spec']['serviceName']}.{NAMESPACE}.svc.cluster.local",
         files={
-            f"{mounts[each['name']]}/{file}": text
+            # What the server's container does not mount, its init container copies to where the program is.
+            f"{mounts.get(each['name'], mounts.get('program'))}/{file}": text
             for each in spec["volumes"]
             if "configMap" in each
             for file, text in texts[each["configMap"]["name"]].items()
