@@ -72,8 +72,8 @@ _STAN: Final = (
     ("templates/_pod.tpl", "secretKeyRef:", "configMapKeyRef:", "secrets from a ConfigMap"),
     (
         "templates/_pod.tpl",
-        "path: /etc/stan-tls/cluster}",
-        "path: /etc/stan-tls/routes}",
+        "path: /etc/stan-tls/cluster,",
+        "path: /etc/stan-tls/routes,",
         "route certificates elsewhere",
     ),
     ("templates/services.yaml", "clusterIP: None", "clusterIP: 10.0.0.1", "no headless Service"),

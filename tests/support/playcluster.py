@@ -113,11 +113,11 @@ class PlayCluster:
 
             def do_POST(self) -> None:
                 review = json.loads(self._body())
-                if review["kind"] == "Eviction":
+                if review.get("kind") == "Eviction":
                     with cluster._lock:
                         self._answer(*cluster._evict(review))
                     return
-                if review["kind"] == "Lease":
+                if review.get("kind") == "Lease":
                     with cluster._lock:
                         self._answer(*cluster._put_lease(review))
                     return
