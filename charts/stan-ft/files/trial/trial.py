@@ -200,4 +200,6 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    # At once: a thread that wakes while Python ends its interpreter can abort the process, and with it fail the Job.
+    os._exit(code)
