@@ -15,6 +15,8 @@ from harness.charts import environments, releases
 from harness.cluster.kind import Cluster
 from harness.ground.paths import REPO
 from harness.local import namespaces
+from harness.local.plan import images_in
+from harness.local.up import load_images
 from stanft import drill, words
 from stanft.drill import reach
 from stanft.drill.judge import RESTART
@@ -138,6 +140,15 @@ def with_short_lived_channels(objects: Sequence[Object]) -> list[Object]:
     return found
 
 
+def apply(cluster: Cluster, namespace: str, objects: Sequence[Object]) -> None:
+    """Make the objects, and bring their images into the nodes before: the recipe has another one than the chart.
+
+    Raises UserError for an image that cannot be had.
+    """
+    load_images(cluster, images_in(list(objects)))
+    cluster.kubectl("-n", namespace, "apply", "-f", "-", stdin=yaml.safe_dump_all(objects))
+
+
 @contextlib.contextmanager
 def installed(cluster: Cluster, contender: Contender) -> Iterator[Scene]:
     """The contender whole in a namespace of its own, which is removed with its volume afterwards."""
@@ -153,8 +164,7 @@ def installed(cluster: Cluster, contender: Contender) -> Iterator[Scene]:
             layers = layered(SECOND_GROUP, values)
             releases.ensure("stan", "stan-ft", layers, kubeconfig=cluster.kubeconfig, namespace=name)
         else:
-            objects = with_short_lived_channels(manifests(contender, name))
-            cluster.kubectl("-n", name, "apply", "-f", "-", stdin=yaml.safe_dump_all(objects))
+            apply(cluster, name, with_short_lived_channels(manifests(contender, name)))
         group = Group.connect(kubeconfig=cluster.kubeconfig, name=contender.name, namespace=name)
         group.wait_whole(WHOLE_WITHIN)
         yield Scene(group, cluster, cluster.kubeconfig)

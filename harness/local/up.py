@@ -112,8 +112,9 @@ def _choose_registry(engine: Engine, registry: str, wanted: frozenset[str]) -> i
     if not memory.exists() or not Cluster(engine).nodes():
         puller = images.Registry(engine)
         with step("asking for a container registry"):
-            server = min(image for image in wanted if images.repository(image) == "nats-streaming")
-            answers = puller.holds(wanted) or puller.answers(server)
+            # The smallest of those that the charts have, where it is among them.
+            servers = [image for image in wanted if images.repository(image) == "nats-streaming"]
+            answers = puller.holds(wanted) or puller.answers(min(servers or wanted))
         memory.parent.mkdir(parents=True, exist_ok=True)
         memory.write_text("registry" if answers else "packages")
     if memory.read_text() == "registry":

@@ -13,7 +13,7 @@ from stan_space import BASE, Space
 from harness.charts.render import layered
 from harness.cluster.kind import Cluster
 from harness.ground.paths import CHARTS, REPO
-from harness.local.compare import RECIPE, manifests
+from harness.local.compare import RECIPE, apply, manifests
 
 VALUES: dict[str, Any] = yaml.load((REPO / "docs/adopt-the-recipe.values.yaml").read_text(), yaml.CSafeLoader)
 # The recipe's claim is used as it is; the image that changes the store's owner is one that the cluster surely has.
@@ -31,7 +31,7 @@ def space(cluster: Cluster) -> Iterator[Space]:
     own = Space(cluster)
     own.create(restricted=False)
     try:
-        own.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests(RECIPE)))
+        apply(cluster, own.name, manifests(RECIPE))
         own.group.wait_whole()
         yield own
     finally:

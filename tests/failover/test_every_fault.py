@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-import yaml
 from playing import played
 from stan_space import Space
 
 from harness.cluster.kind import Cluster
-from harness.local.compare import RECIPE, manifests
+from harness.local.compare import RECIPE, apply, manifests
 from stanft import faults
 from stanft.faults import Scene
 from stanft.kube.objects import find
@@ -39,7 +38,7 @@ def with_exporter(cluster: Cluster) -> Iterator[Space]:
         objects = manifests(RECIPE, own.name)
         servers = find(objects, "StatefulSet")["spec"]["template"]["spec"]
         servers["containers"].append({"name": "metrics", "image": "busybox:1.35.0", "command": ["sleep", "86400"]})
-        own.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(objects))
+        apply(cluster, own.name, objects)
         own.group.wait_whole()
         yield own
     finally:
