@@ -24,6 +24,8 @@ from stanft.stan.subscription import Message
 PLANTED = "stan-ft-planted"  # in a consumer's metadata: "no" until it is done
 PROBE = 20.0  # seconds for which unacknowledged messages are waited for
 BATCH = 500
+BEHIND = 5.0  # seconds for a server that has just become a leader to have what it is to deliver
+TRIES = 3  # of planting one consumer
 _NS = 1_000_000_000
 
 
@@ -151,31 +153,45 @@ async def plant(target: Target, stream: StreamPlan, consumer: ConsumerPlan, posi
         "max_deliver": -1,
         "metadata": {PLANTED: "no"},
     }
-    await target.set_consumer(stream.stream, config, "create")
-    if pending:
-        await _pre_acknowledge(target, stream.stream, consumer.name, set(pending), position.last_sent)
+    for _ in range(TRIES):
+        await target.set_consumer(stream.stream, config, "create")
+        given: set[int] = set()
+        if pending:
+            given = await _pre_acknowledge(target, stream.stream, consumer.name, set(pending), position.last_sent)
+        there = await target.consumer(stream.stream, consumer.name)
+        if given.issuperset(pending) and there is not None and int(there["num_ack_pending"]) == len(given):
+            break
+        # A leader that was lost meanwhile: the next one may not know what the consumer had been given.
+        await target.delete_consumer(stream.stream, consumer.name)
+    else:
+        raise UserError(
+            f"{stream.channel}: JetStream does not keep {len(pending)} messages for {consumer.name} to be given again: "
+            "see that all its servers are up (nats server report jetstream), then try again."
+        )
     config |= {
         "ack_wait": int(consumer.ack_wait * _NS),
         "max_ack_pending": consumer.max_ack_pending,
         "metadata": {PLANTED: "yes"},
     }
-    made = await target.set_consumer(stream.stream, config, "update")
-    if int(made["num_ack_pending"]) != len(pending):
-        raise UserError(
-            f"{stream.channel}: {consumer.name} has {made['num_ack_pending']} messages to give again and not "
-            f"{len(pending)}: delete the consumer, then try again."
-        )
-    return made
+    return await target.set_consumer(stream.stream, config, "update")
 
 
-async def _pre_acknowledge(target: Target, stream: str, name: str, pending: set[int], last_sent: int) -> None:
-    """Take everything up to last_sent, acknowledge what is not pending, and give the rest back at the end."""
-    kept: list[str] = []
-    seen = min(pending) - 1
+async def _pre_acknowledge(target: Target, stream: str, name: str, pending: set[int], last_sent: int) -> set[int]:
+    """Take everything up to last_sent, acknowledge what is not pending, and give the rest back at the end.
+
+    Gives the sequences that it gave back; where some are missing in between, a few after last_sent are among them.
+    """
+    kept: dict[int, str] = {}
+    seen, until = min(pending) - 1, time.monotonic() + BEHIND
     while seen < last_sent:
         batch = await _pull(target, stream, name, min(BATCH, last_sent - seen))
         if not batch:
-            break
+            # Gone from the stream since; or the consumer's leader is a server that has not got them yet.
+            if time.monotonic() > until:
+                break
+            await asyncio.sleep(0.2)
+            continue
+        until = time.monotonic() + BEHIND
         done = []
         for message in batch:
             # $JS.ACK.<stream>.<consumer>.<delivered>.<stream sequence>..., with domain and account two parts later
@@ -183,16 +199,17 @@ async def _pre_acknowledge(target: Target, stream: str, name: str, pending: set[
             sequence = int(parts[5 if len(parts) == 9 else 7])
             seen = max(seen, sequence)
             if sequence in pending or sequence > last_sent:
-                kept.append(message.reply)
+                kept[sequence] = message.reply
             else:
                 done.append(message.reply)
         try:
             await asyncio.gather(*(target.connection.request(reply, b"+ACK", timeout=10) for reply in done))
         except (nats.errors.Error, TimeoutError, OSError) as error:
             raise UserError(f"{name}: JetStream did not take an acknowledgement ({error}): try again.") from error
-    for reply in kept:
+    for reply in kept.values():
         await target.connection.publish(reply, b"-NAK")
     await target.connection.flush()
+    return set(kept)
 
 
 async def _pull(target: Target, stream: str, name: str, count: int) -> list[Msg]:

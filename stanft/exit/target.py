@@ -25,6 +25,7 @@ PATIENCE = 60.0  # seconds for which a request is made again while there is no l
 _CLUSTER, _CHANNEL = "stan-ft-cluster", "stan-ft-channel"  # in a stream's metadata: whose copy it is
 BATCH_BYTES = 4 << 20  # what one batched read may bring
 NO_STREAM, NO_CONSUMER = 10059, 10014  # nats-server server/errors.json
+ELECTION = (10005, 10008)  # no peers now, no leader: with the code 400 or 503, as the server found out
 SWITCHED_OFF = (10039, 10076)  # JetStream, for this account or on the server
 
 
@@ -109,9 +110,9 @@ class Target:
                     return found
                 error = found["error"]
                 number = int(error.get("err_code", 0))
-                # 10008 no leader, 10005 no peers now, 503 in general: an election runs.
+                passing = error.get("code") == 503 or number in ELECTION
                 limit = nobody if number in SWITCHED_OFF else PATIENCE
-                if error.get("code") != 503 or time.monotonic() > began + limit:
+                if not passing or time.monotonic() > began + limit:
                     raise ApiError(int(error.get("code", 0)), number, error.get("description", ""))
             except (nats.errors.Error, TimeoutError, OSError) as error:
                 limit = nobody if isinstance(error, nats.errors.NoRespondersError) else PATIENCE

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from loopback import run
 from moving import held, moved, numbered, planned
+from nats.aio.msg import Msg
 
 from harness.dev.exit_play import both, publish
 from harness.loopback.jetstream import LINES, JetStream
@@ -210,6 +212,35 @@ def test_a_consumer_is_planted_once_and_an_interrupted_planting_is_done_again(on
         await positions.plant(target, stream, consumer, position)
         with pytest.raises(UserError, match="was moved before"):
             await positions.plant(target, stream, consumer, position)
+        assert sorted(await delivered(target, "orders", consumer.name, 2)) == [7, 8]
+
+    prepared(one, newest, work)
+
+
+@pytest.mark.parametrize("trouble", ["has not got the messages yet", "does not know what was given"])
+def test_a_new_leader_that_is_behind_costs_no_open_message(
+    one: Group, newest: JetStream, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    run(publish(one, "orders", numbered(1, 30)))
+    run(read_some(one, 30, {7, 8}))
+    pull, told, troubles = positions._pull, Target.consumer, iter(range(2))
+
+    async def pulled(*arguments: Any) -> list[Msg]:
+        return [] if "has not got" in trouble and next(troubles, None) is not None else await pull(*arguments)
+
+    async def asked(target: Target, stream: str, name: str) -> dict[str, Any] | None:
+        found = await told(target, stream, name)
+        forgot = found and "does not know" in trouble and next(troubles, None) is not None
+        return {**found, "num_ack_pending": 0} if forgot and found else found
+
+    monkeypatch.setattr(positions, "_pull", pulled)
+    monkeypatch.setattr(Target, "consumer", asked)
+
+    async def work(source: LiveSource, target: Target, plan: Plan) -> None:
+        stream = plan.of("orders")
+        (consumer,) = stream.consumers
+        await positions.plant(target, stream, consumer, await positions.read(source, "orders", consumer))
+        assert next(troubles, None) is None, "there was no trouble"
         assert sorted(await delivered(target, "orders", consumer.name, 2)) == [7, 8]
 
     prepared(one, newest, work)
