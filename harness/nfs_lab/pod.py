@@ -90,6 +90,9 @@ def rendered(values: Mapping[str, Any]) -> Pod:
     spec = stateful["spec"]["template"]["spec"]
     server = next(each for each in spec["containers"] if each["name"] == "stan")
     mounts = {each["name"]: each["mountPath"] for each in server["volumeMounts"]}
+    # The init container copies all that it mounts to where the program is.
+    first = [each for one in spec.get("initContainers", []) for each in one["volumeMounts"]]
+    copied = next((each["mountPath"] for each in first if each["name"] == "program"), "")
     texts = {each["metadata"]["name"]: each["data"] for each in objects if each["kind"] == "ConfigMap"}
     name = stateful["metadata"]["name"]
     return Pod(
@@ -104,8 +107,7 @@ def rendered(values: Mapping[str, Any]) -> Pod:
         environment=_environment(server),
         domain=f"{stateful['spec']['serviceName']}.{NAMESPACE}.svc.cluster.local",
         files={
-            # What the server's container does not mount, its init container copies to where the program is.
-            f"{mounts.get(each['name'], mounts.get('program'))}/{file}": text
+            f"{mounts.get(each['name'], copied)}/{file}": text
             for each in spec["volumes"]
             if "configMap" in each
             for file, text in texts[each["configMap"]["name"]].items()

@@ -52,6 +52,7 @@ def test_a_machine_starts_what_the_charts_container_starts(remedies: str) -> Non
     supervised = remedies == "supervisor"
     assert ("--directory=/data/stan/store" in pod.command, bool(pod.files)) == (supervised, supervised)
     assert ("--name=stan-1" in pod.started(1)) == supervised
+    assert [word for word in pod.command if word.endswith(".py") and word not in pod.files] == []
     assert pod.command[-2:] == ("-sc", "/etc/stan-config/stan.conf")
 
 
