@@ -26,14 +26,11 @@ def main(arguments: list[str] | None = None) -> int:
         raise UserError(f"--messages {options.messages}: give 100 or more.")
     furnish.everything()
     cluster = up().cluster
-    namespaces.create(cluster, NAMESPACE)
-    try:
+    with namespaces.own(cluster, NAMESPACE):
         releases.ensure("stan", "stan-ft", SECOND_GROUP, kubeconfig=cluster.kubeconfig, namespace=NAMESPACE)
         group = Group.connect(kubeconfig=cluster.kubeconfig, namespace=NAMESPACE)
         group.wait_whole(180)
         found = restore_drill.play(Scene(group, cluster, cluster.kubeconfig), options.messages)
-    finally:
-        namespaces.remove(cluster, NAMESPACE)
     return _told(found)
 
 

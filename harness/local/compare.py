@@ -153,9 +153,7 @@ def apply(cluster: Cluster, namespace: str, objects: Sequence[Object]) -> None:
 def installed(cluster: Cluster, contender: Contender) -> Iterator[Scene]:
     """The contender whole in a namespace of its own, which is removed with its volume afterwards."""
     name = contender.namespace
-    namespaces.remove(cluster, name)  # an interrupted comparison leaves one
-    namespaces.create(cluster, name, restricted=False)
-    try:
+    with namespaces.own(cluster, name, restricted=False):
         if contender.manifest is None:
             values: dict[str, Any] = {
                 "persistence": {"claim": {"keep": False}},
@@ -168,8 +166,6 @@ def installed(cluster: Cluster, contender: Contender) -> Iterator[Scene]:
         group = Group.connect(kubeconfig=cluster.kubeconfig, name=contender.name, namespace=name)
         group.wait_whole(WHOLE_WITHIN)
         yield Scene(group, cluster, cluster.kubeconfig)
-    finally:
-        namespaces.remove(cluster, name)
 
 
 def compare(

@@ -17,9 +17,7 @@ from harness.cluster.kind import Cluster
 from harness.ground import toolchain
 from harness.ground.paths import CLUSTER
 from harness.local import namespaces, tool_image
-from harness.local.compare import SECOND_GROUP
-from harness.local.plan import images_in
-from harness.local.up import load_images
+from harness.local.compare import SECOND_GROUP, apply
 from stanft import faults, words
 from stanft.exit import plan as planning
 from stanft.exit.target import Target
@@ -300,20 +298,14 @@ _TARGET_ADDRESSES = ("-l", "app=nats", "-o", "jsonpath={.items[*].status.podIP}"
 @contextlib.contextmanager
 def installed(cluster: Cluster) -> Iterator[Group]:
     """A group and a JetStream of three in a namespace of their own, which goes afterwards."""
-    manifest = (CLUSTER / "jetstream.yaml").read_text()
-    load_images(cluster, images_in(objects.parse(manifest)))
     tool_image.load(cluster)
-    namespaces.remove(cluster, NAMESPACE)
-    namespaces.create(cluster, NAMESPACE)
-    try:
-        cluster.kubectl("-n", NAMESPACE, "apply", "-f", "-", stdin=manifest)
+    with namespaces.own(cluster, NAMESPACE):
+        apply(cluster, NAMESPACE, objects.parse((CLUSTER / "jetstream.yaml").read_text()))
         releases.ensure("stan", "stan-ft", VALUES, kubeconfig=cluster.kubeconfig, namespace=NAMESPACE)
         group = Group.connect(kubeconfig=cluster.kubeconfig, namespace=NAMESPACE)
         group.wait_whole(180.0)
         cluster.wait_rollout("statefulset/nats", NAMESPACE)
         yield group
-    finally:
-        namespaces.remove(cluster, NAMESPACE)
 
 
 async def play(cluster: Cluster, group: Group, directory: Path, messages: int, told: Recording) -> None:

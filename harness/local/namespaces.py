@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from harness.cluster.kind import Cluster
 
@@ -26,3 +28,14 @@ def remove(cluster: Cluster, name: str) -> None:
     for claim in claims:
         if volume := claim["spec"].get("volumeName"):
             cluster.kubectl("delete", "pv", volume, "--ignore-not-found", "--wait=false")
+
+
+@contextmanager
+def own(cluster: Cluster, name: str, *, restricted: bool = True) -> Iterator[None]:
+    """A new namespace, removed afterwards; also first, as one that was interrupted leaves its own."""
+    remove(cluster, name)
+    create(cluster, name, restricted=restricted)
+    try:
+        yield
+    finally:
+        remove(cluster, name)

@@ -190,12 +190,13 @@ class Silence:
     def __init__(self, began: float) -> None:
         self._looked = self._good = began
         self._excused = 0.0
+        self.slept = 0.0  # seconds between the last two looks
 
     def look(self, at: float, good: float) -> float:
         """Seconds of silence at this time, good being when the last proof that succeeded was sent."""
         if good != self._good:
             self._good, self._excused = good, 0.0
-        if at - self._looked > self.PAUSE:
-            self._excused += at - self._looked
-        self._looked = at
+        self.slept, self._looked = at - self._looked, at
+        if self.slept > self.PAUSE:
+            self._excused += self.slept
         return max(0.0, at - good - self._excused)

@@ -209,7 +209,6 @@ class Supervisor:
         self.code: int | None = None  # its exit code, once it has ended
         self._ended = threading.Event()
         self._mutex = threading.Lock()
-        self._looked = leases.now()
         self._held_back = 0.0  # since when the server stands still until a proof, 0 while it runs
 
     def run(self) -> int:
@@ -351,8 +350,9 @@ class Supervisor:
                 if time.monotonic() - killed > LAST_WORDS:
                     return FENCED
             elif self.status.lease is not None:
-                self._hold_back(leases.now(), self.status.lease)
-                silent = silence.look(leases.now(), self.status.lease.good)
+                at = leases.now()
+                silent = silence.look(at, self.status.lease.good)
+                self._hold_back(at, silence.slept, self.status.lease)
                 if silent > self.status.limit and self._activity.active and self._may_act():
                     self.end(f"the store has been silent for {silent:.1f} s")
                 elif folder := files.changed(time.monotonic()):
@@ -361,13 +361,12 @@ class Supervisor:
             else:
                 silence = Silence(leases.now())
 
-    def _hold_back(self, at: float, held: Lease) -> None:
+    def _hold_back(self, at: float, slept: float, held: Lease) -> None:
         """Stop an active server that may have slept through its lease, until a later proof says that it has not.
 
         It would at once tell the others that it is active, and the one that took over, the younger of the two, would
         end itself (nats-streaming-server server/ft.go, ftSendHBLoop).
         """
-        slept, self._looked = at - self._looked, at
         if slept > self.status.limit and not held.local and self._activity.active:
             say(f"stood still for {slept:.1f} s: the server waits for a proof of its lease")
             self._held_back = at
