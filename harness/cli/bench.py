@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -14,7 +13,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from harness.charts import render
-from harness.ground import toolchain
+from harness.ground import system, toolchain
 from harness.ground.paths import REPO, bytecode
 from stanft.cli import common
 from stanft.ground import shell
@@ -68,8 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         whole = _run("the whole render suite, nothing kept from before", "ours", 0, options.workers)
         _row("ours: the whole suite", whole)
         print(f"goal: {WANTED_CHECKS} checks or more, in {WANTED_SECONDS:.0f} s or less on two free cores")
-        load = os.getloadavg()[0]
-        print(f"load average of this machine: {load:.1f} with {os.cpu_count()} cores")
+        print(system.load())
         met = met and whole.checks >= WANTED_CHECKS and whole.seconds <= WANTED_SECONDS
     return 0 if met else 1
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.charts.render import render, stan_conf
-from harness.dev import exit_kills, exit_many, exit_play, exit_speed
+from harness.dev import exit_kills, exit_many, exit_speed
+from harness.ground import system
 from harness.local import furnish, leaving
 from harness.local.up import up
 from harness.loopback.jetstream import LINES, JetStream
@@ -67,7 +68,7 @@ def _kills(options: argparse.Namespace) -> int:
         f"{len(group.servers)} servers of the group, 3 of nats-server {options.line}, replicas 3, seed {options.seed}"
     )
     print(done.text())
-    print(exit_play.machine())
+    print(system.load())
     return 1 if done.wrong else 0
 
 
@@ -86,7 +87,7 @@ def _channels(options: argparse.Namespace) -> int:
             done = asyncio.run(exit_many.play(group, js, root, options.channels))
     print(f"one server of the group, one of nats-server {options.line}")
     print(done.text())
-    print(exit_play.machine())
+    print(system.load())
     return 1 if done.wrong else 0
 
 
@@ -105,7 +106,7 @@ def _speed(options: argparse.Namespace) -> int:
     )
     for figure in found:
         print(figure.line())
-    print(exit_play.machine())
+    print(system.load())
     return 0
 
 

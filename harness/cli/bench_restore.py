@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 
 from harness.charts import releases
+from harness.ground import system
 from harness.local import furnish, namespaces, restore_drill
 from harness.local.compare import SECOND_GROUP
 from harness.local.up import up
@@ -47,7 +47,7 @@ def _told(found: restore_drill.Drilled) -> int:
         left += out
         print(f"durable {durable.name}: {len(durable.acked)} acknowledged; got again: {durable.again}; left out: {out}")
     print("seconds: " + ", ".join(f"{step} {taken:g}" for step, taken in found.seconds.items()))
-    print(f"load average of this machine: {os.getloadavg()[0]:.1f} with {os.cpu_count()} cores")
+    print(system.load())
     return 1 if found.missing() or moved or left or found.later != found.stored + 1 else 0
 
 

@@ -104,8 +104,3 @@ def run(words: Sequence[str]) -> Ran:
             processor=used.ru_utime + used.ru_stime,
             memory=used.ru_maxrss / 1024,
         )
-
-
-def machine() -> str:
-    """One line on the state of this machine, without which no figure means anything."""
-    return f"load average of this machine: {os.getloadavg()[0]:.1f} with {os.cpu_count()} cores"

@@ -155,3 +155,8 @@ def require_free_port(port: int, purpose: str, remedy: str) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise UserError(f"port {port} on 127.0.0.1 is taken, and {purpose} needs it.\n{remedy}") from error
+
+
+def load() -> str:
+    """One line on the load of this machine, without which no figure means anything."""
+    return f"load average of this machine: {os.getloadavg()[0]:.1f} with {os.cpu_count()} cores"
