@@ -30,7 +30,7 @@ WHOLE = SHORT | {"lint": "scripts/lint", "server": "scripts/test server", "nfs":
 ROOTS = {"files of root's": '! find "$HOME" -user root | grep .'}
 LEFT = {"files left": 'scripts/down --cache && ! find ~ -mindepth 1 ! -path ~/.cache ! -path "$HOME/clone*" | grep .'}
 # On this machine itself, as a cluster needs a real one; under a cache, a name and a port of its own.
-CLUSTER = {"up": "scripts/up", "failover": "scripts/test failover", "down": "scripts/down --cache"}
+CLUSTER = {"up": "scripts/up", "failover": "scripts/test acceptance releases failover", "down": "scripts/down --cache"}
 EPILOG = """Each system is made from its packages alone, with an empty cache; the plays of a system are root, and a user
 with sudo, another language and time zone, a small /tmp and a home with a space in its name. At the end no file in that
 home may be root's, and after scripts/down --cache none but the clone's may be left. The first play of the whole form

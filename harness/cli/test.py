@@ -41,6 +41,7 @@ class Suite:
     tools: tuple[str, ...] = ()  # pinned tools: built before the first test, as no build fits into a test's clock
     sources: tuple[tuple[str, str], ...] = ()  # Go modules whose source is read: wrapper module and path
     options: tuple[str, ...] = ()  # of pytest, beside those that every suite gets
+    share: str = "worksteal"  # how tests are shared among workers: loadfile where a file has one namespace for all
 
 
 # What a user of another cluster says with the same options of pytest-helm-charts (docs/prove.md).
@@ -53,6 +54,7 @@ ACCEPTANCE = (
 _REGISTRY = ("docker-registry", "docker-registry")  # an OCI registry on loopback
 # Servers and clients of NATS; whichever the toolchain knows.
 _NATS = tuple(name for name in toolchain.names() if name.startswith(("nats-", "stan-")))
+_ON_KIND = (*_NATS, "ct", "directory-provisioner", "helm", "helm-render", "kind", "kubectl")
 SUITES = (
     Suite(
         "unit and render",
@@ -73,16 +75,20 @@ SUITES = (
     ),
     Suite("nfs", ("nfs",), patience=900, tools=image.TOOLS),
     Suite("acceptance", ("acceptance",), needs_cluster=True, tools=("helm", "kind", "kubectl"), options=ACCEPTANCE),
+    # Releases in namespaces of their own, which mostly wait for pods; before the suite that stops nodes.
     Suite(
-        "failover",
-        ("failover",),
+        "releases",
+        ("releases",),
+        workers=2,
         needs_cluster=True,
         packages=(_REGISTRY,),
-        tools=(*_NATS, "ct", "directory-provisioner", "helm", "helm-render", "kind", "kubectl"),
+        tools=_ON_KIND,
+        share="loadfile",
     ),
+    Suite("failover", ("failover",), needs_cluster=True, packages=(_REGISTRY,), tools=_ON_KIND),
 )
 # Suites without which a run proves nothing: skipped tests in them fail the run where nobody watches.
-MUST_RUN = frozenset({"acceptance", "failover"})
+MUST_RUN = frozenset({"acceptance", "releases", "failover"})
 # Why a test may be skipped, by words in its reason: what a machine cannot give and nobody can install there.
 MAY_SKIP = (
     r"\bonly root\b|by root only|needs root",  # a user without sudo, or a test that only makes sense as root
@@ -111,7 +117,7 @@ class Count:
 
 
 def main() -> int:
-    """Run the chosen suites and return 1 if anything failed, or if failover tests did not run."""
+    """Run the chosen suites and return 1 if anything failed, or if tests that need the cluster did not run."""
     names = [REHEARSAL, *(folder for suite in SUITES for folder in suite.folders)]
     parser = argparse.ArgumentParser(
         prog="scripts/test",
@@ -172,7 +178,7 @@ def _run(
     command += [f"--junitxml={report}", "-q", "--durations=5", f"--timeout={suite.patience}"]
     command += suite.options
     if suite.workers:
-        command += ["-n", str(suite.workers), "--dist", "worksteal"]
+        command += ["-n", str(suite.workers), "--dist", suite.share]
     if expression:
         command += ["-k", expression]
     env = {**variables, **bytecode(), "STAN_FT_BUILD": toolchain.NEVER}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bounds import assert_most_within
 
 from harness.ground.paths import REPO
 from stanft.cli import compare as cli
@@ -17,21 +17,10 @@ from stanft.drill.statistics import outages, slower
 KEPT = REPO / "docs" / "reports" / "failover" / "chart.json"
 
 
-def bounds() -> Callable[[float, Callable[[], float]], None]:
-    """The assertion of the failover suite."""
-    spec = importlib.util.spec_from_file_location("failover_bounds", REPO / "tests" / "failover" / "bounds.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    found: Callable[[float, Callable[[], float]], None] = module.assert_most_within
-    return found
-
-
 @pytest.mark.parametrize(("took", "runs"), [([1, 1], 2), ([1, 9, 1], 3), ([9, 1, 1], 3)])
 def test_a_bound_is_kept_by_two_runs_of_at_most_three(took: Sequence[float], runs: int) -> None:
     left = list(took)
-    bounds()(5.0, lambda: left.pop(0))
+    assert_most_within(5.0, lambda: left.pop(0))
     assert len(took) - len(left) == runs
 
 
@@ -39,7 +28,7 @@ def test_a_bound_is_kept_by_two_runs_of_at_most_three(took: Sequence[float], run
 def test_a_build_in_which_two_of_three_runs_are_slow_fails(took: Sequence[float]) -> None:
     left = list(took)
     with pytest.raises(AssertionError, match="2 of"):
-        bounds()(5.0, lambda: left.pop(0))
+        assert_most_within(5.0, lambda: left.pop(0))
 
 
 def drill(*outages: float, merged: float | None = None, fault: str = "kill", void: str = "") -> dict[str, Any]:

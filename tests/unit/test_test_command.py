@@ -133,7 +133,8 @@ def test_an_unknown_suite_is_answered_with_the_known_ones() -> None:
     )
     assert done.returncode == 2
     assert (
-        "no suite failures: choose from lint, rehearsal, unit, render, server, nfs, acceptance, failover" in done.stderr
+        "no suite failures: choose from lint, rehearsal, unit, render, server, nfs, acceptance, releases, failover"
+        in done.stderr
     )
 
 
