@@ -46,8 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
     made = argparse.ArgumentParser(
         prog="scripts/bench",
         description=__doc__,
-        epilog="scripts/bench presets measures the durability presets, scripts/bench restore a backup and its restore, "
-        "scripts/bench exit the way out to JetStream: see their own --help.",
+        epilog="scripts/bench presets measures the durability presets, scripts/bench supervisor what the supervisor "
+        "costs, scripts/bench restore a backup and its restore, scripts/bench exit the way out to JetStream: see "
+        "their own --help.",
     )
     made.add_argument("--checks", type=int, default=800, help="checks to compare side by side (default: %(default)s)")
     made.add_argument("--workers", type=int, default=2, help="test processes, for both ways (default: %(default)s)")

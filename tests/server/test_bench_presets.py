@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.cli import bench_presets
-from harness.dev import presets
+from harness.dev import presets, rates
 from stanft.ground.errors import UserError
 
 Told = tuple[int, dict[str, dict[str, dict[str, Any]]], Path]
@@ -20,8 +20,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     """The exit code, every figure, and the directory of a run that is as short as can be."""
     directory = tmp_path_factory.mktemp("bench")
     with pytest.MonkeyPatch.context() as changed:
-        changed.setattr(bench_presets, "MESSAGES", 400)
-        changed.setattr(bench_presets, "WAITING", 5)
+        changed.setattr(rates, "MESSAGES", 400)
+        changed.setattr(rates, "WAITING", 5)
         changed.setattr(bench_presets, "NEEDED", 0)
         file = directory / "figures" / "all.json"
         code = bench_presets.main(["--seconds", "0.1", "--directory", str(directory), "--json", str(file)])
