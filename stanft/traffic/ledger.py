@@ -41,6 +41,7 @@ FATAL = {
     "stale": "the channel's last value is older than what was delivered",
     "skipped": "acknowledged and in the store, but never delivered to this subscription",
     "rewound": "came again although it cannot have been unacknowledged: the durable position went back",
+    "vanished": "a sequence between two others that holds nothing any more, though no limit drops from the middle",
 }
 # Findings that an at-least-once service may show.
 NOTED = {
@@ -419,6 +420,9 @@ class Ledger:
         holds: dict[str, dict[int, tuple[int, int]]] = {}  # channel -> sequence -> its message, in whatever view
         for view in self.views:
             self._judge(view, holds.setdefault(view.channel, {}), found)
+        for view in self.views:
+            if view.last and not view.unfinished:
+                found["vanished"] += self._holes(view, holds[view.channel])
         doubts = [
             doubt for view in self.views if view.complete and (doubt := self._find_missing(view, holds, found, where))
         ]
@@ -460,6 +464,7 @@ class Ledger:
         """Add to the findings what one subscription got; holds is what the channel's sequences were seen to hold."""
         stored_as: dict[tuple[int, int], int] = {}  # message -> its sequence
         newest: dict[int, int] = {}  # track -> highest number delivered in good order
+        placed: dict[int, tuple[int, int]] = {}  # track -> highest number delivered at all, and its sequence
         highest = 0  # sequence delivered so far
         for index, number, sequence, marked in zip(view.tracks, view.numbers, view.sequences, view.marks, strict=True):
             if index < 0:
@@ -482,10 +487,28 @@ class Ledger:
             if code in (NOT_STORED, REFUSED):
                 found["contradicted"].append(name)
             # Only what was acknowledged in time has a place in the order: the rest may have waited in a hung server.
-            if view.ordered and code == STORED and number not in track.late and not marked:
-                if number < newest.get(index, 0):
-                    found["reordered"].append(f"{name} after {newest[index]}")
+            if code != STORED or number in track.late:
+                continue
+            later, place = placed.get(index, (0, 0))
+            came = view.ordered and not marked
+            # What comes out of order may come so, if it is marked or to one of several; what is stored so may not.
+            if number < later and sequence > place:
+                found["reordered"].append(f"{name} after {later}")
+            elif came and number < newest.get(index, 0):
+                found["reordered"].append(f"{name} after {newest[index]}")
+            placed[index] = max(placed.get(index, (0, 0)), (number, sequence))
+            if came:
                 newest[index] = max(newest.get(index, 0), number)
+
+    def _holes(self, view: View, holds: dict[int, tuple[int, int]]) -> list[str]:
+        """The sequences between others that a store has nothing at; an acknowledged message there is lost anyway."""
+        held = set(view.sequences)
+        gone = set(range(min(held, default=0), max(held, default=0))) - held
+        return [
+            f"{view.channel}, sequence {sequence} to {view.name}"
+            for sequence in sorted(gone)
+            if sequence not in holds or self.tracks[holds[sequence][0]].codes[holds[sequence][1] - 1] != STORED
+        ]
 
     def _find_missing(
         self,

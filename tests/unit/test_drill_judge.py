@@ -145,6 +145,126 @@ def test_a_reading_that_did_not_end_is_unknown_even_where_it_misses_nothing() ->
     assert "its reading did not end: nothing came for 25 s" in problem
 
 
+def test_messages_that_changed_places_convict_even_where_they_are_marked_as_redelivered() -> None:
+    story = Story()
+    changed = list(story.stored)
+    changed[100], changed[102] = changed[102], changed[100]
+    view = story.ledger.view("last read", "channel", last=True)
+    for sequence, (name, number) in enumerate(changed, 1):
+        story.deliver(view, name, number, sequence, marked=True)
+    _, problems = convicted(story.seen())
+    assert [problem.split(" (")[0] for problem in problems] == ["1 reordered", "2 conflicting"]
+
+
+def test_a_marked_redelivery_may_come_late_and_a_queue_group_in_any_order() -> None:
+    story = Story()
+    for sequence in (12, 10, 11):
+        story.deliver(story.live, *story.stored[sequence - 1], sequence, marked=True)
+    group = story.ledger.view("queue", "channel", ordered=False)
+    late = story.ledger.view("late", "channel")
+    for sequence, (name, number) in enumerate(story.stored, 1):
+        story.deliver(late, name, number, sequence, marked=sequence in (300, 302))
+    for sequence, (name, number) in reversed(list(enumerate(story.stored, 1))):
+        story.deliver(group, name, number, sequence)
+    assert convicted(story.seen()) == (Word.OK, [])
+
+
+def test_a_queue_group_that_misses_one_message_convicts() -> None:
+    story = Story()
+    group = story.ledger.view("queue", "channel", ordered=False)
+    for sequence, (name, number) in enumerate(story.stored, 1):
+        if sequence != 200:
+            story.deliver(group, name, number, sequence)
+    word, [problem] = convicted(story.seen())
+    assert (word, problem[:9]) == (Word.LOST, "1 skipped")
+
+
+@pytest.mark.parametrize("place", [100, 700, -1], ids=["before the fault", "after it", "the very last"])
+def test_one_acknowledged_message_that_the_store_has_not_is_lost_wherever_it_is(place: int) -> None:
+    story = Story()
+    name, number = story.stored[place]
+    view = story.ledger.view("last read", "channel", last=True)
+    for sequence, message in enumerate(story.stored, 1):
+        if message != (name, number):
+            story.deliver(view, *message, sequence)
+    assert convicted(story.seen()) == (
+        Word.LOST,
+        [f"1 lost (acknowledged, never delivered), such as channel/{name}/{number} to last read"],
+    )
+
+
+def test_a_channel_that_is_gone_as_a_whole_is_lost() -> None:
+    story = Story()
+    story.last_read([])
+    word, [problem] = convicted(story.seen())
+    assert (word, problem.split(" (")[0]) == (Word.LOST, f"{len(story.stored)} lost")
+
+
+@pytest.mark.parametrize("harm", ["of another channel", "one byte changed", "of another run", "a number never sent"])
+def test_a_message_that_nobody_sent_there_convicts(harm: str) -> None:
+    story = Story()
+    story.ledger.track("elsewhere", "pub-9").send(100.0)
+    view = story.last_read()
+    payload = {
+        "of another channel": encode("run", "pub-9", 1),
+        "one byte changed": encode("run", "pub-0", 7).replace(b"pub-0", b"pub-1"),
+        "of another run": encode("walk", "pub-0", 7),
+        "a number never sent": encode("run", "pub-0", 10**6),
+    }[harm]
+    story.ledger.deliver(view, payload, len(story.stored) + 1, False, 119.0)
+    [problem] = judge(story.seen()).lost
+    assert problem.startswith("1 unexpected ")
+
+
+def unanswered(story: Story, *, retried: bool = False) -> tuple[str, int]:
+    """The message during the fault whose answer never came; retried = it was sent again, and that was acknowledged."""
+    track = story.tracks["pub-0"]
+    number = 201
+    track.codes[number - 1] = 0
+    track.end(number, Outcome.UNKNOWN, 112.0)
+    if retried:
+        again = track.send(119.96, retry_of=number)
+        track.end(again, Outcome.STORED, 119.97)
+        story.stored.append(("pub-0", again))
+        story.deliver(story.live, "pub-0", again, len(story.stored))
+    return "pub-0", number
+
+
+def test_a_message_that_was_sent_again_because_nobody_knew_may_be_there_twice() -> None:
+    story = Story()
+    message = unanswered(story, retried=True)
+    story.stored.append(message)
+    story.deliver(story.live, *message, len(story.stored))
+    assert convicted(story.seen()) == (Word.OK, [])
+
+
+def test_one_sending_that_was_stored_twice_convicts_even_where_its_outcome_is_unknown() -> None:
+    story = Story()
+    message = unanswered(story)
+    story.last_read([*story.stored, message, message])
+    word, [problem] = convicted(story.seen())
+    assert (word, problem.split(" (")[0]) == (Word.LOST, "1 duplicated")
+
+
+@pytest.mark.parametrize("delivered", [True, False], ids=["delivered before", "never delivered"])
+def test_a_hole_in_the_store_convicts_though_nothing_acknowledged_is_missing(delivered: bool) -> None:
+    story = Story()
+    message = unanswered(story)
+    view = story.ledger.view("last read", "channel", last=True)
+    fresh = story.ledger.view("another", "channel")
+    for place, (name, number) in enumerate(story.stored):
+        for each in (view, fresh):
+            story.deliver(each, name, number, place + 1 + (place >= 400))
+    if delivered:
+        story.deliver(fresh, *message, 401)
+    story.ledger.views.remove(story.live)
+    word, [problem] = convicted(story.seen())
+    assert (word, problem.split(" (")[0]) == (Word.LOST, "1 vanished")
+    assert problem.endswith("such as channel, sequence 401 to last read")
+    view.unfinished = "it was cut off"
+    assert convicted(story.seen())[0] is Word.UNKNOWN, "what was not read to its end has no holes yet"
+
+
 def test_without_a_last_read_nobody_knows_what_the_store_holds() -> None:
     word, [problem] = convicted(Story().seen(unread=True))
     assert (word, "not read again" in problem) == (Word.UNKNOWN, True)
@@ -190,6 +310,17 @@ def test_a_subscriber_that_never_comes_back_fails_the_run(last: float | None) ->
 def test_a_subscriber_that_was_served_until_a_second_before_the_end_came_back() -> None:
     seen = Story().seen()
     assert convicted(replace(seen, served={"sub-0": seen.ledger.acks()[-1] - 1.0}))[0] is Word.OK
+
+
+def test_the_end_by_which_a_subscriber_has_to_be_served_is_the_very_last_acknowledgement() -> None:
+    story = Story()
+    track = story.tracks["pub-0"]
+    number = track.send(121.5)
+    track.end(number, Outcome.STORED, 121.5)
+    story.stored.append(("pub-0", number))
+    story.deliver(story.live, "pub-0", number, len(story.stored))
+    assert convicted(story.seen(served={"sub-0": 120.2}))[0] is Word.FAILED
+    assert convicted(story.seen(served={"sub-0": 120.5}))[0] is Word.OK
 
 
 def test_without_any_acknowledgement_no_subscriber_can_be_told_to_be_gone() -> None:

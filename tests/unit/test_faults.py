@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +16,7 @@ from standins import played_group
 
 from harness.local import furnish
 from stanft import faults
-from stanft.faults import Fault, Injection, Need, Scene
+from stanft.faults import Fault, Goal, Injection, Need, Scene
 from stanft.faults.model import uninterrupted
 from stanft.ground.errors import UserError
 
@@ -186,6 +188,57 @@ def test_scaling_down_scales_up_again_to_as_many_as_there_were() -> None:
 def test_a_fault_for_the_active_is_refused_while_there_is_none() -> None:
     with pytest.raises(UserError, match="exactly one"), faults.find("delete").on(scene(Api(), active="nobody")):
         pytest.fail("the block must not run")
+
+
+def test_a_scene_that_a_fault_cannot_have_is_refused_before_anything_is_prepared() -> None:
+    prepared: list[str] = []
+    fault = Fault("play", "a play", Need.NODES, lambda *_: None, prepare=lambda *_: prepared.append("it"))
+    with pytest.raises(UserError, match="nodes of the local cluster"), fault.ready(scene(Api())):
+        pytest.fail("the block must not run")
+    assert prepared == []
+
+
+def test_a_fault_of_nodes_is_played_where_the_nodes_are_ours() -> None:
+    nodes: Any = SimpleNamespace(name="ours")
+    fault = Fault("play", "a play", Need.NODES, lambda *_: None)
+    with fault.on(replace(scene(Api()), cluster=nodes)) as injection:
+        assert injection.healed_at is None
+
+
+def test_what_happened_is_noted_where_the_caller_looks_for_it_also_after_an_error() -> None:
+    noted = Injection("mine")
+
+    def act(_scene: Scene, injection: Injection, _undo: contextlib.ExitStack) -> None:
+        injection.victims.append("stan-0")
+        raise UserError("no further")
+
+    with pytest.raises(UserError), played(act).on(scene(Api()), noted):
+        pytest.fail("the block must not run")
+    assert (noted.fault, noted.victims) == ("mine", ["stan-0"])
+    assert noted.healed_at is not None
+
+
+def test_a_goal_names_only_what_is_promised() -> None:
+    assert str(Goal(median=0.9, worst=8.0)) == "median <= 0.9 s, each <= 8 s"
+    assert str(Goal()) == ""
+
+
+def test_healing_is_also_possible_beside_the_main_thread_and_asks_for_patience_in_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    healed: list[str] = []
+
+    def heal() -> None:
+        with uninterrupted():
+            healed.append("it")
+
+    beside = threading.Thread(target=heal)
+    beside.start()
+    beside.join()
+    assert healed == ["it"]
+    with pytest.raises(KeyboardInterrupt), uninterrupted():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert "healing first; please wait" in capsys.readouterr().err
 
 
 def test_an_unknown_fault_is_answered_with_the_names_of_all() -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from bounds import assert_most_within
 
 from harness.ground.paths import REPO
 from stanft.cli import compare as cli
-from stanft.drill.statistics import outages, slower
+from stanft.cli import drill as drill_command
+from stanft.drill import wanted
+from stanft.drill.statistics import Figures, figures, missed, outages, slower
 
 KEPT = REPO / "docs" / "reports" / "failover" / "chart.json"
 
@@ -83,6 +88,60 @@ def test_the_outage_of_a_rolling_upgrade_is_that_of_the_publisher_with_the_longe
     publishers = {"a": {"gaps": [[9.9, 0.9]]}, "b": {"gaps": [[9.9, 3.0], [30.0, 5.0]]}}
     run = {"outage": 5.0, "gaps": [[9.9, 0.8]], "publishers": publishers, "reigns": reigns, "verdict": {"void": ""}}
     assert outages({"sum_gaps": True, "runs": [run]}) == [3.0]
+
+
+@pytest.mark.parametrize(("start", "length"), [(9.0, 1.0), (10.6, 1.0)])
+def test_a_gap_that_only_touches_a_change_of_the_active_is_nobodys_takeover(start: float, length: float) -> None:
+    reigns = [{"first": -5, "last": 10.0}, {"first": 10.6, "last": 40.0}]
+    run = {"outage": 9.0, "gaps": [[start, length]], "reigns": reigns, "verdict": {"void": ""}}
+    assert outages({"sum_gaps": True, "runs": [run]}) == [0]
+
+
+def test_the_figures_of_a_fault_are_its_shortest_its_median_and_its_longest_run() -> None:
+    found = figures([3.0, 0.5, 0.7])
+    assert found == Figures(n=3, shortest=0.5, median=0.7, p99=3.0, longest=3.0)
+    assert figures([]) is None
+
+
+def test_a_goal_that_is_just_kept_is_kept_and_a_fault_without_one_misses_none() -> None:
+    series = drill(0.5, 1.5)["series"][0]
+    assert missed({**series, "goal": {"worst": 1.5}}) == []
+    assert missed({**series, "goal": {"worst": 1.49}}) == ["worst 1.50 s is above 1.49 s"]
+    assert missed(series) == []
+    assert missed({**series, "goal": None}) == []
+
+
+def test_a_fault_without_a_run_that_counts_does_not_keep_the_others_from_being_compared() -> None:
+    kept = {"series": [*drill(0.6, void="quiet")["series"], *drill(0.6, fault="hang")["series"]]}
+    now = {"series": [*drill(0.6)["series"], *drill(9.0, fault="hang")["series"]]}
+    assert [words.split(":")[0] for words in slower(now, kept, 1.5)] == ["hang", "hang"]
+    kept["series"][0] = drill(0.6)["series"][0]
+    now["series"][0] = drill(0.6, void="quiet")["series"][0]
+    assert [words.split(":")[0] for words in slower(now, kept, 1.5)] == ["kill", "hang", "hang"]
+
+
+@pytest.mark.parametrize("fault", ["kill", "delete", "roll", "hang"])
+def test_a_build_in_which_two_of_three_takeovers_are_slow_is_slower_than_the_kept_one(fault: str) -> None:
+    kept = json.loads(KEPT.read_text())
+    [series] = [each for each in kept["series"] if each["fault"] == fault]
+    slow = copy.deepcopy(series)
+    for run in slow["runs"][: len(slow["runs"]) * 2 // 3]:
+        run["outage"] *= 4
+        run["gaps"] = [[start, 4 * seconds] for start, seconds in run["gaps"]]
+    assert slower({"series": [series]}, kept, cli.SLOWER) == []
+    assert any(words.startswith(f"{fault}: median") for words in slower({"series": [slow]}, kept, cli.SLOWER))
+
+
+def test_the_weekly_run_plays_what_is_kept_by_its_goals_and_compares_it() -> None:
+    jobs = yaml.safe_load((REPO / ".github" / "workflows" / "ci.yaml").read_text())["jobs"]
+    drilled, compared = [step["run"] for step in jobs["speed"]["steps"] if "scripts/" in step.get("run", "")][1:3]
+    options = drill_command.parser().parse_args(shlex.split(drilled)[1:])
+    assert options.goals
+    assert {name for name, _ in wanted(options.fault, 1)} == {"kill", "delete", "roll", "hang"}
+    words = shlex.split(compared)
+    chosen = cli.parser().parse_args(words[words.index("compare") + 1 :])
+    assert (REPO / chosen.before, chosen.after) == (KEPT, options.json)
+    assert chosen.slower == cli.SLOWER
 
 
 def test_the_command_ends_with_1_where_a_fault_takes_longer_than_the_kept_drill(

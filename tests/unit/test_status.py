@@ -227,7 +227,9 @@ def test_down_with_the_cache_leaves_no_file_of_the_engine_that_was_started(progr
 
 def test_the_data_of_an_engine_that_runs_is_not_removed(programs: Programs) -> None:
     engine.DATA.mkdir(parents=True)
-    with subprocess.Popen(["sh", "-c", "sleep 60; :", f"--data-root={engine.DATA}"]) as running:
+    # A builtin that waits: a program would be a child of the shell, which has the same arguments until it is there.
+    waiting = ["sh", "-c", "read _", f"--data-root={engine.DATA}"]
+    with subprocess.Popen(waiting, stdin=subprocess.PIPE) as running:
         with pytest.raises(UserError, match=f"still uses .*process {running.pid}"):
             engine.remove_own()
         running.kill()
