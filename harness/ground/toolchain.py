@@ -301,6 +301,7 @@ def _build(module: GoModule, binaries: Sequence[str], directory: Path) -> None:
                     _go_root() / "bin" / "go",
                     "build",
                     f"-tags={module.tags}",
+                    "-gcflags=all=-dwarf=false",  # the linker drops these tables; not making them saves a tenth
                     "-ldflags",
                     module.ldflags,
                     "-o",
