@@ -157,9 +157,9 @@ def _python(name: str) -> ImageSpec:
     return ImageSpec(name, files, {**_applets(), "/usr/local/bin/python3": "/usr/bin/python3.11"}, (_TMP, "/etc"))
 
 
-def _box(name: str, *, tools: tuple[str, ...], entrypoint: tuple[str, ...] = ()) -> ImageSpec:
+def _box(name: str, *, tools: tuple[str, ...]) -> ImageSpec:
     files = {**_busybox(), **{f"/usr/local/bin/{tool}": toolchain.ensure(tool) for tool in tools}}
-    return ImageSpec(name, files, _applets(), directories=(_TMP, "/etc"), entrypoint=entrypoint, command=("/bin/sh",))
+    return ImageSpec(name, files, _applets(), directories=(_TMP, "/etc"), command=("/bin/sh",))
 
 
 def _provisioner(name: str) -> ImageSpec:
@@ -167,14 +167,13 @@ def _provisioner(name: str) -> ImageSpec:
     return ImageSpec(name, {f"/usr/bin/{tool}": toolchain.ensure(tool)}, entrypoint=(tool,), directories=(_TMP,))
 
 
-TOOLS = ("nats-streaming-server", "stan-pub", "stan-sub", "stan-bench", "kubectl", "local-path-provisioner")
+TOOLS = ("nats-streaming-server", "stan-pub", "stan-sub", "stan-bench", "local-path-provisioner")
 # What can be built without a registry: repository -> recipe.
 RECIPES: dict[str, Callable[[str], ImageSpec]] = {
     "nats-streaming": _server,
     "nats": _nats,
     "natsio/nats-box": lambda name: _box(name, tools=("stan-pub", "stan-sub", "stan-bench")),
     "python": _python,
-    "alpine/kubectl": lambda name: _box(name, tools=("kubectl",), entrypoint=("kubectl",)),
     "busybox": lambda name: _box(name, tools=()),
     "rancher/local-path-provisioner": _provisioner,
 }

@@ -16,8 +16,8 @@ EPILOG = """examples:
   stan-ft rollout --namespace messaging --context prod
   stan-ft rollout -n messaging --all                     also pods that are up to date, or of any origin
 
-Needs kubectl, timeout (GNU coreutils), and a user who may get the StatefulSet, get and delete its pods, create
-pods/eviction, get pods/proxy, and get, create, update and delete leases. It can be run again at any point.
+Needs a user who may get the StatefulSet, get and delete its pods, create pods/eviction, get pods/proxy, and get,
+create, update and delete leases. It can be run again at any point.
 
 exit codes: 0 the group is whole again, 2 it is not, or could not be read (what was restarted stays so)."""
 

@@ -10,7 +10,6 @@ from stanft.ground.errors import UserError
 
 _HOW = {
     "helm": "it renders charts; install it (https://helm.sh/docs/intro/install), or give what `helm template` printed",
-    "timeout": "it is part of GNU coreutils (on macOS: brew install coreutils, and its gnubin folder on PATH)",
     "kubectl": "install it (https://kubernetes.io/docs/tasks/tools)",
 }
 _providers: list[Callable[[str], Path]] = []
@@ -25,11 +24,6 @@ def find(name: str) -> Path:
     """The program of that name; raises UserError that says what it is for where there is none."""
     for provider in _providers:
         return provider(name)
-    return on_path(name)
-
-
-def on_path(name: str) -> Path:
-    """The program of that name on PATH; raises UserError that says what it is for where there is none."""
     found = shutil.which(name)
     if found is None:
         raise UserError(f"the program {name} is not on PATH: {_HOW.get(name, 'install it')}.")

@@ -1,34 +1,41 @@
 """Restarts a fault-tolerant group from outside of the cluster so that the active moves once: standbys first.
 
-The rule itself is charts/stan-ft/files/rollout.sh, which the chart's hook Job runs too; here it asks the servers'
-monitors through the API server, so that a kubeconfig is all it needs. It works on groups of any origin.
+The rule itself is charts/stan-ft/files/rollout, which the chart's hook Job runs too (active_last is a link to it, and a
+wheel carries what it leads to); here it asks the servers' monitors through the API server, so that a kubeconfig is all
+it needs. It works on groups of any origin.
 """
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from stanft.ground import programs
+from kubernetes import client
+
 from stanft.ground.errors import UserError
+from stanft.group.active_last import api as calls
+from stanft.group.active_last import ends, monitors, view
+from stanft.group.active_last.clock import Clock
+from stanft.group.active_last.run import Outcome, Run
+from stanft.group.active_last.settings import Settings
+from stanft.kube import api
 from stanft.words import MONITOR_PORT, NAME
 
-SCRIPT = Path(__file__).with_name("rollout.sh")  # a link to the chart's file; a wheel carries what it leads to
-_DONE = re.compile(r"done in (\d+) s: restarted(.*); active is (\S+); takeovers: (\d+);")
 
+class Kubeconfig:
+    """The API that a kubeconfig leads to, as a rollout calls it."""
 
-@dataclass(frozen=True)
-class Rollout:
-    """How a rollout went: the pods in the order of their restarts, the seconds it took, and who is active now."""
+    def __init__(self, access: client.ApiClient) -> None:
+        self._access = access
 
-    restarted: tuple[str, ...]
-    seconds: int
-    active: str
-    takeovers: int
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None, seconds: float = calls.SECONDS) -> Any:
+        """As active_last.api.Api.call."""
+        try:
+            status, text = api.call(self._access, method, path, body, timeout=seconds)
+        except api.AWAY as error:
+            raise calls.AwayError(error) from error
+        return calls.parsed(status, text)
 
 
 def restart(
@@ -42,7 +49,7 @@ def restart(
     monitor_port: int = MONITOR_PORT,
     timeout: int = 240,
     say: Callable[[str], None] | None = None,
-) -> Rollout:
+) -> Outcome:
     """Restart the pods that are older than their StatefulSet (all pods with everything), the active last.
 
     timeout is in seconds; say gets each line of progress (an error is raised instead). Pods that are up to date are
@@ -50,51 +57,22 @@ def restart(
     Raises UserError when the StatefulSet cannot be read or the group is not whole in time; what was restarted until
     then stays so, and the next call goes on from there.
     """
-    kubectl = programs.find("kubectl")
-    programs.on_path("timeout")  # without it the script would take every call of kubectl for refused
-    env = {
-        **os.environ,
-        "PATH": f"{kubectl.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-        "NAMESPACE": namespace,
-        "STATEFULSET": statefulset,
-        "CONTAINER": container,
-        "MONITOR_PORT": str(monitor_port),
-        "TIMEOUT": str(timeout),
-        "RESTART": "all" if everything else "outdated",
-        "VIA": "proxy",
-        "CONTEXT": context,
-    }
-    if kubeconfig is not None:
-        env["KUBECONFIG"] = str(kubeconfig)
-    lines: list[str] = []
-    with subprocess.Popen(
-        ["sh", SCRIPT], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True
-    ) as process:
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                lines.append(line.rstrip())
-                if say is not None and " error: " not in line:
-                    say(lines[-1])
-        except BaseException:
-            process.terminate()
-            raise
-    if process.returncode != 0:
-        raise UserError(_reason(lines))
-    return _result(lines)
+    settings = Settings(
+        namespace,
+        statefulset,
+        container=container,
+        monitor_port=monitor_port,
+        timeout=timeout,
+        everything=everything,
+    )
+    access = Kubeconfig(api.connect(kubeconfig, context or None, persistent=False))
+    return run(settings, access, say or (lambda _: None))
 
 
-def _reason(lines: list[str]) -> str:
-    for line in reversed(lines):
-        if " error: " in line:
-            return line.partition(" error: ")[2]
-    return "\n".join(lines[-5:]) or "the rollout ended without a word."
-
-
-def _result(lines: list[str]) -> Rollout:
-    found = _DONE.search(lines[-1]) if lines else None
-    if found is None:
-        raise UserError(f"the rollout ended with words that are not understood: {lines[-1:]}")
-    seconds, names, active, takeovers = found.groups()
-    restarted = () if names.strip() == "none" else tuple(names.split())
-    return Rollout(restarted, int(seconds), active, int(takeovers))
+def run(settings: Settings, access: calls.Api, say: Callable[[str], None], clock: Clock | None = None) -> Outcome:
+    """A rollout that asks the servers through the API. Raises UserError when the group is not whole in time."""
+    ask = monitors.through(access, view.path(settings), settings.answer)
+    try:
+        return Run(settings, access, ask, say, clock).run()
+    except ends.StopError as error:
+        raise UserError(str(error)) from error

@@ -12,15 +12,21 @@ from kubernetes import client, config
 from stanft.ground import bounds
 from stanft.ground.errors import UserError
 
+AWAY = (client.ApiException, urllib3.exceptions.HTTPError, OSError)  # what a call raises where there is no answer
 
-def connect(kubeconfig: Path | None = None, context: str | None = None) -> client.ApiClient:
+
+def connect(kubeconfig: Path | None = None, context: str | None = None, *, persistent: bool = True) -> client.ApiClient:
     """A client for a context of a kubeconfig (default: the user's own, and its current context).
 
-    Raises UserError if there is no usable one.
+    persistent: what fails is tried again at once, which takes several times as long as its time limit. Raises UserError
+    if there is no usable kubeconfig.
     """
+    settings: Any = client.Configuration()
+    if not persistent:
+        settings.retries = False
     try:
         load: Any = config.new_client_from_config
-        found: client.ApiClient = load(str(kubeconfig) if kubeconfig else None, context)
+        found: client.ApiClient = load(str(kubeconfig) if kubeconfig else None, context, settings)
     except config.ConfigException as error:
         raise UserError(
             f"no usable kubeconfig: {str(error).rstrip('.')}. Name one with --kubeconfig, or a context with --context."
@@ -44,21 +50,30 @@ def read(api: client.ApiClient, path: str) -> Any:
 
     Raises UserError that says what may not be read, or that the cluster does not answer.
     """
-    raw: Any = api
     try:
-        request = raw.param_serialize(method="GET", resource_path=path, auth_settings=["BearerToken"])
-        answer = raw.call_api(*request, _request_timeout=bounds.API_READ)
-        answer.read()
-    except (client.ApiException, urllib3.exceptions.HTTPError, OSError) as error:
-        raise UserError(f"the cluster at {raw.configuration.host} does not answer: {error}") from error
-    if answer.status == 404:
+        status, text = call(api, "GET", path, timeout=bounds.API_READ)
+    except AWAY as error:
+        host = api.configuration.host
+        raise UserError(f"the cluster at {host} does not answer: {error}") from error
+    if status == 404:
         return None
-    text = (answer.data or b"").decode(errors="replace")
-    if answer.status in (401, 403):
+    if status in (401, 403):
         raise UserError(f"this user may not read {path}: {_message(text)}. Ask for that right.")
-    if answer.status != 200:
-        raise UserError(f"{path} cannot be read: {answer.status} {_message(text)}")
+    if status != 200:
+        raise UserError(f"{path} cannot be read: {status} {_message(text)}")
     return json.loads(text)
+
+
+def call(api: client.ApiClient, method: str, path: str, body: Any = None, *, timeout: float) -> tuple[int, str]:
+    """HTTP status and text of one answer of the API; timeout in seconds. Raises one of AWAY if there is none."""
+    raw: Any = api
+    kind = {} if body is None else {"Content-Type": "application/json"}
+    request = raw.param_serialize(
+        method=method, resource_path=path, body=body, header_params=kind, auth_settings=["BearerToken"]
+    )
+    answer = raw.call_api(*request, _request_timeout=timeout)
+    answer.read()
+    return answer.status, (answer.data or b"").decode(errors="replace")
 
 
 def _message(text: str) -> str:

@@ -1,13 +1,18 @@
-"""What each ci/ set of values renders to, as reviewed, byte for byte; --update-golden writes it anew."""
+"""What each ci/ set of values renders to, as reviewed, byte for byte; --update-golden writes it anew.
+
+A program that a ConfigMap carries over as it is stands there by the name of its file.
+"""
 
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable
 
 import pytest
 
 from harness.charts import render
+from harness.ground.paths import CHARTS
 from stanft.kube import objects
 
 CASES = [(chart, name) for chart in render.RELEASES for name in render.ci_values(chart)]
@@ -16,7 +21,16 @@ IDS = [f"{chart}-{case}" for chart, case in CASES]
 
 @pytest.mark.parametrize(("chart", "case"), CASES, ids=IDS)
 def test_the_render_is_the_reviewed_one(chart: str, case: str, golden: Callable[[str, str], None]) -> None:
-    golden(f"{chart}/{case}.yaml", render.render_text(chart, render.ci_values(chart)[case]))
+    golden(f"{chart}/{case}.yaml", by_name(chart, render.render_text(chart, render.ci_values(chart)[case])))
+
+
+def by_name(chart: str, text: str) -> str:
+    """The rendered text with each program of the chart that it carries whole as (NAME)."""
+    files = CHARTS / chart / "files"
+    for file in sorted([*files.rglob("*.py"), *files.rglob("*.sh")]):
+        carried = textwrap.indent(file.read_text().strip(), "    ", lambda _: True)
+        text = text.replace(f"{carried}\n", f"    ({file.relative_to(files)})\n")
+    return text
 
 
 @pytest.mark.parametrize(("chart", "case"), CASES, ids=IDS)

@@ -50,6 +50,6 @@ def test_the_page_on_images_names_each_default_image() -> None:
     text = (REPO / "docs" / "security.md").read_text()
     values: dict[str, Any] = layered(chart_values("stan-ft"), {})
     rows = dict(re.findall(r"^\| `([\w.]*image)` \| (\S+?:[\w.-]+)[ |]", text, re.MULTILINE))
-    for path in ("image", "fencing.image", "promExporter.image", "tests.image", "rollout.image"):
+    for path in ("image", "fencing.image", "promExporter.image", "tests.image"):
         image = dig(values, path)
         assert rows[path] == f"{image['repository']}:{image['tag'] or '0.25.6'}"

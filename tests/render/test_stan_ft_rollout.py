@@ -134,7 +134,7 @@ def test_where_nothing_is_tried_the_job_says_why(values: dict[str, Any], why: st
     job = find(found, "Job")
     assert [each["name"] for each in pod_spec(job)["containers"]] == ["rollout"]
     assert why in env(container(job, "rollout"))["UNTRIED"]
-    assert list(find(found, "ConfigMap")["data"]) == ["rollout.sh"]
+    assert "trial.py" not in find(found, "ConfigMap")["data"]
 
 
 def test_the_jobs_pod_is_no_server_for_any_service_or_budget() -> None:
@@ -155,13 +155,30 @@ def test_the_job_passes_pod_security_restricted() -> None:
     assert context["readOnlyRootFilesystem"] is True
 
 
-def test_the_job_runs_the_script_that_the_tests_run() -> None:
-    assert find(hooks(), "ConfigMap")["data"]["rollout.sh"].strip() == (
-        (CHARTS / "stan-ft/files/rollout.sh").read_text().strip()
-    )
+def test_the_job_runs_the_program_that_the_tests_run() -> None:
+    data = find(hooks({"rollout": {"trial": False}}), "ConfigMap")["data"]
+    files = {file.name: file.read_text().strip() for file in (CHARTS / "stan-ft/files/rollout").glob("*.py")}
+    assert {name: text.strip() for name, text in data.items()} == files
 
 
-def test_the_script_gets_the_names_ports_and_times_of_the_values() -> None:
+def test_the_program_is_a_package_below_the_directory_that_it_is_started_in() -> None:
+    found = container(find(hooks(), "Job"), "rollout")
+    assert found["command"] == ["python3", "-BEsSu", "-m", "rollout"]
+    assert mounts(found)["scripts"]["mountPath"] == f"{found['workingDir']}/rollout"
+
+
+@pytest.mark.parametrize("mode", ["require", "off"])
+def test_the_job_runs_in_the_image_with_python_also_where_the_servers_do_not(mode: str) -> None:
+    values = {"fencing": {"mode": mode, "image": {"registry": "mirror.example", "tag": "3.12-slim"}}}
+    assert container(find(hooks(values), "Job"), "rollout")["image"] == "mirror.example/python:3.12-slim"
+
+
+def test_the_image_that_the_job_had_before_is_refused_with_the_new_name() -> None:
+    with pytest.raises(RenderError, match=r"rollout\.image.*fencing\.image"):
+        render("stan-ft", {"rollout": {"image": {"tag": "1.33.4"}}})
+
+
+def test_the_program_gets_the_names_ports_and_times_of_the_values() -> None:
     values = {"fullnameOverride": "mq", "config": {"http": 9222}, "rollout": {"timeoutSeconds": 99}, "replicas": 5}
     job = find(render("stan-ft", values, namespace="prod"), "Job")
     wanted = {"NAMESPACE": "prod", "STATEFULSET": "mq", "MONITOR_PORT": "9222", "ROUTES": "4", "TIMEOUT": "99"}
@@ -173,7 +190,7 @@ def test_no_routes_are_waited_for_where_nats_runs_elsewhere() -> None:
     assert env(container(find(hooks(values), "Job"), "rollout"))["ROUTES"] == "0"
 
 
-def test_the_scripts_own_verdict_fails_the_job_and_a_lost_node_does_not() -> None:
+def test_the_programs_own_verdict_fails_the_job_and_a_lost_node_does_not() -> None:
     spec = find(hooks(), "Job")["spec"]
     assert [rule["action"] for rule in spec["podFailurePolicy"]["rules"]] == ["FailJob", "Ignore"]
     assert spec["template"]["spec"]["restartPolicy"] == "Never"
@@ -184,12 +201,11 @@ def test_helm_shows_the_log_of_the_job() -> None:
     assert annotations["helm.sh/hook-output-log-policy"] == "hook-succeeded,hook-failed"
 
 
-def test_the_image_and_the_place_of_the_job_can_be_set() -> None:
+def test_the_place_of_the_job_can_be_set() -> None:
     job = find(
         hooks(
             {
                 "rollout": {
-                    "image": {"registry": "mirror.example", "tag": "1.33.4"},
                     "merge": {
                         "spec": {
                             "template": {
@@ -207,7 +223,6 @@ def test_the_image_and_the_place_of_the_job_can_be_set() -> None:
         ),
         "Job",
     )
-    assert container(job, "rollout")["image"] == "mirror.example/alpine/kubectl:1.33.4"
     assert pod_spec(job)["nodeSelector"] == {"pool": "ops"}
     assert pod_spec(job)["tolerations"] == [{"key": "ops", "operator": "Exists"}]
     assert dig(pod_template(job), "metadata.annotations")["sidecar.istio.io/inject"] == "false"

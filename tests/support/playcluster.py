@@ -1,4 +1,4 @@
-"""An API server that plays one StatefulSet and its servers, so that the real kubectl and the real script can be run.
+"""An API server that plays one StatefulSet and its servers, so that real programs can be run.
 
 Time passes with each look at the StatefulSet, so nothing here depends on the clock.
 """
@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,6 +18,9 @@ from typing import Any, Self
 from urllib.parse import unquote
 
 import yaml
+
+from stanft.group.active_last.api import parsed
+from stanft.group.active_last.clock import Clock
 
 _uids = itertools.count(1)
 _CLAIM = {
@@ -29,7 +34,7 @@ _CLAIM = {
 
 @dataclass
 class Pod:
-    """One pod as the script sees it; `age` counts the looks since it was made."""
+    """One pod as a rollout sees it; `age` counts the looks since it was made."""
 
     name: str
     revision: str = "old"
@@ -82,10 +87,34 @@ class Pod:
         return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": status}
 
 
+class Answering(BaseHTTPRequestHandler):
+    """Answers with JSON, over connections that are kept."""
+
+    protocol_version = "HTTP/1.1"
+
+    def handle(self) -> None:
+        """Let a client that does not trust the certificate go without a word."""
+        with suppress(ssl.SSLError):
+            super().handle()
+
+    def answer(self, code: int, body: Any) -> None:
+        data = (body if isinstance(body, str) else json.dumps(body)).encode()
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
 class PlayCluster:
     """Three servers, of which one is active, and what happens to them when a pod is deleted."""
 
-    def __init__(self, directory: Path, active: int = 0, replicas: int = 3) -> None:
+    def __init__(
+        self, directory: Path, active: int = 0, replicas: int = 3, certificate: tuple[Path, Path] | None = None
+    ) -> None:
         self.pods = {name: Pod(name) for name in (f"stan-{n}" for n in range(replicas))}
         self.pods[f"stan-{active}"].state = "FT_ACTIVE"
         self.replicas = replicas
@@ -98,45 +127,39 @@ class PlayCluster:
         self.lease: dict[str, Any] | None = None
         self.leases = 0  # how often one was written
         self.looks = 0
+        self.tokens: set[str] = set()  # that came with requests
+        self._hung_up = False
         self.forbidden = False
         self.not_allowed: set[str] = set()  # verbs that this user may not
         self.on_look: Callable[[PlayCluster], None] = lambda _: None
         self.newborn: Callable[[Pod], None] = lambda _: None  # changes a pod as it is made anew
         self.before_delete: Callable[[Pod], None] = lambda _: None
+        self.now = 0.0  # seconds on its own clock, which passes when a rollout waits
+        self.clock = Clock(lambda: self.now, self._wait)
         self._lock = threading.Lock()
         cluster = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(Answering):
+            def parse_request(self) -> bool:
+                whole = super().parse_request()
+                if whole and cluster._hung_up:
+                    cluster._hung_up, self.close_connection = False, True
+                    return False
+                if whole:
+                    cluster.tokens |= {self.headers["Authorization"]} - {None}
+                return whole
+
             def do_GET(self) -> None:
-                with cluster._lock:
-                    self._answer(*cluster._get(unquote(self.path.partition("?")[0])))
+                self.answer(*cluster._serve("GET", self.path, None))
 
             def do_POST(self) -> None:
-                review = json.loads(self._body())
-                if review.get("kind") == "Eviction":
-                    with cluster._lock:
-                        self._answer(*cluster._evict(review))
-                    return
-                if review.get("kind") == "Lease":
-                    with cluster._lock:
-                        self._answer(*cluster._put_lease(review))
-                    return
-                verb = review["spec"]["resourceAttributes"]["verb"]
-                self._answer(201, {**review, "status": {"allowed": verb not in cluster.not_allowed}})
+                self.answer(*cluster._serve("POST", self.path, json.loads(self._body())))
 
             def do_PUT(self) -> None:
-                lease = json.loads(self._body())
-                with cluster._lock:
-                    self._answer(*cluster._put_lease(lease))
+                self.answer(*cluster._serve("PUT", self.path, json.loads(self._body())))
 
             def do_DELETE(self) -> None:
-                body = json.loads(self._body() or b"{}")
-                with cluster._lock:
-                    if "/leases/" in self.path:
-                        cluster.lease = None
-                        self._answer(200, {"kind": "Status", "apiVersion": "v1", "status": "Success"})
-                        return
-                    self._answer(*cluster._delete(self.path.partition("?")[0].rpartition("/")[2], body))
+                self.answer(*cluster._serve("DELETE", self.path, json.loads(self._body() or b"{}")))
 
             def _body(self) -> bytes:
                 """The request's body; kubectl sends it in chunks when it comes from a pipe."""
@@ -148,18 +171,15 @@ class PlayCluster:
                     self.rfile.readline()
                 return body
 
-            def _answer(self, code: int, body: Any) -> None:
-                data = (body if isinstance(body, str) else json.dumps(body)).encode()
-                self.send_response(code)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: Any) -> None:
-                """Say nothing."""
-
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_port
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            # Not in the thread that accepts: a client that goes away would end it.
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         self.kubeconfig = directory / "kubeconfig"
         self.kubeconfig.write_text(
@@ -183,6 +203,67 @@ class PlayCluster:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None, seconds: float = 10) -> Any:  # noqa: ARG002
+        """The API without a network between, as a rollout calls it (active_last.api.Api)."""
+        code, answer = self._serve(method, path, body)
+        return parsed(code, answer if isinstance(answer, str) else json.dumps(answer))
+
+    def _serve(self, method: str, path: str, body: Any) -> tuple[int, Any]:
+        path = unquote(path.partition("?")[0])
+        with self._lock:
+            if method == "GET":
+                return self._get(path)
+            if method == "DELETE" and "/leases/" in path:
+                self.lease = None
+                return 200, {"kind": "Status", "apiVersion": "v1", "status": "Success"}
+            if method == "DELETE":
+                return self._delete(path.rpartition("/")[2], body)
+            if body.get("kind") == "Eviction":
+                return self._evict(body)
+            if body.get("kind") == "Lease":
+                return self._put_lease(body)
+            verb = body["spec"]["resourceAttributes"]["verb"]
+            return 201, {**body, "status": {"allowed": verb not in self.not_allowed}}
+
+    def _wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    def hang_up(self) -> None:
+        """Close the connection on which the next request comes, without an answer."""
+        self._hung_up = True
+
+    @contextmanager
+    def monitors(self) -> Iterator[None]:
+        """Let each server answer on a port of its own, now and when it is made anew."""
+        cluster, newborn = self, self.newborn
+        servers: dict[str, ThreadingHTTPServer] = {}
+        for name in self.pods:
+
+            class Monitor(Answering):
+                pod = name
+
+                def do_GET(self) -> None:
+                    with cluster._lock:
+                        port = cluster.pods[self.pod].port
+                        self.answer(*cluster._monitor(f"/pods/{self.pod}:{port}/proxy{self.path}"))
+
+            servers[name] = ThreadingHTTPServer(("127.0.0.1", 0), Monitor)
+            threading.Thread(target=servers[name].serve_forever, args=(0.02,), daemon=True).start()
+
+        def placed(pod: Pod) -> None:
+            pod.port = servers[pod.name].server_port
+            newborn(pod)
+
+        for pod in self.pods.values():
+            pod.port = servers[pod.name].server_port
+        self.newborn = placed
+        try:
+            yield
+        finally:
+            for server in servers.values():
+                server.shutdown()
+                server.server_close()
 
     def actives(self) -> list[str]:
         """Names of the servers that are active."""
@@ -287,7 +368,8 @@ class PlayCluster:
 
     def _evict(self, eviction: dict[str, Any]) -> tuple[int, Any]:
         if self.budget:
-            return 429, _status(429, "TooManyRequests", self.budget)
+            code, reason = (403, "Forbidden") if "is forbidden: User" in self.budget else (429, "TooManyRequests")
+            return code, _status(code, reason, self.budget)
         code, answer = self._delete(eviction["metadata"]["name"], eviction["deleteOptions"])
         if code == 200:
             self.evictions.append(eviction["metadata"]["name"])

@@ -10,8 +10,6 @@ from commands import exit_code
 
 from stanft.cli import check
 from stanft.ground import programs
-from stanft.ground.errors import UserError
-from stanft.group import rollout
 
 
 @pytest.fixture(autouse=True)
@@ -41,15 +39,3 @@ def test_a_chart_without_helm_is_answered_in_one_line(
     told = capsys.readouterr().err
     assert told.startswith("error: the program helm is not on PATH: it renders charts; install it")
     assert told.count("\n") == 1
-
-
-@pytest.mark.parametrize("there", [(), ("kubectl",)])
-def test_a_rollout_without_its_programs_is_refused_before_it_begins(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: tuple[str, ...]
-) -> None:
-    for name in there:
-        (tmp_path / name).write_text("#!/bin/sh\n")
-        (tmp_path / name).chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UserError, match=rf"the program {'timeout' if there else 'kubectl'} is not on PATH"):
-        rollout.restart("default")

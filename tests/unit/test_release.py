@@ -47,6 +47,7 @@ def test_the_wheel_holds_the_tool_and_nothing_of_the_workshop(tmp_path: Path) ->
     with zipfile.ZipFile(releasing.wheel(tmp_path)) as archive:
         names = archive.namelist()
     assert "stanft/cli/main.py" in names
+    assert "stanft/group/active_last/rule.py" in names
     assert not [name for name in names if name.startswith(("harness", "tests", "scripts"))]
     assert [name for name in names if name.endswith("LICENSE")]
 

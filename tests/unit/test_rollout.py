@@ -1,10 +1,11 @@
-"""The order in which servers are restarted: the real script and the real kubectl, against a cluster that is played."""
+"""The order in which servers are restarted: the real program, against a cluster that is played."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import exit_code
@@ -13,6 +14,8 @@ from playcluster import PlayCluster, Pod
 from stanft.cli import rollout as cli
 from stanft.ground.errors import UserError
 from stanft.group import rollout
+from stanft.group.active_last.run import Outcome
+from stanft.group.active_last.settings import Settings
 
 
 @pytest.fixture
@@ -22,15 +25,11 @@ def cluster(tmp_path: Path) -> Iterator[PlayCluster]:
         yield played
 
 
-@pytest.fixture(autouse=True)
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time passes with each look in this play, so there is nothing to wait for."""
-    monkeypatch.setenv("PAUSE", "0")
-    monkeypatch.setenv("ANSWER", "20")  # a busy machine starts kubectl slowly
-
-
-def restart(cluster: PlayCluster, **options: object) -> rollout.Rollout:
-    return rollout.restart("default", kubeconfig=cluster.kubeconfig, **{"timeout": 60, **options})  # type: ignore[arg-type]
+def restart(
+    cluster: PlayCluster, *, say: Callable[[str], None] = lambda _: None, statefulset: str = "stan", **changes: Any
+) -> Outcome:
+    """A rollout in the cluster's own time, in which nothing is waited for."""
+    return rollout.run(Settings("default", statefulset, **changes), cluster, say, cluster.clock)
 
 
 def elect(played: PlayCluster) -> None:
@@ -86,7 +85,7 @@ def test_a_new_pod_that_cannot_start_stops_everything_and_is_named(cluster: Play
 
     cluster.newborn = broken
     with pytest.raises(UserError, match=r"stan-2 does not start: CrashLoopBackOff\. Restarted so far: stan-2"):
-        restart(cluster, timeout=4)
+        restart(cluster, timeout=20)
     assert cluster.deletions == ["stan-2"]
     assert cluster.actives() == ["stan-0"]
 
@@ -97,7 +96,7 @@ def test_a_new_pod_without_all_its_routes_stops_everything_and_is_named(cluster:
 
     cluster.newborn = lonely
     with pytest.raises(UserError, match="stan-2 has a route to 1 of 2 other servers"):
-        restart(cluster, timeout=10)
+        restart(cluster, timeout=20)
     assert cluster.deletions == ["stan-2"]
 
 
@@ -110,21 +109,21 @@ def test_an_old_pod_without_its_routes_is_replaced_since_the_change_may_mend_it(
 def test_nothing_is_restarted_while_nobody_is_active(cluster: PlayCluster) -> None:
     cluster.pods["stan-0"].state = "FT_STANDBY"
     with pytest.raises(UserError, match="no server is active"):
-        restart(cluster, timeout=4)
+        restart(cluster, timeout=20)
     assert cluster.deletions == []
 
 
 def test_nothing_is_restarted_while_a_server_recovers_its_store(cluster: PlayCluster) -> None:
     cluster.pods["stan-0"].state = ""
     with pytest.raises(UserError, match="stan-0 does not answer on its monitor port"):
-        restart(cluster, timeout=4)
+        restart(cluster, timeout=20)
     assert cluster.deletions == []
 
 
 def test_nothing_is_restarted_while_two_servers_say_that_they_are_active(cluster: PlayCluster) -> None:
     cluster.pods["stan-1"].state = "FT_ACTIVE"
     with pytest.raises(UserError, match="more than one server says that it is active: stan-0 stan-1"):
-        restart(cluster, timeout=4)
+        restart(cluster, timeout=20)
     assert cluster.deletions == []
 
 
@@ -187,7 +186,7 @@ def test_an_old_standby_that_is_not_ready_goes_before_the_new_ones_have_all_thei
 def test_an_old_pod_that_recovers_its_store_is_left_alone_even_if_it_is_not_ready(cluster: PlayCluster) -> None:
     cluster.pods["stan-0"].state, cluster.pods["stan-0"].ready = "", False
     with pytest.raises(UserError, match="stan-0 does not answer on its monitor port"):
-        restart(cluster, timeout=4)
+        restart(cluster, timeout=20)
     assert cluster.deletions == []
 
 
@@ -212,18 +211,18 @@ def test_a_pod_that_was_replaced_meanwhile_is_not_deleted_again(cluster: PlayClu
 def test_it_waits_until_the_controller_has_seen_the_change(cluster: PlayCluster) -> None:
     cluster.observed_generation = 1
     with pytest.raises(UserError, match="the StatefulSet controller has not seen the change yet"):
-        restart(cluster, timeout=1)
+        restart(cluster, timeout=20)
     assert cluster.deletions == []
 
 
 def test_a_refusal_of_the_api_server_is_told(cluster: PlayCluster) -> None:
     cluster.forbidden = True
     with pytest.raises(UserError, match="the API server refuses: .*pods is forbidden"):
-        restart(cluster, timeout=4)
+        restart(cluster, timeout=20)
 
 
 def test_a_missing_statefulset_is_told_at_once(cluster: PlayCluster) -> None:
-    with pytest.raises(UserError, match="StatefulSet other in namespace default cannot be read: .*not found"):
+    with pytest.raises(UserError, match="StatefulSet other is not in namespace default"):
         restart(cluster, statefulset="other")
 
 
@@ -251,12 +250,10 @@ def but_for_the_active(cluster: PlayCluster) -> None:
 
 
 @pytest.fixture
-def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def job(tmp_path: Path) -> Path:
     """The directory that the Job shares with the trial of a new server, whose container has started."""
     (tmp_path / "trial").mkdir()
     (tmp_path / "trial" / "alive").touch()
-    monkeypatch.setenv("TRIAL", str(tmp_path / "trial"))
-    monkeypatch.setenv("RELEASE", "mq")
     return tmp_path / "trial"
 
 
@@ -264,7 +261,7 @@ def test_the_first_standby_goes_when_a_new_server_became_active_on_a_copy(cluste
     (job / "verdict").write_text("passed\n-\na new server became active\n")
     but_for_the_active(cluster)
     said: list[str] = []
-    assert restart(cluster, say=said.append).restarted == ("stan-0",)
+    assert restart(cluster, say=said.append, trial=job).restarted == ("stan-0",)
     assert any(line.endswith("tried: a new server became active") for line in said)
     assert (job / "wanted").exists()
 
@@ -272,7 +269,7 @@ def test_the_first_standby_goes_when_a_new_server_became_active_on_a_copy(cluste
 def test_a_change_that_fails_on_the_copy_touches_nothing_and_names_the_value(cluster: PlayCluster, job: Path) -> None:
     (job / "verdict").write_text("failed\nconfig.streaming.id\ncluster ID does not match\n")
     with pytest.raises(UserError) as failure:
-        restart(cluster)
+        restart(cluster, trial=job, release="mq")
     assert cluster.deletions == []
     assert str(failure.value) == (
         "a new server did not become active on a copy of the store: cluster ID does not match. The value to look at: "
@@ -284,23 +281,20 @@ def test_a_change_that_fails_on_the_copy_touches_nothing_and_names_the_value(clu
 def test_a_trial_that_is_killed_as_a_whole_is_said_to_want_memory(cluster: PlayCluster, job: Path) -> None:
     os.utime(job / "alive", (0, 0))
     with pytest.raises(UserError, match=r"killed, .*container\.resources\.limits\.memory"):
-        restart(cluster)
+        restart(cluster, trial=job, release="mq")
     assert cluster.deletions == []
 
 
-def test_a_trial_that_never_starts_is_said_to_lack_its_image(
-    cluster: PlayCluster, job: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("BEGIN", "0")
+def test_a_trial_that_never_starts_is_said_to_lack_its_image(cluster: PlayCluster, job: Path) -> None:
     (job / "alive").unlink()
-    with pytest.raises(UserError, match=r"did not start within \d+ s: an image \(image, fencing\.image\)"):
-        restart(cluster)
+    with pytest.raises(UserError, match=r"did not start within 12\d s: an image \(image, fencing\.image\)"):
+        restart(cluster, trial=job, release="mq")
     assert cluster.deletions == []
 
 
 def test_nothing_is_tried_where_nothing_is_to_be_restarted(cluster: PlayCluster, job: Path) -> None:
     cluster.update_revision = "old"
-    assert restart(cluster).restarted == ()
+    assert restart(cluster, trial=job, release="mq").restarted == ()
     assert not (job / "wanted").exists()
     assert (job / "over").exists()
 
@@ -310,15 +304,14 @@ def test_a_group_that_cannot_start_is_mended_without_a_trial(cluster: PlayCluste
         pod.waiting, pod.state = "ImagePullBackOff", ""
     cluster.budget = "no"  # it serves nobody, so no budget is asked
     cluster.on_look = elect
-    assert len(restart(cluster).restarted) == 3
+    assert len(restart(cluster, trial=job, release="mq").restarted) == 3
     assert not (job / "wanted").exists()
 
 
-def test_what_is_not_tried_is_said(cluster: PlayCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("UNTRIED", "rollout.trial is false")
+def test_what_is_not_tried_is_said(cluster: PlayCluster) -> None:
     but_for_the_active(cluster)
     said: list[str] = []
-    restart(cluster, say=said.append)
+    restart(cluster, say=said.append, untried="rollout.trial is false")
     assert sum("not tried on a copy of the store: rollout.trial is false" in line for line in said) == 1
 
 
@@ -345,27 +338,23 @@ def test_a_budget_is_waited_for(cluster: PlayCluster) -> None:
     assert cluster.evictions == cluster.deletions
 
 
-def test_a_budget_that_never_allows_it_is_overruled_with_words(
-    cluster: PlayCluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATIENCE", "0")
+def test_a_budget_that_never_allows_it_is_overruled_with_words(cluster: PlayCluster) -> None:
     cluster.budget = "no"
     but_for_the_active(cluster)
     said: list[str] = []
     assert restart(cluster, say=said.append).restarted == ("stan-0",)
-    assert any("a PodDisruptionBudget has forbidden this for 0 s with every server Ready" in line for line in said)
+    assert any("a PodDisruptionBudget has forbidden this for 30 s with every server Ready" in line for line in said)
 
 
 def test_a_second_run_waits_for_the_first(cluster: PlayCluster) -> None:
     cluster.hold("another-7")
     with pytest.raises(UserError, match=r"another rollout \(another-7\) is at work"):
-        restart(cluster, timeout=3)
+        restart(cluster, timeout=20)
     assert cluster.deletions == []
     assert cluster.lease is not None
 
 
-def test_a_lease_that_nobody_renews_is_taken_over(cluster: PlayCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LEASE", "2")
+def test_a_lease_that_nobody_renews_is_taken_over(cluster: PlayCluster) -> None:
     but_for_the_active(cluster)
     cluster.hold("the-one-whose-node-died")
     assert restart(cluster).restarted == ("stan-0",)
@@ -377,14 +366,11 @@ def test_a_right_that_is_missing_ends_it_at_once(cluster: PlayCluster) -> None:
         restart(cluster)
 
 
-def test_a_group_in_which_nobody_is_active_and_none_will_be_is_said_to_go_back(
-    cluster: PlayCluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATIENCE", "1")
+def test_a_group_in_which_nobody_is_active_and_none_will_be_is_said_to_go_back(cluster: PlayCluster) -> None:
     for pod in cluster.pods.values():
         pod.revision, pod.state = "new", "FT_STANDBY"
     cluster.pods["stan-1"].waiting, cluster.pods["stan-1"].ready = "CrashLoopBackOff", False
-    with pytest.raises(UserError, match="no server has been active for 1 s, and none will be: stan-1 .*helm rollback"):
+    with pytest.raises(UserError, match="no server has been active for 30 s, and none will be: stan-1 .*helm rollback"):
         restart(cluster)
 
 

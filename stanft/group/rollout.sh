@@ -1,1 +1,0 @@
-../../charts/stan-ft/files/rollout.sh
