@@ -6,20 +6,23 @@ import argparse
 import dataclasses
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 from stanft import drill, faults, report
 from stanft.cli import common, where
+from stanft.conf import url
 from stanft.drill import reach
 from stanft.drill.judge import LIVE, RESTART
 from stanft.drill.reach import Place
 from stanft.drill.run import PLAN, Settings
+from stanft.exit import names
 from stanft.faults import Fault, Need, Scene
 from stanft.ground.errors import UserError
 from stanft.ground.progress import say, step
-from stanft.ground.textfile import write
+from stanft.ground.textfile import check_target, write
 from stanft.stan.options import NATS_PY_DEFAULTS, STAN_GO_DEFAULTS, ConnectOptions
 from stanft.traffic import preload
 from stanft.traffic.clients import STAN_GO_PLAN
@@ -43,6 +46,9 @@ CLIENTS = {
         ),
     ),
 }
+MOST_PUBLISHERS = 200  # each is a client with a connection of its own
+_CLUSTER_ID = re.compile(r"[A-Za-z0-9_-]+")  # nats-streaming-server server/server.go
+_NATS = re.compile(r"((nats|tls)://)?([^/@]*@)?[^/@\s]+", re.IGNORECASE)
 MOST_RATE = 20000  # messages per second in all: a drill is no load test
 EPILOG = """examples:
   stan-ft drill --list
@@ -223,8 +229,18 @@ def _check(options: argparse.Namespace) -> None:
             raise UserError("--lasts is for --fault soak: every other fault knows itself how long it lasts.")
         if not 1 <= options.lasts <= MOST_SOAK:
             raise UserError(f"--lasts must be from 1 to {MOST_SOAK:.0f} seconds, such as --lasts 1800.")
-    if options.publishers < 1 or options.rate <= 0 or options.rate * options.publishers > MOST_RATE:
+    _check_traffic(options)
+    _check_places(options)
+
+
+def _check_traffic(options: argparse.Namespace) -> None:
+    if not 1 <= options.publishers <= MOST_PUBLISHERS:
+        raise UserError(f"--publishers must be from 1 to {MOST_PUBLISHERS}.")
+    if not 0 < options.rate * options.publishers <= MOST_RATE:
         raise UserError(f"--rate x --publishers must be from 1 to {MOST_RATE} messages per second.")
+    for name, value in (("--minimum-rate", options.minimum_rate), ("--max-outage", options.max_outage)):
+        if value is not None and not value >= 0:
+            raise UserError(f"{name} {value:g}: give a number from 0 on.")
     if options.rate * options.publishers < options.minimum_rate:
         raise UserError(
             f"--rate x --publishers is {options.rate * options.publishers:g} messages per second, less than "
@@ -234,6 +250,21 @@ def _check(options: argparse.Namespace) -> None:
         preload.Amount.of(options.preload)
     if not 64 <= options.size <= 1_000_000:
         raise UserError("--size must be from 64 to 1000000 bytes.")
+
+
+def _check_places(options: argparse.Namespace) -> None:
+    if (why := names.problem(options.channel)) or "/" in options.channel or "\\" in options.channel:
+        raise UserError(f"--channel {options.channel!r:.60} {why or 'is a path'}: name one such as {PLAN.channel}.")
+    if not _CLUSTER_ID.fullmatch(options.cluster_id):
+        raise UserError(f"--cluster-id {options.cluster_id!r:.60}: letters, digits, - and _ make one, as {CLUSTER_ID}.")
+    for address in options.nats:
+        if wrong := url.problem(address) if "://" in address else None:
+            raise UserError(f"--nats {address!r:.60}: {wrong}; write one such as nats://10.0.0.5:4222.")
+        if not _NATS.fullmatch(address):
+            raise UserError(f"--nats {address!r:.60} is no server's: write one such as nats://10.0.0.5:4222.")
+    for file in (options.json, options.junit, options.html):
+        if file is not None:
+            check_target(file)
 
 
 def _scene(options: argparse.Namespace) -> Scene:

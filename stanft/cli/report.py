@@ -59,6 +59,6 @@ def read(file: Path) -> dict[str, Any]:
         data = json.loads(file.read_text())
     except OSError as error:
         raise UserError(f"{file} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{file} is not JSON ({error}): give a file that stan-ft drill --json wrote.") from error
     return report.known(data, str(file))

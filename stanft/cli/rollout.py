@@ -8,10 +8,12 @@ import json
 
 from stanft.cli import where
 from stanft.ground import bounds
+from stanft.ground.errors import UserError
 from stanft.ground.progress import say
 from stanft.group import rollout
 from stanft.words import server_container
 
+MOST_SECONDS = 86400
 EPILOG = """examples:
   stan-ft rollout --namespace messaging --context prod
   stan-ft rollout -n messaging --all                     also pods that are up to date, or of any origin
@@ -51,6 +53,8 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Restart as the arguments say. Raises UserError when the group is not whole again in time."""
     options = parser().parse_args(arguments)
+    if not 1 <= options.timeout <= MOST_SECONDS:
+        raise UserError(f"--timeout must be from 1 to {MOST_SECONDS} seconds, such as --timeout {bounds.ROLLED:.0f}.")
     place = where.find(options)
     template = place.group(options.name).stateful_set().spec.template
     try:

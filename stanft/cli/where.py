@@ -54,8 +54,14 @@ def add_name(parser: argparse._ActionsContainer) -> None:
 def add_monitor_port(parser: argparse._ActionsContainer) -> None:
     """Add --monitor-port."""
     parser.add_argument(
-        "--monitor-port", type=int, default=MONITOR_PORT, metavar="PORT", help="of the servers (default: %(default)s)"
+        "--monitor-port", type=_port, default=MONITOR_PORT, metavar="PORT", help="of the servers (default: %(default)s)"
     )
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 1 to 65535, such as {MONITOR_PORT}")
+    return int(text)
 
 
 def find(options: argparse.Namespace) -> Where:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -148,7 +149,7 @@ def wanted(words: Sequence[str], runs: int) -> list[tuple[str, int]]:
     found = []
     for word in words:
         name, _, text = word.partition("=")
-        count = runs if not text else int(text) if text.isdigit() else 0
+        count = runs if not text else int(text) if re.fullmatch("[0-9]{1,9}", text) else 0
         if not 0 < count <= MOST_RUNS:
             raise UserError(f"--fault {word}: the number of runs must be from 1 to {MOST_RUNS}, such as {name}=10.")
         found.append((name, count))

@@ -136,6 +136,8 @@ class Group:
         A mesh is asked of servers that embed NATS only; those of an external NATS have no routes.
         """
         wanted = self.replicas()
+        if not wanted:
+            return f"it is scaled to 0 (kubectl -n {self.namespace} scale statefulset {self.name} --replicas=3)"
         servers = self.servers()
         if len(servers) != wanted:
             return f"{len(servers)} of {wanted} pods exist"

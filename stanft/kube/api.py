@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import urllib3
+import yaml
 from kubernetes import client, config
 
 from stanft.ground import bounds
 from stanft.ground.errors import UserError
 
 AWAY = (client.ApiException, urllib3.exceptions.HTTPError, OSError)  # what a call raises where there is no answer
+# What the client raises for files that are no kubeconfig, be it their text, their shape or a certificate in them.
+_NO_KUBECONFIG = (TypeError, AttributeError, LookupError, ValueError, OSError, yaml.YAMLError)
 
 
 def connect(kubeconfig: Path | None = None, context: str | None = None, *, persistent: bool = True) -> client.ApiClient:
@@ -31,7 +34,21 @@ def connect(kubeconfig: Path | None = None, context: str | None = None, *, persi
         raise UserError(
             f"no usable kubeconfig: {str(error).rstrip('.')}. Name one with --kubeconfig, or a context with --context."
         ) from error
+    except _NO_KUBECONFIG as error:
+        raise _unusable(kubeconfig, error) from error
+    _be_answered(found)
     return found
+
+
+def _be_answered(access: client.ApiClient) -> None:
+    """Give up a call after API_CALL seconds where it names no time itself; the client would wait for ever."""
+    rest: Any = access.rest_client
+    plain = rest.request
+
+    def request(*arguments: Any, _request_timeout: Any = None, **options: Any) -> Any:
+        return plain(*arguments, _request_timeout=_request_timeout or bounds.API_CALL, **options)
+
+    rest.request = request
 
 
 def namespace(kubeconfig: Path | None = None, context: str | None = None) -> str:
@@ -41,8 +58,16 @@ def namespace(kubeconfig: Path | None = None, context: str | None = None) -> str
         contexts, current = listed(str(kubeconfig) if kubeconfig else None)
     except config.ConfigException:
         return "default"
+    except _NO_KUBECONFIG as error:
+        raise _unusable(kubeconfig, error) from error
     found = next((each for each in contexts if each["name"] == context), current if context is None else {})
     return str((found or {}).get("context", {}).get("namespace") or "default")
+
+
+def _unusable(kubeconfig: Path | None, error: Exception) -> UserError:
+    told = "what $KUBECONFIG or ~/.kube/config names" if kubeconfig is None else str(kubeconfig)
+    why = " ".join(str(error).split()) or type(error).__name__
+    return UserError(f"{told} is no usable kubeconfig ({why}): name another one with --kubeconfig.")
 
 
 def read(api: client.ApiClient, path: str) -> Any:

@@ -13,7 +13,7 @@ from stanft.drill import FORMAT
 from stanft.drill.statistics import counted, figures, missed, outages
 from stanft.ground import pages
 from stanft.ground.errors import UserError
-from stanft.report import svg
+from stanft.report import shape, svg
 from stanft.traffic.ledger import FATAL, NOTED
 
 _TEMPLATE = Path(__file__).parent / "page.html.j2"
@@ -59,6 +59,8 @@ def known(data: dict[str, Any], where: str) -> dict[str, Any]:
     """The data if it is a drill's; raises UserError otherwise."""
     if not isinstance(data, dict) or data.get("format") != FORMAT or "series" not in data:
         raise UserError(f"{where} is not a drill's JSON of format {FORMAT}: make one with stan-ft drill --json FILE.")
+    if wrong := shape.differs(data):
+        raise UserError(f"{where} is not as a drill wrote it: {wrong}. Make it again with stan-ft drill --json FILE.")
     return data
 
 

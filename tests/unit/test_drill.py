@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -220,7 +221,7 @@ def test_faults_are_asked_for_by_name_with_or_without_a_number_of_runs() -> None
     assert drill.wanted(["kill=30", "delete"], 5) == [("kill", 30), ("delete", 5)]
 
 
-@pytest.mark.parametrize("word", ["kill=0", "kill=-1", "kill=many", "kill=501"])
+@pytest.mark.parametrize("word", ["kill=0", "kill=-1", "kill=many", "kill=501", "kill=\u00b2", "kill=1e2"])
 def test_a_number_of_runs_that_makes_no_sense_is_refused_with_an_example(word: str) -> None:
     with pytest.raises(UserError, match="such as kill=10"):
         drill.wanted([word], 1)
@@ -240,6 +241,21 @@ def test_a_number_of_runs_that_makes_no_sense_is_refused_with_an_example(word: s
         (["--fault", "kill", "--lasts", "60"], "--lasts is for --fault soak"),
         (["--fault", "soak", "--lasts", "0"], "--lasts must be from 1 to 86400 seconds"),
         (["--fault", "kill", "--kubeconfig", "/no/such/file"], "no usable kubeconfig"),
+        (["--fault", "kill", "--rate", "nan"], "messages per second"),
+        (["--fault", "kill", "--minimum-rate", "nan"], "--minimum-rate nan: give a number from 0 on"),
+        (["--fault", "kill", "--max-outage", "-1"], "--max-outage -1: give a number from 0 on"),
+        (["--fault", "kill", "--publishers", "20000", "--rate", "1"], "--publishers must be from 1 to 200"),
+        (["--fault", "soak", "--lasts", "nan"], "--lasts must be from 1 to 86400 seconds"),
+        (["--fault", "kill", "--channel", ""], "name one such as stan-ft-drill"),
+        (["--fault", "kill", "--channel", "a.*"], "is no NATS subject"),
+        (["--fault", "kill", "--channel", "../a"], "--channel '../a' is"),
+        (["--fault", "kill", "--channel", "a/b"], "--channel 'a/b' is a path"),
+        (["--fault", "kill", "--cluster-id", "a b"], "--cluster-id 'a b': letters, digits"),
+        (["--fault", "kill", "--nats", ""], "such as nats://10.0.0.5:4222"),
+        (["--fault", "kill", "--nats", "http://10.0.0.5"], "such as nats://10.0.0.5:4222"),
+        (["--fault", "kill", "--nats", "nats://[::1:4222"], "a bracket of its host is missing"),
+        (["--fault", "kill", "--json", "/"], "/ is a folder: name a file in it"),
+        (["--fault", "kill", "--html", "/dev/null/a.html"], "/dev/null/a.html cannot be written"),
     ],
 )
 def test_the_command_explains_what_is_wrong_in_one_line(
@@ -251,11 +267,46 @@ def test_the_command_explains_what_is_wrong_in_one_line(
     assert words in error
 
 
+@pytest.mark.parametrize("port", ["0", "-1", "65536", "x", "\uff14\uff14"])
+def test_a_port_that_no_server_has_is_refused(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(cli.main, "--fault", "kill", "--monitor-port", port) == 2
+    assert "give a number from 1 to 65535, such as 8222" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", [b"- a", b"hello", b"a: [", b"\xff\xfe", b"clusters: 3\ncontexts: 3\nusers: 3", None])
+def test_a_file_that_is_no_kubeconfig_is_named(
+    text: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config"
+    if text is None:
+        file.mkdir()
+    else:
+        file.write_bytes(text)
+    assert exit_code(cli.main, "--fault", "delete", "--dry-run", "--kubeconfig", str(file)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert str(file) in error
+    assert "--kubeconfig" in error
+
+
 def test_the_command_lists_every_fault_with_what_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--list"]) == 0
     listing = capsys.readouterr().out
     assert "SIGKILL of the active server" in listing
     assert "goal: median <= 0.9 s, p99 <= 1.5 s" in listing
+
+
+def test_what_is_written_to_a_pipe_or_through_a_link_leaves_both_what_they_are(tmp_path: Path) -> None:
+    pipe, link, target = tmp_path / "pipe", tmp_path / "link", tmp_path / "target"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write(pipe, "told")
+    assert os.read(reading, 9) == b"told"
+    os.close(reading)
+    link.symlink_to(target)
+    write(link, "told")
+    assert (pipe.is_fifo(), link.is_symlink(), target.read_text()) == (True, True, "told")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "pipe", "target"]
 
 
 def test_what_is_kept_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

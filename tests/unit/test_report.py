@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import re
 import shutil
 import struct
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 from commands import exit_code
 
+from harness.ground.paths import REPO
 from stanft import report
 from stanft.cli import report as cli
 from stanft.ground.errors import UserError
@@ -349,3 +351,38 @@ def test_the_command_writes_page_and_junit_and_prints_the_table(
     assert "<h1>A &amp; B</h1>" in page.read_text()
     assert ET.parse(junit).getroot().tag == "testsuites"
     assert "0.70 s" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (("series",), None, "series is None and no list"),
+        (("label",), None, "label is None and no str"),
+        (("series", 0, "runs", 0), None, "series[0].runs[0] is None and no dict"),
+        (("series", 0, "runs", 0, "verdict"), {}, "series[0].runs[0].verdict has no 'void'"),
+        (("series", 0, "runs", 0, "outage"), "1", "series[0].runs[0].outage is '1' and no number from 0 on"),
+        (("series", 0, "runs", 0, "outage"), math.nan, "series[0].runs[0].outage is nan and no number from 0 on"),
+        (("series", 0, "runs", 0, "outage"), -1.0, "series[0].runs[0].outage is -1.0 and no number from 0 on"),
+        (("series", 0, "runs", 0, "load"), True, "series[0].runs[0].load is True and no number from 0 on"),
+        (("series", 0, "runs", 0, "gaps"), [["x"]], "series[0].runs[0].gaps[0][0] is 'x' and no number"),
+        (("series", 0, "runs", 0, "timeline"), {"fault": 0}, "series[0].runs[0].timeline has no 'last_ack'"),
+        (("traffic",), {}, "traffic has no 'publishers'"),
+    ],
+)
+def test_a_file_that_is_not_as_a_drill_wrote_it_is_refused_with_the_place(
+    place: tuple[Any, ...], value: object, words: str
+) -> None:
+    data = json.loads((REPO / "docs" / "reports" / "failover" / "soak.json").read_text())
+    assert report.known(data, "a.json") is data
+    inner = data
+    for step in place[:-1]:
+        inner = inner[step]
+    inner[place[-1]] = value
+    with pytest.raises(UserError, match=re.escape(f"a.json is not as a drill wrote it: {words}. Make it again")):
+        report.known(data, "a.json")
+
+
+def test_a_file_that_is_nested_without_an_end_is_no_drills(tmp_path: Path) -> None:
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match="is not JSON"):
+        cli.read(tmp_path / "deep.json")

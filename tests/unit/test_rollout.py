@@ -404,3 +404,12 @@ def test_a_drain_in_the_middle_is_waited_for(cluster: PlayCluster) -> None:
 def command(*arguments: str) -> int:
     """The exit code of stan-ft rollout with these arguments."""
     return exit_code(cli.main, *arguments)
+
+
+@pytest.mark.parametrize("timeout", ["0", "-5", "86401"])
+def test_a_time_in_which_nothing_can_be_done_is_refused_before_a_pod_is_touched(
+    cluster: PlayCluster, timeout: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(cli.main, "--kubeconfig", str(cluster.kubeconfig), "--timeout", timeout) == 2
+    assert "--timeout must be from 1 to 86400 seconds" in capsys.readouterr().err
+    assert cluster.deletions == []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from commands import exit_code
 from playcluster import PlayCluster
 from standins import Programs
 
@@ -19,6 +22,7 @@ from harness.cluster import engine, kind
 from harness.ground.paths import REPO
 from harness.local import down as taking_away
 from stanft.cli import status as cli
+from stanft.ground import bounds
 from stanft.ground.errors import UserError
 from stanft.group.live import Group
 
@@ -177,6 +181,24 @@ def test_the_servers_are_asked_on_the_monitoring_port_that_was_named(cluster: Pl
     assert asked == ["stan-0:8333"]
     options = cli.parser().parse_args(["--monitor-port", "8333"])
     assert options.monitor_port == 8333
+
+
+def test_a_group_that_is_scaled_to_nothing_is_not_whole_and_the_remedy_is_told(cluster: PlayCluster) -> None:
+    cluster.pods.clear()
+    cluster.replicas = 0
+    assert group(cluster).problem() == "it is scaled to 0 (kubectl -n default scale statefulset stan --replicas=3)"
+
+
+def test_an_api_server_that_takes_calls_and_never_answers_is_given_up(
+    cluster: PlayCluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bounds, "API_CALL", 0.2)
+    silent = cluster.kubeconfig.with_name("silent")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        silent.write_text(re.sub(r"http://127\.0\.0\.1:\d+", address, cluster.kubeconfig.read_text()))
+        assert exit_code(cli.main, "--kubeconfig", str(silent)) == 2
+    assert capsys.readouterr().err.startswith("error: no answer from 127.0.0.1")
 
 
 def test_a_group_that_does_not_exist_is_named_with_its_namespace(cluster: PlayCluster) -> None:
