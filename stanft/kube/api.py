@@ -29,7 +29,7 @@ def connect(kubeconfig: Path | None = None, context: str | None = None, *, persi
         settings.retries = False
     try:
         load: Any = config.new_client_from_config
-        found: client.ApiClient = load(str(kubeconfig) if kubeconfig else None, context, settings)
+        found: client.ApiClient = load(str(kubeconfig) if kubeconfig else None, context, client_configuration=settings)
     except config.ConfigException as error:
         raise UserError(
             f"no usable kubeconfig: {str(error).rstrip('.')}. Name one with --kubeconfig, or a context with --context."

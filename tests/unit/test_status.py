@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from commands import exit_code
@@ -25,6 +26,7 @@ from stanft.cli import status as cli
 from stanft.ground import bounds
 from stanft.ground.errors import UserError
 from stanft.group.live import Group
+from stanft.kube import api
 
 
 @pytest.fixture
@@ -187,6 +189,13 @@ def test_a_group_that_is_scaled_to_nothing_is_not_whole_and_the_remedy_is_told(c
     cluster.pods.clear()
     cluster.replicas = 0
     assert group(cluster).problem() == "it is scaled to 0 (kubectl -n default scale statefulset stan --replicas=3)"
+
+
+@pytest.mark.parametrize(("persistent", "retries"), [(False, False), (True, None)])
+def test_only_who_is_persistent_tries_again_at_once(cluster: PlayCluster, persistent: bool, retries: object) -> None:
+    access: Any = api.connect(cluster.kubeconfig, persistent=persistent)
+    assert access.configuration.retries is retries
+    assert access.configuration.host in cluster.kubeconfig.read_text()
 
 
 def test_an_api_server_that_takes_calls_and_never_answers_is_given_up(
