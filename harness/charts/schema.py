@@ -26,7 +26,10 @@ Schema = dict[str, Any]
 _KEY = re.compile(r"^( *)(- )?([A-Za-z0-9_.-]+):")
 _ANNOTATION = re.compile(r"# @schema (\{.*\})$")
 _TEXT: Final = ["string", "number", "boolean", "null"]
-_AMOUNTS: Final[Schema] = {"type": ["object", "null"], "additionalProperties": {"type": ["string", "number", "null"]}}
+_AMOUNTS: Final[Schema] = {
+    "type": ["object", "null"],
+    "additionalProperties": {"type": ["string", "number", "null"], "x-like": "amount"},
+}
 _MAP: Final[Schema] = {"type": ["object", "null"]}
 _COUNTS = ("initialDelay", "period", "timeout", "terminationGracePeriod")
 _DEFINITIONS: Final[dict[str, Schema]] = {
@@ -51,6 +54,7 @@ _DEFINITIONS: Final[dict[str, Schema]] = {
         "additionalProperties": False,
     },
     "labels": {"type": ["object", "null"], "additionalProperties": {"type": ["string", "null"]}},
+    "labelMap": {"type": ["object", "null"], "additionalProperties": {"type": ["string", "null"], "x-like": "label"}},
     "port": {"type": ["integer", "null"], "minimum": 1, "maximum": 65535},
     "pullSecrets": {
         "type": ["array", "null"],
@@ -147,6 +151,19 @@ LIKE: Final[dict[str, tuple[str, str]]] = {
     "size": (
         r"^[0-9]+(\.[0-9]+)?([kMGTPE]|[KMGTPE]i)?$",
         "no size. Write a number with Mi, Gi or Ti behind it, such as 10Gi",
+    ),
+    "amount": (
+        r"^[0-9]+(\.[0-9]+)?(m|[kMGTPE]|[KMGTPE]i|e[0-9]+)?$",
+        "no amount. Write a number, with m behind it for parts of a processor, or with Mi or Gi for memory",
+    ),
+    "url": (r"^https?://[^\s]+$", "no address of a page. Write one that begins with https://, or leave it empty"),
+    "channel": (
+        r"^[^\s.*>]+(\.[^\s.*>]+)*$",
+        "no name of a channel. Write words with dots between them, without * and >",
+    ),
+    "subPath": (
+        r"^([^/.][^/]*|\.[^/.][^/]*)(/([^/.][^/]*|\.[^/.][^/]*))*/?$",
+        "no directory of the volume. Write one such as stan/prod, without a / in front and .. in it",
     ),
     "mode": (r"^0?[0-7]{3}$", 'no mode of a directory. Write three octal digits as text, such as "0750"'),
 }
@@ -348,13 +365,28 @@ def facts(chart: str) -> dict[str, Any]:
 def _like(source: Source) -> Iterator[tuple[list[str], str, str]]:
     """The paths of texts that must look like something: path, expression, words. What is empty by default may be."""
     for path, note in source.notes.items():
-        if "like" not in note:
-            continue
-        default: Any = source.values
-        for part in path:
-            default = default[0] if part == EACH else default[part]
-        expression, words = LIKE[note["like"]]
-        yield list(path), expression if default else f"^$|{expression}", words
+        shared = _DEFINITIONS.get(note.get("$ref", ""), {})
+        for place, like in [(path, note.get("like")), *(((*path, *below), like) for below, like in _liked(shared))]:
+            if like:
+                expression, words = LIKE[like]
+                yield list(place), expression if _default(source.values, place) else f"^$|{expression}", words
+
+
+def _liked(schema: Schema, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The paths below a definition whose texts must look like something, and like what."""
+    if "x-like" in schema:
+        yield path, schema["x-like"]
+    for key, below in {**schema.get("properties", {}), EACH: schema.get("additionalProperties")}.items():
+        if isinstance(below, dict):
+            yield from _liked(below, (*path, key))
+
+
+def _default(values: Any, path: tuple[str, ...]) -> Any:
+    """What values hold at a path, nothing where they hold none; the first element for each of a list."""
+    for part in path:
+        here = values if isinstance(values, (dict, list)) else {}
+        values = next(iter(here), None) if part == EACH and isinstance(here, list) else dict(here).get(part)
+    return values
 
 
 def _words(rule: mount_options.Rule) -> str:
@@ -373,7 +405,7 @@ def _needed(source: Source, path: tuple[str, ...], default: Any) -> Iterator[tup
         closed = not note.get("open") or source.documented_below(path)
         if path and default and closed:
             yield path, None
-        if closed and default and not (path and note.get("$ref") == "labels"):
+        if closed and default and not (path and note.get("$ref") in ("labels", "labelMap")):
             for key, value in default.items():
                 yield from _needed(source, (*path, key), value)
         return

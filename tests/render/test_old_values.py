@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import charts_before
 import jsonschema
 import pytest
-import yaml
 
 from harness.charts import render
-from harness.ground.paths import CHARTS, REPO
-
-BEFORE = REPO / "tests" / "fixtures" / "charts-0.1.0"
 
 
 def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -24,16 +21,9 @@ def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
         yield ".".join(path), value
 
 
-def read(chart: str, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load(
-        (BEFORE / f"{chart}.yaml" if name == "before" else CHARTS / name).read_text()
-    )
-    return found
-
-
-OLD = {chart: dict(leaves(read(chart, "before"))) for chart in render.RELEASES}
+OLD = {chart: dict(leaves(charts_before.values(chart))) for chart in render.RELEASES}
 NOW = {chart: render.chart_values(chart) for chart in render.RELEASES}
-WORDS = {chart: read(chart, f"{chart}/files/old-keys.yaml") for chart in render.RELEASES}
+WORDS = {chart: charts_before.new_names(chart) for chart in render.RELEASES}
 # A base in which nothing else is refused.
 BASE = {"stan-ft": {}, "efs-provisioner": render.environment("kind", "efs-provisioner")}
 PATHS = [(chart, path) for chart in render.RELEASES for path in OLD[chart]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from stanft.kube import objects
 
 RECIPE = objects.parse((REPO / "tests/fixtures/recipe/runnable/stan.yaml").read_text())
 OWN_CLAIM = layered(at("persistence.existingClaim", ""), at("persistence.claim.name", "own"))
+ADOPTED = layered(at("adoptRecipe", True), at("statefulSet.podManagementPolicy", "OrderedReady"))
 CHANGES = {
     "id": at("config.streaming.id", "other"),
     "dir": at("config.streaming.dir", "/data/stan/other"),
@@ -52,9 +54,11 @@ def live(items: list[objects.Object], release: str) -> list[objects.Object]:
     return found
 
 
-def upgrade(tmp_path: Path, items: list[objects.Object], values: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    """What helm says to values where these objects live."""
-    with PlayApi(tmp_path, live(items, "stan"), "default") as api:
+def upgrade(
+    tmp_path: Path, items: list[objects.Object], values: dict[str, Any], *, release: str = "stan"
+) -> subprocess.CompletedProcess[str]:
+    """What helm says to values of release stan where these objects of a release live."""
+    with PlayApi(tmp_path, live(items, release), "default") as api:
         options = ["--dry-run=server", "--disable-openapi-validation", "--namespace", "default", "--values", "-"]
         return subprocess.run(
             [
@@ -106,19 +110,41 @@ def test_a_change_of_the_live_store_that_is_accepted_by_name_goes_through(tmp_pa
     ],
 )
 def test_the_recipes_store_is_known_when_it_is_taken_over(tmp_path: Path, what: str, values: dict[str, Any]) -> None:
-    done = upgrade(tmp_path, RECIPE, layered(at("adoptRecipe", True), values))
+    done = upgrade(tmp_path, RECIPE, layered(ADOPTED, values))
     assert (done.returncode == 0) == (not what), done.stderr
     assert f"store.acceptChanges=[{what}" in done.stderr or not what
+
+
+@pytest.mark.parametrize(
+    ("lives", "values", "refusal"),
+    [
+        (RECIPE, ADOPTED, ""),
+        (RECIPE, layered(ADOPTED, at("adoptRecipe", False)), r"adoptRecipe: .*\"app\".* Set adoptRecipe=true"),
+        (RECIPE, at("adoptRecipe", True), r"podManagementPolicy: .* has OrderedReady.* --cascade=orphan"),
+        (render("stan-ft"), {}, ""),
+        (render("stan-ft"), at("adoptRecipe", True), r"adoptRecipe: .* Set adoptRecipe=false"),
+        (render("stan-ft"), at("nameOverride", "other"), r"nameOverride: .* Keep the names"),
+        (render("stan-ft", at("fullnameOverride", "msgs")), {}, r"StatefulSet msgs, .* Set fullnameOverride=msgs"),
+    ],
+    ids=["recipe", "its selector", "its pod management", "chart", "no recipe", "another name", "another fullname"],
+)
+def test_what_can_never_change_in_a_live_group_is_refused_with_the_value_that_keeps_it(
+    tmp_path: Path, lives: list[objects.Object], values: dict[str, Any], refusal: str
+) -> None:
+    done = upgrade(tmp_path, lives, values)
+    assert (done.returncode == 0) == (not refusal), done.stderr
+    assert re.search(refusal, done.stderr), done.stderr
 
 
 def test_two_releases_share_no_directory_of_a_claim_unless_told_to(tmp_path: Path) -> None:
     theirs = render("stan-ft", release="stan-blue")
     same = at("config.streaming.dir", "/data/stan/stan-blue")
-    refused = upgrade(tmp_path, theirs, same)
+    refused = upgrade(tmp_path, theirs, same, release="stan-blue")
     assert "StatefulSet stan-blue of this namespace keeps its store in the same directory" in refused.stderr
     assert refused.returncode != 0
-    assert upgrade(tmp_path, theirs, layered(same, at("store.sharedWith", ["stan-blue"]))).returncode == 0
-    assert upgrade(tmp_path, theirs, {}).returncode == 0
+    shared = layered(same, at("store.sharedWith", ["stan-blue"]))
+    assert upgrade(tmp_path, theirs, shared, release="stan-blue").returncode == 0
+    assert upgrade(tmp_path, theirs, {}, release="stan-blue").returncode == 0
 
 
 @pytest.mark.parametrize("mode", ["ReadWriteOnce", "ReadOnlyMany"])

@@ -55,6 +55,12 @@ def texts_of(chart: str = CHART) -> dict[str, dict[str, Any]]:
     }
 
 
+def likes(schema: dict[str, Any]) -> list[str]:
+    """What a leaf's text, or each text of a leaf that is a map, has to look like."""
+    below = schema.get("additionalProperties")
+    return [each["x-like"] for each in (schema, below) if isinstance(each, dict) and "x-like" in each]
+
+
 @cache
 def tried(name: str, text: str) -> dict[str, dict[str, Any]]:
     """The leaves that a ci file (or the defaults) fills and that can hold this text instead."""
@@ -64,7 +70,10 @@ def tried(name: str, text: str) -> dict[str, dict[str, Any]]:
         for leaf, schema in texts_of().items()
         if objects.dig(values, leaf)
         and holding(schema, text) is not None
-        and ("x-like" not in schema or re.search(LIKE[schema["x-like"]][0], text))  # others are refused in words
+        # Others are refused in words, as is the word that stands for the text at first.
+        and all(re.search(LIKE[like][0], each) for like in likes(schema) for each in (text, "zqx"))
+        and leaf != "podDisruptionBudget.maxUnavailable"
+        and not leaf.endswith(("requests.memory", "limits.memory"))
         and (leaf != "nameOverride" or LABEL.fullmatch(text))
     }
 

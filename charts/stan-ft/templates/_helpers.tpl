@@ -47,7 +47,7 @@ annotations:
 {{- end -}}
 
 {{- define "stan-ft.imageName" -}}
-{{- $registry := .image.registry | default .context.Values.global.imageRegistry | default .registry -}}
+{{- $registry := .image.registry | default .context.Values.global.imageRegistry | default .registry | default "" | trimSuffix "/" -}}
 {{- $name := ternary (printf "%s/%s" $registry .image.repository) .image.repository (not (empty $registry)) -}}
 {{- if .image.digest -}}
 {{- printf "%s@%s" $name .image.digest -}}
@@ -145,15 +145,22 @@ imagePullSecrets:
 {{- $own := fromYaml $text -}}
 {{- $text = include "stan-ft.merged" (list (index . 0) $merge $text $path) -}}
 {{- $made := fromYaml $text -}}
-{{- range list "apiVersion" "kind" "metadata.name" "metadata.namespace" -}}
+{{- range list "apiVersion" "kind" "metadata.name" "metadata.namespace" "spec.selector" "spec.podSelector" "spec.clusterIP" "spec.publishNotReadyAddresses" "spec.accessModes" -}}
 {{- $there := $made -}}
 {{- $here := $own -}}
 {{- range splitList "." . -}}
 {{- $there = index (kindIs "map" $there | ternary $there dict) . -}}
-{{- $here = index $here . -}}
+{{- $here = index (kindIs "map" $here | ternary $here dict) . -}}
 {{- end -}}
-{{- if ne (toJson $there) (toJson $here) -}}
+{{- if and (ne (toJson $there) (toJson $here)) (not (kindIs "invalid" $here)) -}}
 {{- include "stan-ft.refuse" (list (printf "%s.%s: the chart's other objects count on it. Take it out of merge, and use the chart's own value for it." $path .)) -}}
+{{- end -}}
+{{- end -}}
+{{- $ports := list -}}
+{{- range (get $made "spec" | default dict).ports -}}{{- $ports = append $ports (get (kindIs "map" . | ternary . dict) "name") -}}{{- end -}}
+{{- range (get $own "spec" | default dict).ports -}}
+{{- if not (has .name $ports) -}}
+{{- include "stan-ft.refuse" (list (printf "%s.spec.ports: a list replaces the chart's, and port %s is missing in it. Write it too, or take the list out." $path .name)) -}}
 {{- end -}}
 {{- end -}}
 {{- range $field := list "labels" "annotations" -}}
@@ -247,6 +254,10 @@ imagePullSecrets:
 {{- if not (regexMatch (index $entry 1) $value) -}}
 {{- include "stan-ft.problem" (printf "%s: %q is %s." $path $value (index $entry 2)) -}}
 {{- end -}}
+{{- end -}}
+{{- else if and (eq (first $rest) "*") (kindIs "map" $value) -}}
+{{- range $key, $each := $value -}}
+{{- include "stan-ft.like" (list $each (rest $rest) (printf "%s.%s" $path $key) $entry) -}}
 {{- end -}}
 {{- else if eq (first $rest) "*" -}}
 {{- range $index, $each := kindIs "slice" $value | ternary $value list -}}

@@ -25,6 +25,10 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- if and (lt (int .Values.replicas) 2) (not .Values.allowSingleReplica) -}}
 {{- include "stan-ft.problem" "replicas: one server has no standby to take over. Set replicas to 2 or more, or accept that with allowSingleReplica=true." -}}
 {{- end -}}
+{{- $away := toString .Values.podDisruptionBudget.maxUnavailable -}}
+{{- if not (regexMatch "^[1-9][0-9]*%?$" $away) -}}
+{{- include "stan-ft.problem" (printf "podDisruptionBudget.maxUnavailable: with %s no drain would ever end. Write a number or a percentage above zero." $away) -}}
+{{- end -}}
 {{- $spec := get (.Values.podDisruptionBudget.merge | default dict) "spec" -}}
 {{- $minimum := kindIs "map" $spec | ternary (get (kindIs "map" $spec | ternary $spec dict) "minAvailable") "" -}}
 {{- if and .Values.podDisruptionBudget.enabled (has (kindOf $minimum) (list "int" "int64" "float64")) -}}
@@ -87,6 +91,18 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- with get $streaming "discover_prefix" -}}
 {{- if or (not (regexMatch "^[!-)+-=?-~]+$" .)) (contains ".." .) (hasPrefix "." .) (hasSuffix "." .) -}}
 {{- include "stan-ft.problem" (printf "config.streaming.discover_prefix: %q is no subject. Use words with dots between them, without * and >." .) -}}
+{{- end -}}
+{{- end -}}
+{{- range $path, $map := dict "config" .conf "config.cluster" .conf.cluster -}}
+{{- range $key, $_ := $map -}}
+{{- if or (ne $key (lower $key)) (and (eq $path "config") (eq $key "stan")) -}}
+{{- include "stan-ft.problem" (printf "%s.%s: the server reads it as %s, beside or instead of the chart's. Write it so." $path $key (eq $key "stan" | ternary "streaming" (lower $key))) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $index, $route := .Values.config.cluster.routes -}}
+{{- if not (regexMatch "^(\\$[A-Za-z_][A-Za-z0-9_]*|(nats|nats-route|tls)://[^/\\s]+)$" (toString $route)) -}}
+{{- include "stan-ft.problem" (printf "config.cluster.routes[%d]: %v is no address of a server. Write one such as nats://stan-0.stan:6222." $index $route) -}}
 {{- end -}}
 {{- end -}}
 {{- $needed := list (list .conf "server_name" "config.server_name") (list .conf.cluster "name" "config.cluster.name") (list .conf.cluster "cluster_advertise" "config.cluster.cluster_advertise") (list $streaming "store" "config.streaming.store") (list $streaming "ft_group_name" "config.streaming.ft_group_name") -}}
@@ -369,6 +385,13 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- include "stan-ft.problem" (printf "container.env.GOMEMLIMIT: %s is above container.resources.limits.memory (%s), so the server would be killed before it collects. Take it out: the chart derives it from the limit." $collect (toString $limit)) -}}
 {{- end -}}
 {{- end -}}
+{{- range $path, $resources := dict "container" .Values.container.resources "promExporter" .Values.promExporter.resources "rollout" .Values.rollout.resources "tests" .Values.tests.resources -}}
+{{- $most := get (get ($resources | default dict) "limits" | default dict) "memory" -}}
+{{- $least := get (get ($resources | default dict) "requests" | default dict) "memory" -}}
+{{- if and $most $least (gt (include "stan-ft.bytes" $least | int64) (include "stan-ft.bytes" $most | int64)) -}}
+{{- include "stan-ft.problem" (printf "%s.resources.requests.memory: %v is more than the limit of %v, and no pod could be made. Lower the one or raise the other." $path $least $most) -}}
+{{- end -}}
+{{- end -}}
 {{- with .Values.podTemplate.securityContext -}}
 {{- if and .runAsNonRoot (not (kindIs "invalid" .runAsUser)) (eq (int .runAsUser) 0) -}}
 {{- include "stan-ft.problem" "podTemplate.securityContext.runAsUser: 0 is root, which runAsNonRoot excludes. Set another user, or runAsNonRoot=false." -}}
@@ -378,15 +401,7 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- if and .Values.persistence.volumePermissions.enabled (or (kindIs "invalid" $user.runAsUser) (kindIs "invalid" $user.runAsGroup)) -}}
 {{- include "stan-ft.problem" "persistence.volumePermissions.enabled: it needs to know whom to give the store to. Set podTemplate.securityContext.runAsUser and runAsGroup." -}}
 {{- end -}}
-{{- range $name, $probe := dict "startupProbe" .Values.container.startupProbe "livenessProbe" .Values.container.livenessProbe -}}
-{{- if and (kindIs "map" $probe) (hasPrefix "/streaming/" (dig "httpGet" "path" "" ($probe | default dict) | toString)) -}}
-{{- include "stan-ft.problem" (printf "container.%s.httpGet.path: /streaming/* answers only after the store's recovery, so a long one would be ended again and again. Use /healthz." $name) -}}
-{{- end -}}
-{{- end -}}
-{{- $ready := .Values.container.readinessProbe -}}
-{{- if and (kindIs "map" $ready) (eq (dig "httpGet" "path" "" ($ready | default dict) | toString) "/streaming/isFTActive") -}}
-{{- include "stan-ft.problem" "container.readinessProbe.httpGet.path: /streaming/isFTActive answers 204 on standbys, which is a success too, and standbys must be ready. Use /healthz." -}}
-{{- end -}}
+{{- include "stan-ft.validate.probes" (list .Values.container "container") -}}
 {{- with .Values.networkPolicy -}}
 {{- if and .restrictEgress (not .enabled) -}}
 {{- include "stan-ft.problem" "networkPolicy.restrictEgress: it has no effect while networkPolicy.enabled is false. Set that to true." -}}
@@ -400,10 +415,35 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- end -}}
 {{- end -}}
 
+{{/* What no probe of a server may ask: container, its path. */}}
+{{- define "stan-ft.validate.probes" -}}
+{{- range $name := list "startupProbe" "livenessProbe" "readinessProbe" -}}
+{{- $probe := get (index $ 0) $name | default dict -}}
+{{- $path := dig "httpGet" "path" "" $probe | toString -}}
+{{- if and (hasPrefix "/streaming/" $path) (ne $name "readinessProbe") -}}
+{{- include "stan-ft.problem" (printf "%s.%s.httpGet.path: /streaming/* answers only after the store's recovery, so a long one would be ended again and again. Use /healthz." (index $ 1) $name) -}}
+{{- else if eq $path "/streaming/isFTActive" -}}
+{{- include "stan-ft.problem" (printf "%s.%s.httpGet.path: /streaming/isFTActive answers 204 on standbys, which is a success too, and standbys must be ready. Use /healthz." (index $ 1) $name) -}}
+{{- end -}}
+{{- $asks := list -}}
+{{- range list "httpGet" "exec" "tcpSocket" "grpc" -}}
+{{- if not (kindIs "invalid" (index $probe .)) -}}{{- $asks = append $asks . -}}{{- end -}}
+{{- end -}}
+{{- if gt (len $asks) 1 -}}
+{{- include "stan-ft.problem" (printf "%s.%s: a probe asks in one way, and here are %s. Set httpGet to null, which is the chart's." (index $ 1) $name (join " and " $asks)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "stan-ft.validate.metrics" -}}
 {{- with .Values.promExporter -}}
 {{- if and .serviceMonitor.enabled .podMonitor.enabled -}}
 {{- include "stan-ft.problem" "promExporter.podMonitor.enabled: with serviceMonitor.enabled every server would be scraped twice. Set one of them to false." -}}
+{{- end -}}
+{{- range $name, $monitor := dict "serviceMonitor" .serviceMonitor "podMonitor" .podMonitor -}}
+{{- if gt (include "stan-ft.seconds" $monitor.scrapeTimeout | int64) (include "stan-ft.seconds" $monitor.interval | int64) -}}
+{{- include "stan-ft.problem" (printf "promExporter.%s.scrapeTimeout: %s is longer than interval (%s), and Prometheus would take no monitor at all. Lower the one or raise the other." $name $monitor.scrapeTimeout $monitor.interval) -}}
+{{- end -}}
 {{- end -}}
 {{- $known := list -}}
 {{- range empty .prometheusRule.overrides | ternary list ($.Files.Get "files/alerts.yaml" | fromYamlArray) -}}
@@ -455,6 +495,21 @@ stan-ft/store-encryption: {{ empty .Values.store.encryption.enabled | not | tern
 {{- toJson $live -}}
 {{- end -}}
 
+{{/* What can never change in a live StatefulSet: context, StatefulSet. */}}
+{{- define "stan-ft.validate.fixed" -}}
+{{- $root := index . 0 -}}
+{{- $live := (index . 1).spec -}}
+{{- $selector := $live.selector.matchLabels -}}
+{{- if ne (toJson $selector) (include "stan-ft.selectorLabels" $root | fromYaml | toJson) -}}
+{{- $plain := eq (keys $selector | join ",") "app" -}}
+{{- include "stan-ft.problem" (printf "%s: the live StatefulSet selects its pods by %s, which can never change. %s (docs/upgrade.md)." (ne $plain (empty $root.Values.adoptRecipe | not) | ternary "adoptRecipe" "nameOverride") (toJson $selector) (ne $plain (empty $root.Values.adoptRecipe | not) | ternary (printf "Set adoptRecipe=%v" $plain) "Keep the names that it was made with")) -}}
+{{- end -}}
+{{- $policy := $live.podManagementPolicy | default "OrderedReady" -}}
+{{- if ne $policy $root.Values.statefulSet.podManagementPolicy -}}
+{{- include "stan-ft.problem" (printf "statefulSet.podManagementPolicy: the live StatefulSet has %s, which can never change. Keep that, or first take the StatefulSet away without its pods: kubectl delete statefulset %s --namespace %s --cascade=orphan." $policy (index . 1).metadata.name $root.Release.Namespace) -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "stan-ft.validate.live" -}}
 {{- $name := include "stan-ft.fullname" . -}}
 {{- $file := eq .Values.store.type "file" -}}
@@ -467,6 +522,7 @@ stan-ft/store-encryption: {{ empty .Values.store.encryption.enabled | not | tern
 {{- range (lookup "apps/v1" "StatefulSet" .Release.Namespace "").items -}}
 {{- $live := include "stan-ft.liveStore" (list $ .) | fromJson -}}
 {{- if eq .metadata.name $name -}}
+{{- include "stan-ft.validate.fixed" (list $ .) -}}
 {{- range $what, $path := $values -}}
 {{- $was := index $live $what -}}
 {{- $is := index $new $what -}}
@@ -475,6 +531,8 @@ stan-ft/store-encryption: {{ empty .Values.store.encryption.enabled | not | tern
 {{- include "stan-ft.problem" (printf "%s: the live release has %q here, and these values say %q: the servers %s. Keep it, or accept that with store.acceptChanges=[%s] (docs/upgrade.md)." $path (toString $was) (toString $is) (get $theirs $what | default "would begin with another store, and leave the messages behind") $what) -}}
 {{- end -}}
 {{- end -}}
+{{- else if eq (dig "annotations" "meta.helm.sh/release-name" "" .metadata) $.Release.Name -}}
+{{- include "stan-ft.problem" (printf "fullnameOverride: this release's servers are StatefulSet %s, and these values call them %s: that one would be deleted with all its pods. Set fullnameOverride=%s." .metadata.name $name .metadata.name) -}}
 {{- else if and $file (eq (get $live "claim") $new.claim) (eq (get $live "subPath") $new.subPath) (eq (get $live "dir" | toString) $new.dir) (not (has .metadata.name ($.Values.store.sharedWith | default list))) -}}
 {{- include "stan-ft.problem" (printf "config.streaming.dir: StatefulSet %s of this namespace keeps its store in the same directory of claim %s, and the two would take it from each other. Set another directory, or name it in store.sharedWith." .metadata.name $new.claim) -}}
 {{- end -}}
@@ -517,19 +575,22 @@ stan-ft/store-encryption: {{ empty .Values.store.encryption.enabled | not | tern
 {{- include "stan-ft.problem" (printf "container.merge.%s: it starts the server with the group's configuration. Take it out of merge; more arguments are container.args." .) -}}
 {{- end -}}
 {{- end -}}
-{{- range list "env" "volumeMounts" -}}
+{{- include "stan-ft.validate.probes" (list $server "container.merge") -}}
+{{- range list "env" "volumeMounts" "ports" -}}
 {{- $field := . -}}
 {{- range index $plain . -}}
 {{- if not (has . (index $server $field | default list)) -}}
-{{- include "stan-ft.problem" (printf "container.merge.%s: a list replaces the chart's, and %s is missing in it. Use container.%s." $field (.name | default .mountPath) (eq $field "env" | ternary "env" "extraVolumeMounts")) -}}
+{{- include "stan-ft.problem" (printf "container.merge.%s: a list replaces the chart's, and %s is missing in it. Use container.%s." $field (.name | default .mountPath) (get (dict "env" "env" "volumeMounts" "extraVolumeMounts") $field | default "merge with all ports")) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- $volumes := dig "spec" "template" "spec" "volumes" list $made -}}
-{{- range dig "spec" "template" "spec" "volumes" list $own -}}
-{{- if not (has . $volumes) -}}
-{{- include "stan-ft.problem" (printf "podTemplate.merge.spec.volumes: a list replaces the chart's, and %s is missing in it. Use podTemplate.extraVolumes." .name) -}}
+{{- $pod := include "stan-ft.podTemplate.own" $root | fromYaml -}}
+{{- range $field := list "volumes" "initContainers" -}}
+{{- range index $pod.spec $field -}}
+{{- if not (has . (dig "spec" "template" "spec" $field list $made)) -}}
+{{- include "stan-ft.problem" (printf "podTemplate.merge.spec.%s: a list replaces the chart's, and %s is missing in it. Use podTemplate.extra%s." $field .name (ternary "Volumes" "InitContainers" (eq $field "volumes"))) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

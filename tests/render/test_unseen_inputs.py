@@ -1,0 +1,90 @@
+"""Values as people write them by mistake: refused in one sentence that names the place, before anything is made."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from harness.charts import render
+
+REFUSED: Final = {
+    # A merge that takes from the group what the chart's other objects count on.
+    "podTemplate: {merge: {spec: {volumes: [{name: data, emptyDir: {}}]}}}": r"merge\.spec\.volumes: .* data is",
+    "podTemplate: {merge: {spec: {volumes: null}}}": r"podTemplate\.merge\.spec\.volumes: .*extraVolumes",
+    "podTemplate: {merge: {spec: {initContainers: []}}}": r"initContainers: .*extraInit",
+    "container: {merge: {ports: null}}": r"container\.merge\.ports: .* client is missing",
+    "container: {merge: {livenessProbe: {httpGet: {path: /streaming/serverz}}}}": r"merge\.livenessProbe\.httpGet",
+    "headlessService: {merge: {spec: {clusterIP: 10.0.0.1}}}": r"headlessService\.merge\.spec\.clusterIP: ",
+    "headlessService: {merge: {spec: {publishNotReadyAddresses: false}}}": r"\.spec\.publishNotReadyAddresses: ",
+    "headlessService: {merge: {spec: {selector: {a: b}}}}": r"headlessService\.merge\.spec\.selector: ",
+    "service: {merge: {spec: {selector: {role: active}}}}": r"service\.merge\.spec\.selector: ",
+    "service: {merge: {spec: {ports: []}}}": r"service\.merge\.spec\.ports: .* port client is missing",
+    "networkPolicy: {merge: {spec: {podSelector: {a: b}}}}": r"networkPolicy\.merge\.spec\.podSelector: ",
+    "podDisruptionBudget: {merge: {spec: {selector: null}}}": r"podDisruptionBudget\.merge\.spec\.selector: ",
+    "persistence: {existingClaim: '', claim: {merge: {spec: {accessModes: [ReadWriteOnce]}}}}": r"accessModes: ",
+    # A key of NATS in another spelling, which the server would read beside the chart's.
+    "config: {Port: 4223}": r"config\.Port: .* reads it as port",
+    "config: {Streaming: {id: a}}": r"config\.Streaming: .* reads it as streaming",
+    "config: {stan: {id: a}}": r"config\.stan: .* reads it as streaming",
+    "config: {cluster: {NoAdvertise: true}}": r"config\.cluster\.NoAdvertise: ",
+    "config: {cluster: {routes: ['stan-0:6222']}}": r"config\.cluster\.routes\[0\]: stan-0:6222 is no address",
+    "config: {cluster: {routes: [null]}}": r"config\.cluster\.routes\[0\]: ",
+    # What the API server, Prometheus or a probe would not take.
+    "container: {livenessProbe: {tcpSocket: {port: 4222}}}": r"httpGet and tcpSocket\. Set httpGet to null",
+    "container: {resources: {limits: {memory: 1GB}}}": r"container\.resources\.limits\.memory: .* is no amount",
+    "container: {resources: {limits: {memory: 128Mi}}}": r"requests\.memory: 256Mi is more than the limit of 128Mi",
+    "promExporter: {resources: {limits: {cpu: half}}}": r"promExporter\.resources\.limits\.cpu: .* is no amount",
+    "persistence: {existingClaim: '', claim: {size: 10GB}}": r"persistence\.claim\.size: .* is no size",
+    "persistence: {subPath: /stan}": r"persistence\.subPath: .* no directory of the volume",
+    "persistence: {subPath: a/../b}": r"persistence\.subPath: .* no directory of the volume",
+    "podDisruptionBudget: {maxUnavailable: 0%}": r"podDisruptionBudget\.maxUnavailable: with 0% ",
+    "podDisruptionBudget: {maxUnavailable: one}": r"podDisruptionBudget\.maxUnavailable: with one ",
+    f"commonLabels: {{team: {'x' * 64}}}": r"commonLabels\.team: .* no value of a label",
+    "podTemplate: {labels: {team: a b}}": r"podTemplate\.labels\.team: .* no value of a label",
+    "tests: {channel: a.*}": r"tests\.channel: .* no name of a channel",
+    "promExporter: {serviceMonitor: {interval: 5s}}": r"serviceMonitor\.scrapeTimeout: 10s is longer than interval",
+    "promExporter: {prometheusRule: {runbookUrl: docs/runbook.md}}": r"runbookUrl: .* https://",
+    "promExporter: {prometheusRule: {overrides: {StanNoActive: off}}}": r"/overrides/StanNoActive': got",
+}
+TAKEN: Final = (
+    "container: {livenessProbe: {httpGet: null, tcpSocket: {port: 4222}}}",
+    "container: {resources: {limits: {cpu: 1.5, memory: 3Gi}, requests: {cpu: 100m, ephemeral-storage: 1e9}}}",
+    "commonLabels: {team: ''}",
+    "service: {merge: {spec: {ports: [{name: client, port: 4222, targetPort: client}, {name: more, port: 1}]}}}",
+    "podDisruptionBudget: {maxUnavailable: 50%}",
+    "config: {cluster: {routes: ['nats://[fd00::1]:6222', $MORE]}}",
+    "persistence: {subPath: .stan/prod}",
+)
+DIGEST: Final = f"sha256:{'0a' * 32}"
+
+
+def values(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(text)
+    return found
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_a_likely_mistake_is_refused_with_its_place_and_the_remedy(text: str) -> None:
+    with pytest.raises(render.RenderError, match=REFUSED[text]):
+        render.render("stan-ft", values(text))
+
+
+@pytest.mark.parametrize("text", TAKEN)
+def test_what_only_looks_like_a_mistake_is_taken(text: str) -> None:
+    assert render.render("stan-ft", values(text))
+
+
+@pytest.mark.parametrize("mirror", ["registry.example/team", "registry.example/team/"])
+def test_a_mirror_goes_in_front_of_every_image_with_one_slash(mirror: str) -> None:
+    text = render.render_text("stan-ft", values(f"global: {{imageRegistry: {mirror}}}"))
+    assert "registry.example/team/nats-streaming:" in text
+    assert "team//" not in text
+
+
+def test_a_digest_pins_the_image_of_server_and_program_alike() -> None:
+    pinned = {"image": {"tag": "0.25.6-alpine", "digest": DIGEST}}
+    text = render.render_text("stan-ft", pinned)
+    assert f"nats-streaming@{DIGEST}" in text
+    assert "nats-streaming:" not in text
