@@ -63,7 +63,7 @@ def decode(payload: bytes) -> tuple[str, str, int] | None:
     """Run, publisher and number of a payload; None if it is damaged or not one of ours."""
     head, _, body = payload.partition(b" ")
     parts = body.split(b" ")
-    if len(head) != 8 or len(parts) != 4 or head != b"%08x" % zlib.crc32(body):
+    if len(parts) != 4 or head != b"%08x" % zlib.crc32(body):
         return None
     return parts[0].decode(), parts[1].decode(), int(parts[2])
 

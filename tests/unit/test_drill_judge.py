@@ -200,7 +200,9 @@ def test_a_channel_that_is_gone_as_a_whole_is_lost() -> None:
     assert (word, problem.split(" (")[0]) == (Word.LOST, f"{len(story.stored)} lost")
 
 
-@pytest.mark.parametrize("harm", ["of another channel", "one byte changed", "of another run", "a number never sent"])
+@pytest.mark.parametrize(
+    "harm", ["of another channel", "one byte changed", "of another run", "a number never sent", "number 0"]
+)
 def test_a_message_that_nobody_sent_there_convicts(harm: str) -> None:
     story = Story()
     story.ledger.track("elsewhere", "pub-9").send(100.0)
@@ -210,6 +212,7 @@ def test_a_message_that_nobody_sent_there_convicts(harm: str) -> None:
         "one byte changed": encode("run", "pub-0", 7).replace(b"pub-0", b"pub-1"),
         "of another run": encode("walk", "pub-0", 7),
         "a number never sent": encode("run", "pub-0", 10**6),
+        "number 0": encode("run", "pub-0", 0),
     }[harm]
     story.ledger.deliver(view, payload, len(story.stored) + 1, False, 119.0)
     [problem] = judge(story.seen()).lost

@@ -459,6 +459,43 @@ def test_the_outage_of_one_publisher_is_not_hidden_by_another() -> None:
     assert ledger.outage(1.0, tracks=[ledger.tracks[0]]).seconds == pytest.approx(3.0)
 
 
+# --- figures ---------------------------------------------------------------------------------------------------
+
+
+def test_a_rate_counts_from_its_start_to_just_before_its_end() -> None:
+    assert acknowledged(1.0, 2.0, 3.0, 3.5, 4.0, 5.0).rate(2.0, 4.0) == pytest.approx(1.5)
+
+
+def test_the_course_of_a_run_begins_with_its_first_acknowledgement() -> None:
+    course = acknowledged(1.0, 1.0625, 1.3125).throughput(width=0.125)
+    assert course == [(1.0, 16.0), (1.125, 0.0), (1.25, 8.0)]
+    assert acknowledged().throughput() == []
+
+
+def test_a_latency_is_that_of_the_acknowledged_messages_sent_in_its_time() -> None:
+    ledger = Ledger("run")
+    track = ledger.track("channel", "pub")
+    for sent, took, outcome in (
+        (0.5, 50.0, Outcome.STORED),  # too early
+        (1.0, 1.0, Outcome.STORED),
+        (2.0, 3.0, Outcome.STORED),
+        (3.0, 2.0, Outcome.STORED),
+        (3.5, 40.0, Outcome.UNKNOWN),
+        (4.0, 60.0, Outcome.STORED),  # too late
+    ):
+        track.end(track.send(sent), outcome, sent + took)
+    assert ledger.latency(1.0, 4.0) == {"p50": 2.0, "p99": 3.0, "max": 3.0}
+    assert ledger.latency(10.0, 11.0) == {}
+
+
+def test_of_many_latencies_p99_is_not_the_longest() -> None:
+    ledger = Ledger("run")
+    track = ledger.track("channel", "pub")
+    for took in range(1, 201):
+        track.end(track.send(0.0), Outcome.STORED, float(took))
+    assert ledger.latency() == {"p50": 101.0, "p99": 199.0, "max": 200.0}
+
+
 # --- enough traffic -----------------------------------------------------------------------------------------------
 
 
