@@ -6,12 +6,14 @@ import itertools
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from bounds import assert_most_within
 from stan_space import Space
 
 from harness.cluster.kind import Cluster
+from stanft.ground import wait
 from stanft.ground.shell import CommandError
 from stanft.group import rollout
 
@@ -118,12 +120,33 @@ BAD = {
         {"podTemplate": {"securityContext": {"runAsUser": 10009}}, "store": {"acceptChanges": ["user"]}},
         r"user 10009 may not write .*podTemplate\.securityContext\.runAsUser",
     ),
+    "an argument that the server does not know": (
+        {"container": {"args": ["--no_such_flag"]}},
+        r"no_such_flag.*The value to look at: container\.args",
+    ),
 }
+REFUSED = {
+    "id": {"config": {"streaming": {"id": "other"}}},
+    "dir": {"config": {"streaming": {"dir": "/data/stan/elsewhere"}}},
+    "claim": {"persistence": {"existingClaim": "another"}},
+    "subPath": {"persistence": {"subPath": "below"}},
+}
+
+
+def lives(space: Space) -> dict[str, tuple[str, str]]:
+    """The uid of each pod, and since when its server runs, by its name."""
+    return {
+        pod.metadata.name: (
+            pod.metadata.uid,
+            next(str(one.state.running.started_at) for one in pod.status.container_statuses if one.name == "stan"),
+        )
+        for pod in space.group.pods()
+    }
 
 
 def test_a_bad_change_stops_before_the_first_standby_and_names_its_value(space: Space) -> None:
     with space.traffic() as traffic:
-        before = identities(space)
+        before = lives(space)
         at = traffic.mark("fault")
         for name, (values, words) in BAD.items():
             with pytest.raises(CommandError) as failure:
@@ -132,7 +155,43 @@ def test_a_bad_change_stops_before_the_first_standby_and_names_its_value(space: 
             assert "Restarted so far: none. Nothing else was touched" in failure.value.output
             assert "helm rollback stan --namespace" in failure.value.output
             space.helm("rollback", "stan", "1")
-            assert identities(space) == before, name
+            assert lives(space) == before, name
         traffic.wait_recovered(time.monotonic())
     verdict = traffic.ledger.verdict(at)
     assert verdict.passed, verdict.sentence()
+
+
+def test_another_store_is_refused_before_anything_changes(space: Space) -> None:
+    before = lives(space)
+    for name, values in REFUSED.items():
+        with pytest.raises(CommandError, match=rf"store\.acceptChanges=\[{name}\]"):
+            space.deploy(values)
+    assert space.helm("history", "stan").count("\n") == 2, "one revision below the title"
+    assert lives(space) == before
+
+
+def test_helm_takes_a_bad_change_back_by_itself_with_every_server_as_it_was(space: Space) -> None:
+    before = lives(space)
+    with pytest.raises(CommandError, match="container.args"):
+        space.deploy({"container": {"args": ["--no_such_flag"]}}, "--rollback-on-failure")
+    assert lives(space) == before
+    assert "Rollback to 1" in space.helm("history", "stan")
+
+
+def test_a_rollout_whose_pod_is_lost_goes_on_and_another_one_waits_for_it(space: Space) -> None:
+    active = space.group.active()
+    assert active is not None
+    with ThreadPoolExecutor() as pool:
+        upgrade = pool.submit(space.deploy, {"config": {"streaming": {"store_limits": {"max_age": "4h"}}}})
+        wait.until(
+            lambda: bool(space.kubectl("get", "lease", "--ignore-not-found", "-o", "name")), 60, "no Lease was taken"
+        )
+        said: list[str] = []
+        other = pool.submit(rollout.restart, space.name, kubeconfig=space.cluster.kubeconfig, say=said.append)
+        wait.until(lambda: any("is at work" in line for line in said), 60, lambda: "\n".join(said))
+        space.kubectl("delete", "pod", "-l", "app.kubernetes.io/component=rollout", "--wait=false")
+        upgrade.result()
+        other.result()
+    space.group.wait_whole()
+    assert space.activations() == 1
+    assert rollout.restart(space.name, kubeconfig=space.cluster.kubeconfig).restarted == ()
