@@ -49,6 +49,9 @@ REFUSED: Final = {
     "promExporter: {prometheusRule: {overrides: {StanNoActive: off}}}": r"/overrides/StanNoActive': got",
 }
 TAKEN: Final = (
+    "serviceAccount: {merge: {spec: x}}",
+    "container: {startupProbe: null, merge: {startupProbe: {httpGet: x}}}",
+    "promExporter: {serviceMonitor: {enabled: true, interval: ''}}",
     "container: {livenessProbe: {httpGet: null, tcpSocket: {port: 4222}}}",
     "container: {resources: {limits: {cpu: 1.5, memory: 3Gi}, requests: {cpu: 100m, ephemeral-storage: 1e9}}}",
     "commonLabels: {team: ''}",

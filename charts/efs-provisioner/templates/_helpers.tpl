@@ -157,7 +157,7 @@ imagePullSecrets:
 {{- end -}}
 {{- end -}}
 {{- $ports := list -}}
-{{- range (get $made "spec" | default dict).ports -}}{{- $ports = append $ports (get (kindIs "map" . | ternary . dict) "name") -}}{{- end -}}
+{{- range (empty (get $own "spec" | default dict).ports | ternary dict (get $made "spec" | default dict)).ports -}}{{- $ports = append $ports (get (kindIs "map" . | ternary . dict) "name") -}}{{- end -}}
 {{- range (get $own "spec" | default dict).ports -}}
 {{- if not (has .name $ports) -}}
 {{- include "efs-provisioner.refuse" (list (printf "%s.spec.ports: a list replaces the chart's, and port %s is missing in it. Write it too, or take the list out." $path .name)) -}}

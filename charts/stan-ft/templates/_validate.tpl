@@ -418,8 +418,10 @@ Each helper gives a list of problems; every message begins with the value and en
 {{/* What no probe of a server may ask: container, its path. */}}
 {{- define "stan-ft.validate.probes" -}}
 {{- range $name := list "startupProbe" "livenessProbe" "readinessProbe" -}}
-{{- $probe := get (index $ 0) $name | default dict -}}
-{{- $path := dig "httpGet" "path" "" $probe | toString -}}
+{{- $probe := index (index $ 0) $name -}}
+{{- $probe = kindIs "map" $probe | ternary $probe dict -}}
+{{- $get := index $probe "httpGet" -}}
+{{- $path := index (kindIs "map" $get | ternary $get dict) "path" | toString -}}
 {{- if and (hasPrefix "/streaming/" $path) (ne $name "readinessProbe") -}}
 {{- include "stan-ft.problem" (printf "%s.%s.httpGet.path: /streaming/* answers only after the store's recovery, so a long one would be ended again and again. Use /healthz." (index $ 1) $name) -}}
 {{- else if eq $path "/streaming/isFTActive" -}}
@@ -441,7 +443,7 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- include "stan-ft.problem" "promExporter.podMonitor.enabled: with serviceMonitor.enabled every server would be scraped twice. Set one of them to false." -}}
 {{- end -}}
 {{- range $name, $monitor := dict "serviceMonitor" .serviceMonitor "podMonitor" .podMonitor -}}
-{{- if gt (include "stan-ft.seconds" $monitor.scrapeTimeout | int64) (include "stan-ft.seconds" $monitor.interval | int64) -}}
+{{- if and $monitor.interval (gt (include "stan-ft.seconds" $monitor.scrapeTimeout | int64) (include "stan-ft.seconds" $monitor.interval | int64)) -}}
 {{- include "stan-ft.problem" (printf "promExporter.%s.scrapeTimeout: %s is longer than interval (%s), and Prometheus would take no monitor at all. Lower the one or raise the other." $name $monitor.scrapeTimeout $monitor.interval) -}}
 {{- end -}}
 {{- end -}}
