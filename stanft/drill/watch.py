@@ -11,8 +11,8 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Self
 
 from stanft.drill.reach import Place, Reach
 from stanft.ground import wait
@@ -32,10 +32,6 @@ class Reign:
     first: float
     last: float
     asked: float  # when the first proving question was asked: it was active no later than first
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON-serialisable data."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -111,6 +112,26 @@ def test_a_watch_follows_a_pod_to_its_new_address_and_tells_the_clients() -> Non
         assert seen.wait_successor(1, 10) is not None
     assert [one.server for one in seen.ordered()] == ["10.0.0.1", "10.0.0.2"]
     assert moves == [[Place("stan-0", "10.0.0.1")], [Place("stan-0", "10.0.0.2")]]
+
+
+def test_a_watch_asks_the_api_for_the_pods_that_have_an_address_and_leaves_no_thread_behind() -> None:
+    pods = [
+        SimpleNamespace(metadata=SimpleNamespace(name=name), status=SimpleNamespace(pod_ip=ip))
+        for name, ip in (("stan-0", "10.0.0.1"), ("stan-1", None))
+    ]
+    asked: set[str] = set()
+
+    def monitor(place: Place, _path: str, _timeout: float) -> dict[str, Any]:
+        asked.add(place.pod)
+        return {"state": ACTIVE, "server_id": place.ip}
+
+    group: Any = SimpleNamespace(pods=lambda: pods)
+    way: Any = SimpleNamespace(period=0.01, monitor=monitor)
+    before = set(threading.enumerate())
+    with Watch(group, way) as seen:
+        assert seen.wait_successor(0, 10) is not None
+    assert asked == {"stan-0"}
+    assert set(threading.enumerate()) <= before
 
 
 LOG = """\

@@ -420,6 +420,11 @@ def test_a_last_message_without_its_answer_is_no_outage() -> None:
     assert acknowledged(1.0, 2.0, 3.0, until=3.01).outage(2.0).recovered
 
 
+def test_an_answer_may_be_on_its_way_for_two_seconds_at_the_end() -> None:
+    assert acknowledged(1.0, 2.0, 3.0, until=5.0).outage(2.0).recovered
+    assert not acknowledged(1.0, 2.0, 3.0, until=5.01).outage(2.0).recovered
+
+
 def test_an_outage_after_the_next_fault_does_not_count_for_this_one() -> None:
     outage = acknowledged(1.0, 1.5, 2.0, 2.5, until=9.0).outage(1.0, until=2.0)
     assert outage.recovered
@@ -514,6 +519,7 @@ def test_a_run_with_enough_traffic_before_the_fault_counts() -> None:
 
 
 def test_a_run_with_no_acknowledgement_before_the_fault_is_void() -> None:
+    assert acknowledged(5.0).verdict(fault=5.0).void == "no message was acknowledged before the fault"
     assert acknowledged(5.0).verdict(fault=4.0).void == "no message was acknowledged before the fault"
 
 
