@@ -113,6 +113,17 @@ def test_a_good_change_passes_on_a_small_part_of_a_large_store(job: Job, group: 
     assert not (job.meeting / "copy").exists()
 
 
+def test_a_server_that_is_ready_is_so_whatever_it_says_then(job: Job) -> None:
+    """It sends again at once what a client has not acknowledged, and the copy does not have that."""
+    job.program, job.limit = job.meeting / "server", 5.0
+    job.program.write_text(
+        "#!/bin/sh\necho '[1] 2026/01/01 00:00:00.000000 [INF] STREAM: Streaming Server is ready'\n"
+        "seq 5000 | sed 's/^/[1] [ERR] STREAM: Error getting message for redelivery subid=1, seq=/'\nexec sleep 60\n"
+    )
+    job.program.chmod(0o755)
+    assert job.verdict().result == "passed"
+
+
 @pytest.mark.parametrize("name", ["test-cluster", "other"])
 def test_it_is_not_fooled_by_a_store_that_is_written(job: Job, group: Group, name: str) -> None:
     async def load() -> Verdict:

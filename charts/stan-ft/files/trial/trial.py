@@ -37,6 +37,7 @@ BLAME = (
 )
 TORN = re.compile(r"EOF|CRC|corrupt|unable to recover|Verification of last message|no such file")
 READY = "STREAM: Streaming Server is ready"
+UNREADABLE = "Error looking up message"
 LINE = re.compile(r"^\[\d+\] [\d/]+ [\d:.]+ \[(\w+)\] (?:STREAM: )?")
 
 
@@ -53,6 +54,8 @@ class Server:
 
     def __init__(self, command: list[str]) -> None:
         self.lines: deque[str] = deque(maxlen=500)
+        self.ready = False  # noticed at once: a thousand lines on messages that are to be sent again may follow
+        self.unreadable = ""  # the first line on a message that cannot be read
         try:
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         except OSError as error:
@@ -62,8 +65,11 @@ class Server:
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.lines.append(line.decode(errors="replace").rstrip())
+        for raw in self._process.stdout:
+            line = raw.decode(errors="replace").rstrip()
+            self.lines.append(line)
+            self.ready = self.ready or READY in line
+            self.unreadable = self.unreadable or (line if UNREADABLE in line else "")
 
     def words(self) -> str:
         """Its last fatal line, else its last error, else its first line (help comes after it)."""
@@ -83,7 +89,7 @@ class Server:
                 raise FailedError("it was killed, most likely for want of memory", "container.resources.limits.memory")
             raise FailedError(f"{self.words()} (exit code {code})")
         # Not what its monitor says: that calls itself active too when it is just about to end.
-        return any(READY in line for line in list(self.lines))
+        return self.ready
 
     def end(self) -> int:
         """Kill it; gives the most memory that it took, in bytes."""
@@ -132,10 +138,9 @@ def _readable(server: Server, options: argparse.Namespace, channel: str) -> None
         delivered = reader.last(options.client, options.discover, channel, seconds=3)
     except (OSError, ValueError) as error:
         raise FailedError(f"the last message of {channel} could not be asked for: {error}; {server.words()}") from error
-    wrong = next((line for line in server.lines if "Error looking up message" in line), "")
-    if not delivered and wrong:
+    if not delivered and server.unreadable:
         raise FailedError(
-            f"it cannot read the last message of {channel} with its key: {LINE.sub('', wrong)}",
+            f"it cannot read the last message of {channel} with its key: {LINE.sub('', server.unreadable)}",
             f"store.encryption.existingSecret ({options.key})",
         )
 
