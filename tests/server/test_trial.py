@@ -117,7 +117,7 @@ def test_a_server_that_is_ready_is_so_whatever_it_says_then(job: Job) -> None:
     """It sends again at once what a client has not acknowledged, and the copy does not have that."""
     job.program, job.limit = job.meeting / "server", 5.0
     job.program.write_text(
-        "#!/bin/sh\necho '[1] 2026/01/01 00:00:00.000000 [INF] STREAM: Streaming Server is ready'\n"
+        "#!/bin/sh\nsleep 0.25\necho '[1] 2026/01/01 00:00:00.000000 [INF] STREAM: Streaming Server is ready'\n"
         "seq 5000 | sed 's/^/[1] [ERR] STREAM: Error getting message for redelivery subid=1, seq=/'\nexec sleep 60\n"
     )
     job.program.chmod(0o755)
