@@ -314,8 +314,8 @@ def test_resources_are_requested_and_memory_is_limited_with_room_for_a_recovery(
     [("2Gi", "1802MiB"), ("256Mi", "208MiB"), ("64Mi", "32MiB"), ("1.5Gi", "1351MiB"), ("1G", "839MiB")],
 )
 def test_go_collects_before_the_memory_limit_is_reached(limit: str, collected: str) -> None:
-    limits = at("container.resources.limits.memory", limit)
-    assert objects.env(server(limits))["GOMEMLIMIT"] == collected
+    resources = {"limits": {"memory": limit}, "requests": {"memory": "64Mi"}}
+    assert objects.env(server(at("container.resources", resources)))["GOMEMLIMIT"] == collected
 
 
 def test_a_server_without_a_supervisor_has_the_limit_for_itself() -> None:

@@ -362,8 +362,11 @@ def test_signals_reach_the_program(tmp_path: Path, number: signal.Signals) -> No
         assert process.wait(PATIENCE) == 5
 
 
-def test_the_program_starts_with_no_signal_blocked_or_ignored(tmp_path: Path) -> None:
-    done = run(tmp_path, "print(open('/proc/self/status').read())")
+def test_the_program_starts_with_no_signal_blocked_or_ignored_also_under_nohup(tmp_path: Path) -> None:
+    def nohup() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    done = run(tmp_path, "print(open('/proc/self/status').read())", preexec_fn=nohup)
     blocked, ignored = (re.search(rf"^{name}:\s+(\w+)", done.stdout, re.MULTILINE) for name in ("SigBlk", "SigIgn"))
     python = (1 << signal.SIGPIPE - 1) | (1 << signal.SIGXFSZ - 1)  # Python itself ignores these
     assert blocked is not None

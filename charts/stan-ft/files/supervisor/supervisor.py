@@ -214,6 +214,8 @@ class Supervisor:
     def run(self) -> int:
         """Start the server, supervise it, and return the exit code for its container."""
         signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+        for number in FORWARDED:  # one that the starter ignores (nohup) would never come, and the server inherit that
+            signal.signal(number, signal.SIG_DFL)
         address, _, port = self.options.listen.rpartition(":")
         server = Server(address.strip("[]"), int(port), self.status) if port else None
         try:
