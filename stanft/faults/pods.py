@@ -121,5 +121,6 @@ FAULTS = (
     Fault("drain", "the active's node cordoned and its pod evicted", Need.API, _drain, goal=CLEAN),
     Fault("scale", "scaled down to one server and up again", Need.API, _scale, takeovers=(0, 1), lasts=2.0),
     Fault("roll", "rolling upgrade of all servers", Need.API, _roll, goal=ROLLED),
-    Fault("delete-all", "all pods deleted at once", Need.API, _delete_all),
+    # A node that hears of it late has its standby take over before that one ends, too.
+    Fault("delete-all", "all pods deleted at once", Need.API, _delete_all, takeovers=(1, 2)),
 )
