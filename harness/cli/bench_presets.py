@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -14,12 +13,10 @@ from pathlib import Path
 from harness.charts.render import render, stan_conf
 from harness.dev import presets, rates
 from harness.dev.presets import Measured
-from harness.ground import system, toolchain
 from harness.ground.paths import REPO
 from harness.loopback.server import Group
 from stanft.cli import common
 from stanft.ground import shell
-from stanft.ground.errors import UserError
 from stanft.ground.progress import say, step
 from stanft.ground.textfile import write
 from stanft.kube import objects
@@ -31,19 +28,7 @@ BESIDE_RECIPE = "bare, the recipe's options"
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure for the given time, print the table, and return 0 if both presets keep the goal."""
-    made = argparse.ArgumentParser(prog="scripts/bench presets", description=__doc__)
-    made.add_argument("--seconds", type=float, default=200, help="time for all rounds (default: %(default)s)")
-    made.add_argument(
-        "--directory", type=Path, default=REPO / "build", help="where the stores are made (default: build)"
-    )
-    made.add_argument("--json", type=Path, help="also write every figure to this file")
-    options = made.parse_args(arguments)
-    if options.seconds <= 0:
-        raise UserError(f"--seconds {options.seconds:g}: give the time for all rounds, such as 200.")
-    options.directory.mkdir(parents=True, exist_ok=True)
-    system.require_free_disk(options.directory, NEEDED)
-    for tool in ("nats-streaming-server", "stan-bench"):
-        toolchain.ensure(tool)
+    options = rates.options("presets", 200, NEEDED, arguments, __doc__)
     rounds = _measure(options.seconds, options.directory)
     return _report(rounds, options.directory, options.json)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
@@ -17,13 +16,11 @@ from pathlib import Path
 from harness.charts.render import render, stan_conf
 from harness.dev import presets, rates
 from harness.dev.presets import Measured
-from harness.ground import system, toolchain
-from harness.ground.paths import REPO
+from harness.ground import system
 from harness.loopback.server import Group
 from harness.loopback.supervised import supervise
 from stanft.cli import common
 from stanft.ground import shell
-from stanft.ground.errors import UserError
 from stanft.ground.progress import say, step
 from stanft.ground.textfile import write
 from stanft.words import ACTIVE
@@ -39,19 +36,7 @@ BARE, SUPERVISED = "bare", "supervised"
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print the tables, and return 0 if messages and recovery cost no more than the goals."""
-    made = argparse.ArgumentParser(prog="scripts/bench supervisor", description=__doc__)
-    made.add_argument("--seconds", type=float, default=120, help="time for the rounds of messages (default: 120)")
-    made.add_argument(
-        "--directory", type=Path, default=REPO / "build", help="where the stores are made (default: build)"
-    )
-    made.add_argument("--json", type=Path, help="also write every figure to this file")
-    options = made.parse_args(arguments)
-    if options.seconds <= 0:
-        raise UserError(f"--seconds {options.seconds:g}: give the time for all rounds, such as 120.")
-    options.directory.mkdir(parents=True, exist_ok=True)
-    system.require_free_disk(options.directory, NEEDED)
-    for tool in ("nats-streaming-server", "stan-bench"):
-        toolchain.ensure(tool)
+    options = rates.options("supervisor", 120, NEEDED, arguments, __doc__)
     messages = _messages(options.seconds, options.directory)
     recoveries = {str(channels): _recoveries(channels, options.directory) for channels in CHANNELS}
     return _report(messages, recoveries, options.directory, options.json)

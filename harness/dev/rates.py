@@ -6,12 +6,14 @@ import asyncio
 import os
 import re
 import time
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
 from harness.dev.presets import Measured, order, rate
-from harness.ground import toolchain
+from harness.ground import system, toolchain
+from harness.ground.paths import REPO
 from harness.loopback.server import Server
 from stanft.ground import shell
 from stanft.ground.errors import UserError
@@ -26,6 +28,27 @@ AT_ONCE = 50  # channels that are made side by side
 RECOVERY = 300.0  # seconds that one may take on a busy machine
 _RECOVERING = re.compile(r"(\S+ \S+) \[INF\] STREAM: Recovering the state")
 _RECOVERED = re.compile(r"(\S+ \S+) \[INF\] STREAM: Streaming Server is ready")
+
+
+def options(what: str, seconds: float, needed: int, arguments: list[str] | None, description: str | None) -> Namespace:
+    """The options of `scripts/bench WHAT`, with the directory made and the tools there; needed is in bytes of disk.
+
+    Raises UserError for no time, or too small a disk.
+    """
+    made = ArgumentParser(prog=f"scripts/bench {what}", description=description)
+    made.add_argument("--seconds", type=float, default=seconds, help="time for all rounds (default: %(default)s)")
+    made.add_argument(
+        "--directory", type=Path, default=REPO / "build", help="where the stores are made (default: build)"
+    )
+    made.add_argument("--json", type=Path, help="also write every figure to this file")
+    found = made.parse_args(arguments)
+    if found.seconds <= 0:
+        raise UserError(f"--seconds {found.seconds:g}: give the time for all rounds, such as {seconds:g}.")
+    found.directory.mkdir(parents=True, exist_ok=True)
+    system.require_free_disk(found.directory, needed)
+    for tool in ("nats-streaming-server", "stan-bench"):
+        toolchain.ensure(tool)
+    return found
 
 
 def conditions(file_system: str) -> str:

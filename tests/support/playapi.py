@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
@@ -58,6 +60,28 @@ def discovery(path: str) -> dict[str, Any] | None:
     return {"kind": "APIResourceList", "groupVersion": version_of, "resources": resources}
 
 
+class Answering(BaseHTTPRequestHandler):
+    """Answers with JSON, over connections that are kept."""
+
+    protocol_version = "HTTP/1.1"
+
+    def handle(self) -> None:
+        """Let a client that does not trust the certificate go without a word."""
+        with suppress(ssl.SSLError):
+            super().handle()
+
+    def answer(self, code: int, body: Any) -> None:
+        data = (body if isinstance(body, str) else json.dumps(body)).encode()
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
 class PlayApi:
     """Serves objects of one namespace and of the cluster over HTTP; remembers what was asked."""
 
@@ -67,20 +91,11 @@ class PlayApi:
         self.asked: list[str] = []
         cluster = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(Answering):
             def do_GET(self) -> None:
                 path = self.path.partition("?")[0]
                 cluster.asked.append(path)
-                code, body = cluster.answer(path)
-                data = json.dumps(body).encode()
-                self.send_response(code)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: Any) -> None:
-                """Say nothing."""
+                self.answer(*cluster.answer(path))
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()

@@ -10,7 +10,7 @@ import json
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, Self
 from urllib.parse import unquote
 
 import yaml
+from playapi import Answering
 
 from stanft.group.active_last.api import parsed
 from stanft.group.active_last.clock import Clock
@@ -87,28 +88,6 @@ class Pod:
         return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": status}
 
 
-class Answering(BaseHTTPRequestHandler):
-    """Answers with JSON, over connections that are kept."""
-
-    protocol_version = "HTTP/1.1"
-
-    def handle(self) -> None:
-        """Let a client that does not trust the certificate go without a word."""
-        with suppress(ssl.SSLError):
-            super().handle()
-
-    def answer(self, code: int, body: Any) -> None:
-        data = (body if isinstance(body, str) else json.dumps(body)).encode()
-        self.send_response(code)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-
 class PlayCluster:
     """Three servers, of which one is active, and what happens to them when a pod is deleted."""
 
@@ -139,7 +118,7 @@ class PlayCluster:
         self._lock = threading.Lock()
         cluster = self
 
-        class Handler(Answering):
+        class Handler(Answering, BaseHTTPRequestHandler):
             def parse_request(self) -> bool:
                 whole = super().parse_request()
                 if whole and cluster._hung_up:
@@ -240,7 +219,7 @@ class PlayCluster:
         servers: dict[str, ThreadingHTTPServer] = {}
         for name in self.pods:
 
-            class Monitor(Answering):
+            class Monitor(Answering, BaseHTTPRequestHandler):
                 pod = name
 
                 def do_GET(self) -> None:
