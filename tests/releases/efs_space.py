@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import secrets
@@ -13,6 +14,7 @@ from harness.charts import releases
 from harness.charts.render import layered
 from harness.cluster.kind import Cluster
 from harness.ground.paths import CLUSTER
+from harness.local import plan
 from stanft import words
 from stanft.ground import wait
 from stanft.ground.shell import CommandError
@@ -20,6 +22,12 @@ from stanft.ground.shell import CommandError
 # The image that the cluster has for small jobs, and the provisioner that it runs: written once, in the cluster's files.
 _BUSYBOX = re.findall(r"image: (busybox:\S+)", (CLUSTER / "shared-storage.yaml").read_text())[0]
 SHARED = "/var/lib/shared"  # the directory that all nodes share
+
+
+@functools.cache
+def _server_image() -> str:
+    """The image of the server that the local cluster brought up with it."""
+    return plan.make().image("nats-streaming")
 
 
 @dataclass
@@ -87,9 +95,9 @@ class Space:
 
     def server(self, name: str, claim: str = "efs") -> str:
         """Run a single server of cluster id "kept" over the claim; returns its URL when it takes clients."""
-        arguments = ["-store", "file", "-dir", "/data/store", "-cid", "kept", "-m", "8222"]
+        command = ["nats-streaming-server", "-store", "file", "-dir", "/data/store", "-cid", "kept", "-m", "8222"]
         probe = {"httpGet": {"path": "/streaming/serverz", "port": 8222}, "periodSeconds": 1}
-        self._run(name, claim, {"image": "nats-streaming:0.25.6", "args": arguments, "readinessProbe": probe})
+        self._run(name, claim, {"image": _server_image(), "command": command, "readinessProbe": probe})
         self._wait_ready(name)
         return words.url(self.get("pod", name)["status"]["podIP"])
 
