@@ -309,7 +309,8 @@ def _build(module: GoModule, binaries: Sequence[str], directory: Path) -> None:
                     *packages,
                 ],
                 cwd=module.directory,
-                env=_go_environment(),
+                # Go works in the temporary directory otherwise, which is too small for it on some machines.
+                env={**_go_environment(), "GOTMPDIR": str(directory)},
             )
         except shell.CommandError as error:
             if full := content.full_disk_advice(error.output):

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+from harness.ground.paths import cache
 from harness.nfs_lab import network
 from harness.nfs_lab.image import Image
 from harness.nfs_lab.judge import ACTIVE_LINE, ENDED_LINE, FROZEN, POWERED_OFF, THAWED
@@ -202,10 +203,11 @@ def running(settings: Settings, pod: Pod, image: Image, accelerator: str, *, liv
 
     Call network.enter() first. Raises MachineError if it does not come up.
     """
-    folder = Path(tempfile.mkdtemp(prefix="nfs-lab-"))
+    folder = Path(tempfile.mkdtemp(prefix="nfs-lab-"))  # a short path, as the machines' sockets need it
+    store = Path(tempfile.mkdtemp(prefix=".nfs-lab-", dir=cache()))  # a /tmp may be too small for a disk
     machines: list[Machine] = []
     try:
-        disk = folder / "disk"
+        disk = store / "disk"
         with disk.open("wb") as file:
             file.truncate(DISK)
         shell.run(["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=1", disk])
@@ -233,4 +235,5 @@ def running(settings: Settings, pod: Pod, image: Image, accelerator: str, *, liv
         for machine in machines:
             network.remove_port(machine.name)
         network.heal()
-        shutil.rmtree(folder, ignore_errors=True)
+        for directory in (folder, store):
+            shutil.rmtree(directory, ignore_errors=True)

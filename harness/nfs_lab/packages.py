@@ -115,7 +115,7 @@ def _versions() -> dict[str, str]:
 
 def _unpack(versions: dict[str, str], target: Path) -> None:
     title = "fetching the kernel and the NFS programs of the lab's machines"
-    with step(title), tempfile.TemporaryDirectory() as folder:
+    with step(title), tempfile.TemporaryDirectory(dir=target.parent) as folder:
         wanted = [f"{name}={version}" for name, version in versions.items()]
         # The sandbox user of apt may not write here, and needs not: nothing is installed.
         download = ["apt-get", "-o", "APT::Sandbox::User=root", "download"]

@@ -177,7 +177,7 @@ def _result(lab: Lab, seen: Seen, settings: Settings, keep: Path | None) -> Resu
     if found.word.fails:
         image = lab.take_disk()
         channels = sorted({track.channel for track in seen.ledger.tracks})
-        disk.read(image, lab.pod, lab.folder / "alone", seen.ledger, channels)
+        disk.read(image, lab.pod, image.parent / "alone", seen.ledger, channels)
         found = judge.judge(seen)
         if keep is not None:
             name = f"{seen.fault}-{settings.remedies}-{seen.ledger.run}"

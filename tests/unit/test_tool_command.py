@@ -77,13 +77,14 @@ def test_a_disk_that_a_build_fills_is_told_without_gos_words(tmp_path: Path, mon
         toolchain.ensure("pause")
 
 
-def test_a_program_of_our_own_is_built_once_and_go_leaves_nothing_in_the_home(
+def test_a_program_of_our_own_is_built_once_in_the_cache_alone_and_go_leaves_nothing_in_the_home(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make(cache() / "go")
     (tmp_path / "go").symlink_to(cache() / "go")  # Go's own cache: the standard library is compiled already
     (tmp_path / "home").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "too-small-for-go"))
     monkeypatch.setenv("STAN_FT_CACHE", str(tmp_path))
     monkeypatch.setenv("STAN_FT_BUILD", "")
     built = toolchain.ensure("pause")
