@@ -139,6 +139,14 @@ BAD = {
         {"container": {"args": ["--no_such_flag"]}},
         r"no_such_flag.*The value to look at: container\.args",
     ),
+    "less memory than the recovery of the store needs": (
+        {"container": {"resources": {"requests": {"memory": "16Mi"}, "limits": {"memory": "24Mi"}}}},
+        r"killed, most likely for want of memory.*The value to look at: container\.resources\.limits\.memory",
+    ),
+    "an image that cannot be pulled": (
+        {"image": {"tag": "no-such-tag"}, "rollout": {"timeoutSeconds": 20}},
+        r"its image is not there\. The value to look at: image",
+    ),
 }
 REFUSED = {
     "id": {"config": {"streaming": {"id": "other"}}},

@@ -34,6 +34,7 @@ REFUSED: Final = {
     # What the API server, Prometheus or a probe would not take.
     "container: {livenessProbe: {tcpSocket: {port: 4222}}}": r"httpGet and tcpSocket\. Set httpGet to null",
     "container: {resources: {limits: {memory: 1GB}}}": r"container\.resources\.limits\.memory: .* is no amount",
+    "container: {resources: {requests: {memory: 8Mi}, limits: {memory: 8Mi}}}": r"limits\.memory: 8Mi is less than any",
     "container: {resources: {limits: {memory: 128Mi}}}": r"requests\.memory: 256Mi is more than the limit of 128Mi",
     "promExporter: {resources: {limits: {cpu: half}}}": r"promExporter\.resources\.limits\.cpu: .* is no amount",
     "persistence: {existingClaim: '', claim: {size: 10GB}}": r"persistence\.claim\.size: .* is no size",

@@ -379,6 +379,9 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- end -}}
 {{- end -}}
 {{- $limit := get (get (.Values.container.resources | default dict) "limits" | default dict) "memory" -}}
+{{- if and $limit (lt (include "stan-ft.bytes" $limit | int64) (include "stan-ft.bytes" "16Mi" | int64)) -}}
+{{- include "stan-ft.problem" (printf "container.resources.limits.memory: %s is less than any server starts with. Set 16Mi or more; charts/stan-ft has 512Mi." (toString $limit)) -}}
+{{- end -}}
 {{- $collect := get (.Values.container.env | default dict) "GOMEMLIMIT" -}}
 {{- if and $limit (kindIs "string" $collect) -}}
 {{- if gt (include "stan-ft.bytes" (trimSuffix "B" $collect) | int64) (include "stan-ft.bytes" $limit | int64) -}}
