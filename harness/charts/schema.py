@@ -353,6 +353,7 @@ def facts(chart: str) -> dict[str, Any]:
     }
     if any("config" in note for note in source.notes.values()):
         found["spellings"] = {name: _others(name) for name in _BLOCKS}
+        found["defaults"] = _defaults(source.values["config"])
         found["kinds"] = {name: kinds(name) for name in (*_BLOCKS, "nats", "nats_cluster")}
         found["sizes"] = sorted(
             {key for name in (*_BLOCKS, *_NATS) for key, kind in kinds(name).items() if kind == "number"}
@@ -360,6 +361,20 @@ def facts(chart: str) -> dict[str, Any]:
         found["nats"] = sorted(kinds("nats"))
         found["secrets"] = list(SECRETS)
     return found
+
+
+def _defaults(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The chart's own values by block, which a key in another spelling takes the place of."""
+    streaming = config["streaming"]
+    blocks = {
+        "nats": config,
+        "streaming": streaming,
+        **{name: below for name, below in streaming.items() if isinstance(below, dict)},
+    }
+    return {
+        name: {key: value for key, value in block.items() if not isinstance(value, dict)}
+        for name, block in blocks.items()
+    }
 
 
 def _like(source: Source) -> Iterator[tuple[list[str], str, str]]:

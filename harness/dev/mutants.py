@@ -234,14 +234,14 @@ _STAN: Final = (
     ),
     (
         "templates/_config.tpl",
-        'include "stan-ft.config.spell" (list . "streaming" $mine.streaming)',
-        'include "stan-ft.config.spell" (list . "nothing" $mine.streaming)',
+        'include "stan-ft.config.spell" (list . "streaming" $mine.streaming "config.streaming")',
+        'include "stan-ft.config.spell" (list . "nothing" $mine.streaming "config.streaming")',
         "other spellings are lost",
     ),
     (
         "templates/_config.tpl",
-        "$_ := set (unset $map $key) (get $known $key) $value",
-        "$_ := set $map (get $known $key) $value",
+        "{{- $_ := unset $map $key -}}",
+        "",
         "keys that are there twice",
     ),
     ("templates/networkpolicy.yaml", "- port: {{ int64 $.conf.cluster.port }}", "- port: 1", "routes cut"),

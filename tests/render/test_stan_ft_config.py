@@ -292,6 +292,16 @@ def test_every_spelling_that_the_server_takes_becomes_the_one_of_its_documentati
             assert read(at(f"{path}.{other}", value)) == read(at(f"{path}.{key}", value)), other
 
 
+@pytest.mark.parametrize(
+    ("other", "block"), [("limits", "store_limits"), ("storelimits", "store_limits"), ("file", "file_options")]
+)
+def test_a_block_in_another_spelling_is_laid_over_the_charts_as_in_its_own(other: str, block: str) -> None:
+    for values in (
+        ({"max_subs": 7}, {"max_age": None, "max_channels": 5}) if block == "store_limits" else ({"crc": False},)
+    ):
+        assert read(at(f"config.streaming.{other}", values)) == read(at(f"config.streaming.{block}", values))
+
+
 def _paths(values: dict[str, Any], path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     return [
         each

@@ -28,6 +28,12 @@ REFUSED: Final = {
     "config: {Port: 4223}": r"config\.Port: .* reads it as port",
     "config: {Streaming: {id: a}}": r"config\.Streaming: .* reads it as streaming",
     "config: {stan: {id: a}}": r"config\.stan: .* reads it as streaming",
+    # One key in two spellings with two values, of which the server would take either.
+    "config: {streaming: {id: a, cid: b}}": r"streaming\.id: it is a, and cid, another spelling of it, is b",
+    "config: {streaming: {cluster_id: a, cid: b}}": r"streaming\.id: it is b, and cluster_id, ",
+    "config: {http: 9000, http_port: 9001}": r"config\.http: it is 9000, and http_port, ",
+    "config: {streaming: {limits: {mc: 5}, store_limits: {max_channels: 6}}}": r"max_channels: it is 6, and limits\.",
+    "config: {streaming: {store_limits: {channels: {a: {mm: 1, max_msgs: 3}}}}}": r"\.channels\.a\.max_msgs: it is 3, ",
     "config: {cluster: {NoAdvertise: true}}": r"config\.cluster\.NoAdvertise: ",
     "config: {cluster: {routes: ['stan-0:6222']}}": r"config\.cluster\.routes\[0\]: stan-0:6222 is no address",
     "config: {cluster: {routes: [null]}}": r"config\.cluster\.routes\[0\]: ",

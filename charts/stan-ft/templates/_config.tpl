@@ -162,25 +162,49 @@ tls:
 {{- end -}}
 {{- end -}}
 
-{{/* Gives each key of a streaming block its one spelling, in place: context, block, map. */}}
+{{/* Gives each key of a streaming block its one spelling, in place: context, block, map, path. Maps under two spellings become one. */}}
 {{- define "stan-ft.config.spell" -}}
-{{- $facts := (index . 0).facts -}}
+{{- $context := index . 0 -}}
 {{- $block := index . 1 -}}
 {{- $map := index . 2 -}}
-{{- $known := get $facts.spellings $block | default dict -}}
-{{- range $key, $value := $map -}}
-{{- if hasKey $known $key -}}{{- $_ := set (unset $map $key) (get $known $key) $value -}}
-{{- end -}}
-{{- end -}}
+{{- $path := index . 3 -}}
+{{- $known := get $context.facts.spellings $block | default dict -}}
 {{- range $key, $value := $map -}}
 {{- if kindIs "map" $value -}}
-{{- $below := ternary "streaming_tls" $key (eq $key "tls") -}}
-{{- if eq $key "channels" -}}
-{{- range $value -}}{{- if kindIs "map" . -}}{{- include "stan-ft.config.spell" (list (index $ 0) "channel_limits" .) -}}{{- end -}}{{- end -}}
+{{- $name := get $known $key | default $key -}}
+{{- if eq $name "channels" -}}
+{{- range $channel, $limits := $value -}}
+{{- if kindIs "map" $limits -}}{{- include "stan-ft.config.spell" (list $context "channel_limits" $limits (printf "%s.%s.%s" $path $key $channel)) -}}{{- end -}}
+{{- end -}}
 {{- else -}}
-{{- include "stan-ft.config.spell" (list (index $ 0) $below $value) -}}
+{{- include "stan-ft.config.spell" (list $context (ternary "streaming_tls" $name (eq $name "tls")) $value (printf "%s.%s" $path $key)) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- range $key, $value := $map -}}
+{{- with get $known $key -}}
+{{- $_ := unset $map $key -}}
+{{- if and (kindIs "map" $value) (kindIs "map" (get $map .)) -}}
+{{- $name := . -}}
+{{- range $below, $text := $value -}}
+{{- include "stan-ft.config.twice" (list $context $name (get $map $name) (printf "%s.%s" $path $name) $below (printf "%s.%s" $key $below) $text) -}}
+{{- end -}}
+{{- include "stan-ft.lay" (list (get $map .) $value) -}}
+{{- else -}}
+{{- include "stan-ft.config.twice" (list $context $block $map $path . $key $value) -}}
+{{- $_ := set $map . $value -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Notes in .twice a key that two spellings give two values, neither of which is the chart's: context, block, map, path, key, other spelling, its value. */}}
+{{- define "stan-ft.config.twice" -}}
+{{- $context := index . 0 -}}
+{{- $there := get (index . 2) (index . 4) -}}
+{{- $default := get (get $context.facts.defaults (index . 1) | default dict) (index . 4) -}}
+{{- if not (or (kindIs "invalid" $there) (kindIs "invalid" (index . 6)) (has (toString $there) (list "" (toString $default) (toString (index . 6))))) -}}
+{{- $_ := set $context "twice" (append ($context.twice | default list) (printf "%s.%s: it is %v, and %s, another spelling of it, is %v. Take one out." (index . 3) (index . 4) $there (index . 5) (index . 6))) -}}
 {{- end -}}
 {{- end -}}
 
@@ -188,7 +212,7 @@ tls:
 {{- define "stan-ft.configure" -}}
 {{- $mine := deepCopy .Values.config -}}
 {{- include "stan-ft.config.filled" (list $mine "string") -}}
-{{- include "stan-ft.config.spell" (list . "streaming" $mine.streaming) -}}
+{{- include "stan-ft.config.spell" (list . "streaming" $mine.streaming "config.streaming") -}}
 {{- $_ := set . "cluster" (get $mine.streaming "id" | toString) -}}
 {{- $_ := set . "external" (get $mine.streaming "nats_server_url" | default "") -}}
 {{- $conf := include "stan-ft.config.own" . | fromYaml -}}
@@ -197,7 +221,10 @@ tls:
 {{- include "stan-ft.config.filled" (list $conf "invalid") -}}
 {{- $_ := set $conf.cluster "routes" $routes -}}
 {{- range $spelling, $key := dict "http_port" "http" "monitor_port" "http" -}}
-{{- with get $conf $spelling -}}{{- $_ := set (unset $conf $spelling) $key . -}}{{- end -}}
+{{- with get $conf $spelling -}}
+{{- include "stan-ft.config.twice" (list $ "nats" $conf "config" $key $spelling .) -}}
+{{- $_ := set (unset $conf $spelling) $key . -}}
+{{- end -}}
 {{- end -}}
 {{- if eq .Values.store.type "file" -}}
 {{- $_ := unset $conf.streaming "sql_options" -}}

@@ -79,6 +79,7 @@ Each helper gives a list of problems; every message begins with the value and en
 
 {{- define "stan-ft.validate.config" -}}
 {{- $streaming := .conf.streaming -}}
+{{- range .twice | default list | uniq -}}{{- include "stan-ft.problem" . -}}{{- end -}}
 {{- include "stan-ft.validate.block" (list . "streaming" $streaming "config.streaming") -}}
 {{- include "stan-ft.validate.block" (list . "nats" (omit .conf "streaming") "config") -}}
 {{- include "stan-ft.validate.block" (list . "nats_cluster" .conf.cluster "config.cluster") -}}
