@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import sys
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -16,7 +19,7 @@ from xml.etree import ElementTree
 from harness.cluster.kind import Cluster
 from harness.dev import linecover
 from harness.ground import system, toolchain
-from harness.ground.paths import REPO, bytecode
+from harness.ground.paths import REPO, bytecode, cache
 from harness.local.up import up
 from harness.nfs_lab import image, packages
 from stanft.cli import common
@@ -25,6 +28,7 @@ from stanft.ground.errors import UserError
 from stanft.ground.progress import say
 
 REPORTS = REPO / "build" / "test"
+ROOM = 4 << 30  # bytes for the stores, databases and disks of one suite
 REHEARSAL = "rehearsal"  # what a newcomer sees on a bare system: the short form of scripts/rehearse
 
 
@@ -190,11 +194,24 @@ def _run(
         tools = [str(toolchain.ensure(tool).parent) for tool in ("kubectl", "helm")]
         env["PATH"] = os.pathsep.join([*tools, os.environ["PATH"]])
         command += [f"--kubeconfig={cluster.kubeconfig}", "-v"]
-    code = shell.stream(command, env=env, cwd=REPO)
+    with room() as temporary:
+        code = shell.stream(command, env={**env, **temporary}, cwd=REPO)
     count = _count(report)
     for reason, number in count.reasons.items():
         say(f"    {number} skipped: {reason}")
     return count, judge(suite, count, code, by_name=bool(expression))
+
+
+@contextmanager
+def room() -> Iterator[dict[str, str]]:
+    """The variables with which a suite has room for stores and disks: none, or TMPDIR in the cache for a small /tmp."""
+    usual = Path(tempfile.gettempdir())
+    if shutil.disk_usage(usual).free >= ROOM:
+        yield {}
+        return
+    say(f"    {usual} has less than {ROOM >> 30} GiB free: temporary files go into the cache, and away at the end")
+    with tempfile.TemporaryDirectory(prefix="tmp-", dir=cache(), ignore_cleanup_errors=True) as directory:
+        yield {"TMPDIR": directory}
 
 
 def judge(suite: Suite, count: Count, code: int, *, by_name: bool = False) -> list[str]:

@@ -7,13 +7,14 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
 
 from harness.cli import test as command
 from harness.ground import toolchain
-from harness.ground.paths import REPO
+from harness.ground.paths import REPO, cache
 
 FAILOVER = next(suite for suite in command.SUITES if "failover" in suite.folders)
 UNIT = next(suite for suite in command.SUITES if "unit" in suite.folders)
@@ -115,6 +116,17 @@ def test_without_names_lint_and_the_rehearsal_are_played_too_and_either_can_fail
     assert command.main() == (0 if failing == "nothing" else 1)
     assert played == [["harness.cli.lint"], ["harness.cli.rehearse", "--short"]]
     assert ("failed (see above)" in capsys.readouterr().err) == (failing != "nothing")
+
+
+@pytest.mark.parametrize(("free", "moved"), [(64 << 20, True), (command.ROOM, False)])
+def test_a_suite_works_in_the_cache_where_the_temporary_directory_is_small_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, free: int, moved: bool
+) -> None:
+    monkeypatch.setattr(command.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    with command.room() as variables:
+        assert [Path(variables[name]).parent for name in variables] == [cache()] * moved
+        assert all(Path(directory).is_dir() for directory in variables.values())
+    assert not any(Path(directory).exists() for directory in variables.values())
 
 
 def test_the_junit_file_is_counted(tmp_path: Path) -> None:
