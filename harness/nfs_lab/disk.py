@@ -41,7 +41,8 @@ def unpack(disk: Path, folder: Path) -> Path:
     # 1 = mended.
     done = shell.run(["e2fsck", "-fy", str(disk)], check=False)
     folder.mkdir(parents=True, exist_ok=True)
-    shell.run(["debugfs", "-R", f"rdump /{EXPORT} {folder}", str(disk)])
+    # Into its own directory, as it would end a path at a blank.
+    shell.run(["debugfs", "-R", f"rdump /{EXPORT} .", str(disk.absolute())], cwd=folder)
     found = folder / EXPORT
     if not found.is_dir():
         raise CommandError(done.args, done.returncode, f"{done.stdout}{done.stderr}\nthere is no /{EXPORT} on it")

@@ -205,8 +205,9 @@ def command(pick: random.Random, files: list[str]) -> list[str]:
     """A command line over these files."""
     words = [word for option in pick.sample(OPTIONS, pick.randint(0, 4)) for word in option.split(" ")]
     for each in pick.sample(files, pick.choice([0, 1, 1, 1, 2])):
-        option = pick.choice(["-sc {}", "--stan_config={}", "-c {}", "--config {}", "-c={}"]).format(each)
-        words = [*option.split(" "), *words] if pick.random() < 0.7 else [*words, *option.split(" ")]
+        option = pick.choice(["-sc {}", "--stan_config={}", "-c {}", "--config {}", "-c={}"])
+        these = [part.format(each) for part in option.split(" ")]
+        words = [*these, *words] if pick.random() < 0.7 else [*words, *these]
     return words
 
 
