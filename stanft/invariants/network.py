@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import urlsplit
 
 from stanft.conf import url
@@ -234,7 +233,8 @@ def ports_declared(_: Manifests, server: Server) -> Iterator[str]:
     besides = {int(port) for port in _LISTENS.findall(words)}  # what starts the server may listen too: a supervisor
     for name, port in declared.items():
         if port not in opened.values() and port not in besides:
-            yield f"port {name} ({port}) is declared, but nothing in the configuration opens it"
+            known = f"{port}" if name == str(port) else f"{name} ({port})"
+            yield f"port {known} is declared, but nothing in the configuration opens it"
 
 
 @invariant("service-targets", services, "Let targetPort name a port that the selected containers declare.")
@@ -262,11 +262,11 @@ def service_targets(manifests: Manifests, service: Object) -> Iterator[str]:
 )
 def no_port_twice(_: Manifests, workload: Object) -> Iterator[str]:
     """No two containers of a pod declare the same port or the same port name."""
-    seen: dict[Any, str] = {}
+    seen: dict[str, str] = {}
     for each in objects.containers(workload, init=False):
         for name, port in objects.ports(each).items():
-            for key in (port, name):
-                if key and seen.setdefault(key, each["name"]) != each["name"]:
+            for key in dict.fromkeys((str(port), name)):
+                if seen.setdefault(key, each["name"]) != each["name"]:
                     yield f"port {key} is declared by {seen[key]} and by {each['name']}"
 
 

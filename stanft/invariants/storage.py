@@ -140,6 +140,8 @@ def read_write_many(manifests: Manifests, server: Server) -> Iterator[str | Unse
     claim = manifests.get("PersistentVolumeClaim", server.claim)
     if claim is None:
         yield Unseen(f"the claim {server.claim} is not among these objects")
+    elif dig(claim, "spec.volumeMode") == "Block":
+        yield f"the claim {server.claim} asks for a block device, which cannot be mounted"
     elif "ReadWriteMany" not in (modes := dig(claim, "spec.accessModes", [])):
         yield f"the claim {server.claim} has access modes {modes}"
     else:

@@ -210,9 +210,10 @@ def env(item: Object) -> dict[str, Any]:
 
 
 def ports(item: Object) -> dict[str, int]:
-    """Port names and numbers of a container or of a Service."""
+    """Port names and numbers of a container or of a Service; one without a name is named by its number."""
     declared = item.get("ports") or dig(item, "spec.ports", [])
-    return {str(each.get("name", "")): int(each.get("containerPort", each.get("port", 0))) for each in declared}
+    numbers = [(each, int(each.get("containerPort", each.get("port", 0)))) for each in declared]
+    return {str(each.get("name") or number): number for each, number in numbers}
 
 
 def volumes(item: Object) -> dict[str, Object]:

@@ -101,6 +101,17 @@ def headless(name: str, **more: Any) -> Change:
     return change
 
 
+def ports_without_names(items: list[Object]) -> None:
+    numbers = {}
+    for each in spec(items)["containers"]:
+        numbers |= {port.pop("name"): port["containerPort"] for port in each["ports"]}
+    for asks in (each[probe]["httpGet"] for each in spec(items)["containers"] for probe in each if "Probe" in probe):
+        asks["port"] = numbers.get(asks["port"], asks["port"])
+    for service in objects.find_all(items, "Service"):
+        for port in service["spec"]["ports"]:
+            port["targetPort"] = numbers.get(port.get("targetPort"), port["port"])
+
+
 JSON_CONF = json.dumps(
     {
         "http": 8222,
@@ -139,6 +150,7 @@ SAME: dict[str, dict[str, Any]] = {
     },
     "an image of one's own": {"image": "registry.example:5000/hardened/bus:1.4.2"},
     "an image of one's own whose options are inside": {"image": "registry.example/bus:1.4.2", "args": None},
+    "ports without names": {"change": ports_without_names},
     "a native sidecar": {"change": native_sidecar},
     "a workload of an operator": {"change": as_kind("StatefulSet", "apps.kruise.io/v1beta1")},
     "routes to a headless Service": {
@@ -221,6 +233,11 @@ OTHERS: dict[str, tuple[dict[str, Any], str, str]] = {
         {"change": lambda items: objects.find(items, "StorageClass").update(provisioner="ebs.csi.aws.com")},
         "read-write-many",
         "makes volumes for one node (ebs.csi.aws.com)",
+    ),
+    "a block device": (
+        {"change": lambda items: objects.find(items, "PersistentVolumeClaim")["spec"].update(volumeMode="Block")},
+        "read-write-many",
+        "asks for a block device, which cannot be mounted",
     ),
     "a volume on one node": (
         {
