@@ -127,6 +127,10 @@ LIKE: Final[dict[str, tuple[str, str]]] = {
         rf"^{_LABEL}(\.{_LABEL})*$",
         "no name (small letters, digits, dashes and dots, a letter or digit at both ends). Write another",
     ),
+    "claim": (
+        rf"^({_LABEL}(\.{_LABEL})*)?$",
+        "no name of a claim (small letters, digits, dashes and dots, a letter or digit at both ends). Write another",
+    ),
     "provisioner": (
         rf"^{_LABEL}(\.{_LABEL})*(/{_LABEL}(\.{_LABEL})*)?$",
         "no name of a provisioner. Write one such as example.com/efs, in small letters",
@@ -138,6 +142,10 @@ LIKE: Final[dict[str, tuple[str, str]]] = {
     "fileSystem": (
         r"^fs-([0-9a-f]{8}|[0-9a-f]{17})$",
         "no id of an EFS file system. Write one such as fs-0123456789abcdef0 (aws efs describe-file-systems lists)",
+    ),
+    "volumeHandle": (
+        r"^fs-([0-9a-f]{8}|[0-9a-f]{17})(:.*)?$",
+        "no file system of EFS. Write one such as fs-0123456789abcdef0, fs-...:/path or fs-...::fsap-...",
     ),
     "region": (r"^[a-z]{2}(-[a-z]+)+-[0-9]+$", "no AWS region. Write one such as us-east-2"),
     "directory": (

@@ -29,6 +29,10 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- if not (regexMatch "^[1-9][0-9]*%?$" $away) -}}
 {{- include "stan-ft.problem" (printf "podDisruptionBudget.maxUnavailable: with %s no drain would ever end. Write a number or a percentage above zero." $away) -}}
 {{- end -}}
+{{- $most := int (regexFind "^[0-9]+" $away) -}}
+{{- if and .Values.podDisruptionBudget.enabled (gt (int .Values.replicas) 1) (ge $most (hasSuffix "%" $away | ternary 100 (int .Values.replicas))) -}}
+{{- include "stan-ft.problem" (printf "podDisruptionBudget.maxUnavailable: with %s of %d servers a drain may take all of them at once. Set it to 1." $away (int .Values.replicas)) -}}
+{{- end -}}
 {{- $spec := get (.Values.podDisruptionBudget.merge | default dict) "spec" -}}
 {{- $minimum := kindIs "map" $spec | ternary (get (kindIs "map" $spec | ternary $spec dict) "minAvailable") "" -}}
 {{- if and .Values.podDisruptionBudget.enabled (has (kindOf $minimum) (list "int" "int64" "float64")) -}}
@@ -148,11 +152,17 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- include "stan-ft.problem" (printf "config.%s: the chart makes Services and probes from config.port, config.http and config.cluster. Use those." .) -}}
 {{- end -}}
 {{- end -}}
+{{- range list "logfile" "log_file" "pidfile" "pid_file" "ports_file_dir" -}}
+{{- if and (get $.conf .) ($.Values.container.securityContext | default dict).readOnlyRootFilesystem (not $.Values.container.extraVolumeMounts) -}}
+{{- include "stan-ft.problem" (printf "config.%s: the container's root file system is read-only, and the server would not start. Take it out (kubectl logs has the log), or mount a volume there with container.extraVolumeMounts." .) -}}
+{{- end -}}
+{{- end -}}
 {{- if or (hasKey .conf.cluster "listen") (hasKey .conf.cluster "advertise") -}}
 {{- include "stan-ft.problem" "config.cluster: listen and advertise would overrule the port and the name that the peers use. Set config.cluster.port." -}}
 {{- end -}}
 {{- $ports := dict -}}
-{{- range $place, $port := dict "config.port" .conf.port "config.cluster.port" .conf.cluster.port "config.http" .conf.http "promExporter.port" .Values.promExporter.port -}}
+{{- $fencing := include "stan-ft.supervised" . | empty | ternary "" .Values.fencing.port -}}
+{{- range $place, $port := dict "config.port" .conf.port "config.cluster.port" .conf.cluster.port "config.http" .conf.http "fencing.port" $fencing "promExporter.port" .Values.promExporter.port -}}
 {{- if not (kindIs "string" $port) -}}
 {{- with get $ports (toString (int $port)) -}}
 {{- include "stan-ft.problem" (printf "%s: %d is the port of %s already. Set another." $place (int $port) .) -}}
@@ -332,6 +342,11 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- include "stan-ft.problem" "networkPolicy.extraEgress: with networkPolicy.restrictEgress the servers could not reach their database. Add a rule for it." -}}
 {{- end -}}
 {{- end -}}
+{{- range list "encrypt" "encryption_key" -}}
+{{- if and (get $.conf.streaming .) (not $store.encryption.enabled) -}}
+{{- include "stan-ft.problem" (printf "config.streaming.%s: encryption needs a key from a Secret, and an upgrade must see whether it changes. Use store.encryption." .) -}}
+{{- end -}}
+{{- end -}}
 {{- if and $store.encryption.enabled (not $store.encryption.existingSecret) -}}
 {{- include "stan-ft.problem" (printf "store.encryption.existingSecret: encryption needs the name of the Secret that holds the key under %s. Make the Secret and name it, or set store.encryption.enabled=false." $store.encryption.secretKey) -}}
 {{- end -}}
@@ -381,7 +396,7 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- end -}}
 {{- $limit := get (get (.Values.container.resources | default dict) "limits" | default dict) "memory" -}}
 {{- if and $limit (lt (include "stan-ft.bytes" $limit | int64) (include "stan-ft.bytes" "16Mi" | int64)) -}}
-{{- include "stan-ft.problem" (printf "container.resources.limits.memory: %s is less than any server starts with. Set 16Mi or more; charts/stan-ft has 512Mi." (toString $limit)) -}}
+{{- include "stan-ft.problem" (printf "container.resources.limits.memory: %s is less than any server starts with. Set 16Mi or more, better what a recovery takes (docs/what-to-expect-on-efs.md)." (toString $limit)) -}}
 {{- end -}}
 {{- $collect := get (.Values.container.env | default dict) "GOMEMLIMIT" -}}
 {{- if and $limit (kindIs "string" $collect) -}}
@@ -400,6 +415,10 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- if and .runAsNonRoot (not (kindIs "invalid" .runAsUser)) (eq (int .runAsUser) 0) -}}
 {{- include "stan-ft.problem" "podTemplate.securityContext.runAsUser: 0 is root, which runAsNonRoot excludes. Set another user, or runAsNonRoot=false." -}}
 {{- end -}}
+{{- end -}}
+{{- $tag := .Values.image.tag | default "" | toString -}}
+{{- if and (include "stan-ft.supervised" .) (eq (base .Values.image.repository) "nats-streaming") (regexMatch "^latest$|(^|-)(scratch|linux|nanoserver.*|windowsservercore.*)$" $tag) -}}
+{{- include "stan-ft.problem" (printf "image.tag: the program is copied out of the image's -alpine variant, and there is no %s-alpine. Set 0.25.6, or leave it empty." $tag) -}}
 {{- end -}}
 {{- $user := .Values.podTemplate.securityContext | default dict -}}
 {{- if and .Values.persistence.volumePermissions.enabled (or (kindIs "invalid" $user.runAsUser) (kindIs "invalid" $user.runAsGroup)) -}}
@@ -543,6 +562,37 @@ stan-ft/store-encryption: {{ empty .Values.store.encryption.enabled | not | tern
 {{- include "stan-ft.problem" (printf "config.streaming.dir: StatefulSet %s of this namespace keeps its store in the same directory of claim %s, and the two would take it from each other. Set another directory, or name it in store.sharedWith." .metadata.name $new.claim) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+
+{{/* What a pod may have once only, or the API server takes none of it: the StatefulSet as text. */}}
+{{- define "stan-ft.validate.once" -}}
+{{- $pod := dig "spec" "template" "spec" dict (fromYaml .) -}}
+{{- $containers := concat (get $pod "initContainers" | default list) (get $pod "containers" | default list) -}}
+{{- range include "stan-ft.twice" (list (get $pod "volumes") "name") | fromYamlArray -}}
+{{- include "stan-ft.problem" (printf "podTemplate.extraVolumes: two volumes of the pods would be called %s. Give yours another name." .) -}}
+{{- end -}}
+{{- range include "stan-ft.twice" (list $containers "name") | fromYamlArray -}}
+{{- include "stan-ft.problem" (printf "podTemplate.extraContainers, extraInitContainers: two containers of the pods would be called %s. Give yours another name." .) -}}
+{{- end -}}
+{{- range $containers -}}
+{{- $name := get . "name" -}}
+{{- range include "stan-ft.twice" (list (get . "volumeMounts") "mountPath") | fromYamlArray -}}
+{{- include "stan-ft.problem" (printf "container.extraVolumeMounts, persistence.mountPath: two volumes would be mounted at %s in the container %s. Mount yours elsewhere." . $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What stands more than once under a key of the maps in a list: list, key. */}}
+{{- define "stan-ft.twice" -}}
+{{- $key := index . 1 -}}
+{{- $seen := dict -}}
+{{- $twice := list -}}
+{{- range index . 0 | default list -}}
+{{- $value := get . $key | toString | trimSuffix "/" -}}
+{{- if hasKey $seen $value -}}{{- $twice = append $twice $value -}}{{- end -}}
+{{- $_ := set $seen $value true -}}
+{{- end -}}
+{{- $twice | uniq | toYaml -}}
 {{- end -}}
 
 {{/* What merging may not break: context, the StatefulSet as text. Looked at only where something is merged. */}}
