@@ -28,7 +28,6 @@ from stanft.ground.errors import UserError
 from stanft.ground.progress import say
 
 REPORTS = REPO / "build" / "test"
-ROOM = 4 << 30  # bytes for the stores, databases and disks of one suite
 REHEARSAL = "rehearsal"  # what a newcomer sees on a bare system: the short form of scripts/rehearse
 
 
@@ -40,6 +39,7 @@ class Suite:
     folders: tuple[str, ...]
     workers: int = 0  # 0: one test after the other, as these watch the clock or share the cluster
     needs_cluster: bool = False
+    room: int = 4 << 30  # bytes for the stores, databases and disks of its tests
     patience: int = 600  # seconds that one test may take before it is ended with its stack shown
     packages: tuple[tuple[str, str], ...] = ()  # command and Debian package that holds it
     tools: tuple[str, ...] = ()  # pinned tools: built before the first test, as no build fits into a test's clock
@@ -64,6 +64,7 @@ SUITES = (
         "unit and render",
         ("unit", "render"),
         workers=2,
+        room=0,
         tools=("helm", "helm-docs", "helm-render", "kubectl", "nats-streaming-server"),
     ),
     # These mostly wait for heartbeats, so more of them than cores can run; some read the server's system calls, some
@@ -194,7 +195,7 @@ def _run(
         tools = [str(toolchain.ensure(tool).parent) for tool in ("kubectl", "helm")]
         env["PATH"] = os.pathsep.join([*tools, os.environ["PATH"]])
         command += [f"--kubeconfig={cluster.kubeconfig}", "-v"]
-    with room() as temporary:
+    with room(suite.room) as temporary:
         code = shell.stream(command, env={**env, **temporary}, cwd=REPO)
     count = _count(report)
     for reason, number in count.reasons.items():
@@ -203,13 +204,13 @@ def _run(
 
 
 @contextmanager
-def room() -> Iterator[dict[str, str]]:
-    """The variables with which a suite has room for stores and disks: none, or TMPDIR in the cache for a small /tmp."""
+def room(wanted: int) -> Iterator[dict[str, str]]:
+    """The variables that give a suite that many bytes for its files: none, or TMPDIR in the cache for a small /tmp."""
     usual = Path(tempfile.gettempdir())
-    if shutil.disk_usage(usual).free >= ROOM:
+    if shutil.disk_usage(usual).free >= wanted:
         yield {}
         return
-    say(f"    {usual} has less than {ROOM >> 30} GiB free: temporary files go into the cache, and away at the end")
+    say(f"    {usual} has less than {wanted >> 30} GiB free: temporary files go into the cache, and away at the end")
     with tempfile.TemporaryDirectory(prefix="tmp-", dir=cache(), ignore_cleanup_errors=True) as directory:
         yield {"TMPDIR": directory}
 

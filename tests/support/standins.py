@@ -58,7 +58,7 @@ class Programs:
 
     def _noting(self, name: str) -> str:
         # One write per call, also where an argument has several lines.
-        return f"""printf '%s\\n' "$(printf '%s ' {name} "$@" | tr '\\n' ' ')" >>{self._log}\n"""
+        return f"""printf '%s\\n' "$(printf '%s ' {name} "$@" | tr '\\n' ' ')" >>{shlex.quote(str(self._log))}\n"""
 
     def _write(self, file: Path, script: str) -> None:
         file.write_text(f"#!/bin/sh\n{script}\n")
