@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from stan_space import Space
+from stan_space import Space, whole
 
 from harness.cluster import network
 from harness.cluster.kind import Cluster
@@ -23,14 +23,8 @@ AGES = (f"{hours}h" for hours in itertools.count(2))  # each makes other pods
 @pytest.fixture(scope="module")
 def space(cluster: Cluster) -> Iterator[Space]:
     """A group of this file's own, whole again after each test."""
-    own = Space(cluster)
-    own.create()
-    try:
-        own.deploy()
-        own.group.wait_whole()
+    with whole(cluster) as own:
         yield own
-    finally:
-        own.close()
 
 
 def other() -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from stan_space import Space
+from stan_space import Space, whole
 
 from harness.cluster.kind import Cluster
 from stanft.ground.shell import CommandError
@@ -14,14 +14,8 @@ from stanft.ground.shell import CommandError
 @pytest.fixture(scope="module")
 def space(cluster: Cluster) -> Iterator[Space]:
     """A whole group in a namespace that takes only restricted pods, with the failover test switched on."""
-    own = Space(cluster)
-    own.create()
-    try:
-        own.deploy({"tests": {"timeoutSeconds": 20}})
-        own.group.wait_whole()
+    with whole(cluster, {"tests": {"timeoutSeconds": 20}}) as own:
         yield own
-    finally:
-        own.close()
 
 
 def test_all_tests_pass_on_a_whole_group(space: Space) -> None:

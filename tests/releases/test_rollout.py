@@ -7,11 +7,10 @@ import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import pytest
 from bounds import assert_most_within
-from stan_space import Space
+from stan_space import Space, whole
 
 from harness.cluster.kind import Cluster
 from stanft.ground import wait
@@ -20,19 +19,6 @@ from stanft.group import rollout
 
 # A standby waits 1.25 s + 10 % for a heartbeat, perhaps twice (server/ft.go), and the machine may be busy.
 TAKEOVER_LIMIT = 2 * 1.375 + 2.0
-
-
-@contextmanager
-def whole(cluster: Cluster) -> Iterator[Space]:
-    """A whole group in a namespace that takes only restricted pods."""
-    own = Space(cluster)
-    own.create()
-    try:
-        own.deploy()
-        own.group.wait_whole()
-        yield own
-    finally:
-        own.close()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from stan_space import Space
+from stan_space import Space, opened
 
 from harness.charts.render import layered
 from harness.cluster.kind import Cluster
@@ -20,12 +20,8 @@ WRONG_KEY = {"store": {"acceptChanges": ["encryption"], "encryption": {"existing
 @pytest.fixture
 def space(cluster: Cluster) -> Iterator[Space]:
     """A namespace that takes only restricted pods, without a group."""
-    own = Space(cluster)
-    own.create()
-    try:
+    with opened(cluster) as own:
         yield own
-    finally:
-        own.close()
 
 
 @pytest.mark.parametrize(("replicas", "takeovers"), [(1, 0), (2, 1), (5, 1)])

@@ -95,3 +95,23 @@ class Space:
         """How often the servers that run now became active, by their own logs."""
         logs = [self.kubectl("logs", pod.metadata.name, "-c", "stan") for pod in self.group.pods()]
         return sum(log.count("STREAM: Server is active") for log in logs)
+
+
+@contextmanager
+def opened(cluster: Cluster) -> Iterator[Space]:
+    """A namespace that takes only restricted pods, without a group."""
+    own = Space(cluster)
+    own.create()
+    try:
+        yield own
+    finally:
+        own.close()
+
+
+@contextmanager
+def whole(cluster: Cluster, values: Mapping[str, Any] | None = None) -> Iterator[Space]:
+    """The same with a whole group of these values over the base ones."""
+    with opened(cluster) as own:
+        own.deploy(values)
+        own.group.wait_whole()
+        yield own
