@@ -28,6 +28,7 @@ from stanft.ground.errors import UserError
 from stanft.ground.progress import say
 
 REPORTS = REPO / "build" / "test"
+LAST = 40  # lines or tests that are told again at the end of the run
 REHEARSAL = "rehearsal"  # what a newcomer sees on a bare system: the short form of scripts/rehearse
 
 
@@ -112,6 +113,7 @@ class Count:
     failed: int = 0
     skipped: int = 0
     reasons: Counter[str] = field(default_factory=Counter)  # of the skipped ones, with their number
+    broken: list[str] = field(default_factory=list)  # each test that failed, with the first line of why
 
     def add(self, other: Count) -> None:
         """Add another suite's numbers."""
@@ -119,6 +121,7 @@ class Count:
         self.failed += other.failed
         self.skipped += other.skipped
         self.reasons += other.reasons
+        self.broken += other.broken
 
 
 def main() -> int:
@@ -168,7 +171,16 @@ def main() -> int:
 def _command(name: str, module: str, *arguments: str) -> list[str]:
     """A suite that is a command of its own."""
     say(f"\n==> suite {name}")
-    return [f"suite {name} failed (see above)"] if shell.stream([sys.executable, "-m", module, *arguments]) else []
+    log = REPORTS / f"{name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if not shell.stream([sys.executable, "-m", module, *arguments], log=log):
+        return []
+    return ["\n  ".join([f"suite {name} failed. The end of {log.relative_to(REPO)}:", *_end(log)])]
+
+
+def _end(log: Path) -> list[str]:
+    """The last lines of a log, as hours may lie between them and the end of the run."""
+    return log.read_text(errors="replace").splitlines()[-LAST:]
 
 
 def _run(
@@ -222,7 +234,7 @@ def judge(suite: Suite, count: Count, code: int, *, by_name: bool = False) -> li
     """
     # pytest ends with 5 when no test was selected.
     if code not in (0, 5):
-        return [f"suite {suite.name}: {count.failed} failed (exit code {code})"]
+        return ["\n  ".join([f"suite {suite.name}: {count.failed} failed (exit code {code})", *count.broken[:LAST]])]
     if by_name:
         return []
     if count.skipped and MUST_RUN & set(suite.folders):
@@ -257,8 +269,11 @@ def _count(report: Path) -> Count:
         return Count()
     count = Count()
     for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314 (written by the run just before)
-        if case.find("failure") is not None or case.find("error") is not None:
+        failure = next((found for found in (case.find("failure"), case.find("error")) if found is not None), None)
+        if failure is not None:
             count.failed += 1
+            why = (failure.get("message") or "no reason given").splitlines()[0]
+            count.broken.append(f"{case.get('classname', '')}.{case.get('name', '')}: {why}")
         elif case.find("skipped") is not None:
             count.skipped += 1
             count.reasons[_reason(case)] += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -56,7 +57,28 @@ def output(command: Sequence[str | Path], **options: object) -> str:
     return run(command, **options).stdout.strip()  # type: ignore[arg-type]
 
 
-def stream(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> int:
-    """Run a program whose output goes where this process's goes; returns its exit code. env is added."""
+def stream(
+    command: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    log: Path | None = None,
+) -> int:
+    """Run a program whose output goes where this process's goes; returns its exit code. env is added.
+
+    log, a file that is written anew, gets the same output, stdout and stderr in their order.
+    """
     argv = [str(part) for part in command]
-    return subprocess.run(argv, env={**os.environ, **env} if env else None, cwd=cwd, check=False).returncode
+    variables = {**os.environ, **env} if env else None
+    if log is None:
+        return subprocess.run(argv, env=variables, cwd=cwd, check=False).returncode
+    with (
+        log.open("wb") as file,
+        subprocess.Popen(argv, env=variables, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as running,
+    ):
+        assert running.stdout is not None
+        while said := os.read(running.stdout.fileno(), 1 << 16):
+            file.write(said)
+            sys.stderr.buffer.write(said)
+            sys.stderr.flush()
+    return running.returncode

@@ -259,8 +259,10 @@ def test_down_with_the_cache_leaves_no_file_of_the_engine_that_was_started(progr
 def test_the_data_of_an_engine_that_runs_is_not_removed(programs: Programs) -> None:
     engine.DATA.mkdir(parents=True)
     # A builtin that waits: a program would be a child of the shell, which has the same arguments until it is there.
-    waiting = ["sh", "-c", "read _", f"--data-root={engine.DATA}"]
-    with subprocess.Popen(waiting, stdin=subprocess.PIPE) as running:
+    waiting = ["sh", "-c", "echo up; read _", f"--data-root={engine.DATA}"]
+    with subprocess.Popen(waiting, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+        assert running.stdout
+        assert running.stdout.readline() == b"up\n"  # a program that just began shows no arguments yet
         with pytest.raises(UserError, match=f"still uses .*process {running.pid}"):
             engine.remove_own()
         running.kill()

@@ -15,6 +15,7 @@ import pytest
 from harness.cli import test as command
 from harness.ground import toolchain
 from harness.ground.paths import REPO, cache
+from stanft.ground import shell
 
 FAILOVER = next(suite for suite in command.SUITES if "failover" in suite.folders)
 UNIT = next(suite for suite in command.SUITES if "unit" in suite.folders)
@@ -106,16 +107,25 @@ def test_a_suite_is_prepared_before_its_tests_and_they_build_nothing(
 
 
 @pytest.mark.parametrize("failing", ["lint", "rehearse", "nothing"])
-def test_without_names_lint_and_the_rehearsal_are_played_too_and_either_can_fail_the_run(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], failing: str
+def test_without_names_lint_and_the_rehearsal_are_played_too_and_either_can_fail_the_run_and_is_told_at_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], failing: str
 ) -> None:
     played: list[list[str]] = []
     monkeypatch.setattr(command, "SUITES", ())
-    monkeypatch.setattr(command.shell, "stream", lambda argv: played.append(argv[2:]) or f"cli.{failing}" in argv[2])
+
+    def play(argv: list[str], *, log: Path) -> bool:
+        played.append(argv[2:])
+        log.write_text("the only line\n")
+        return f"cli.{failing}" in argv[2]
+
+    monkeypatch.setattr(command, "REPO", tmp_path)
+    monkeypatch.setattr(command, "REPORTS", tmp_path / "reports")
+    monkeypatch.setattr(command.shell, "stream", play)
     monkeypatch.setattr(sys, "argv", ["scripts/test"])
     assert command.main() == (0 if failing == "nothing" else 1)
     assert played == [["harness.cli.lint"], ["harness.cli.rehearse", "--short"]]
-    assert ("failed (see above)" in capsys.readouterr().err) == (failing != "nothing")
+    said = capsys.readouterr().err
+    assert said.count("the only line") == said.count(" failed. The end of reports/") == (failing != "nothing")
 
 
 @pytest.mark.parametrize(("free", "moved"), [(64 << 20, True), (1 << 30, False)])
@@ -132,10 +142,13 @@ def test_a_suite_works_in_the_cache_where_the_temporary_directory_is_small_and_l
 def test_the_junit_file_is_counted(tmp_path: Path) -> None:
     report = tmp_path / "report.xml"
     report.write_text(
-        "<testsuites><testsuite><testcase/><testcase><failure/></testcase>"
+        "<testsuites><testsuite><testcase/>"
+        "<testcase classname='tests.unit.test_a' name='test_b'><failure message='lost 3&#10;more'/></testcase>"
         "<testcase><skipped/></testcase><testcase><error/></testcase></testsuite></testsuites>"
     )
-    assert command._count(report) == command.Count(1, 2, 1, Counter({"no reason given": 1}))
+    assert command._count(report) == command.Count(
+        1, 2, 1, Counter({"no reason given": 1}), ["tests.unit.test_a.test_b: lost 3", ".: no reason given"]
+    )
     assert command._count(tmp_path / "missing.xml") == command.Count()
 
 
@@ -174,3 +187,12 @@ def test_tests_chosen_by_name_are_run_counted_and_reported(
     assert "==> suite small" in told.err
     cases = ElementTree.parse(tmp_path / "small.xml").iter("testcase")
     assert all("block" in case.attrib["name"] for case in cases)
+
+
+def test_a_log_gets_what_a_streamed_program_prints_in_its_order_and_so_does_the_screen(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    log = tmp_path / "log"
+    command = ["sh", "-c", "echo one; echo $WORD >&2; echo three; exit 3"]
+    assert shell.stream(command, env={"WORD": "two"}, log=log) == 3
+    assert log.read_bytes() == capfdbinary.readouterr().err == b"one\ntwo\nthree\n"
