@@ -10,8 +10,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -19,8 +19,9 @@ from xml.etree import ElementTree
 from harness.cluster.kind import Cluster
 from harness.dev import linecover
 from harness.ground import system, toolchain
+from harness.ground.beside import beside
 from harness.ground.paths import REPO, bytecode, cache
-from harness.local.up import up
+from harness.local.up import prepare, start_engine, up
 from harness.nfs_lab import image, packages
 from stanft.cli import common
 from stanft.ground import shell
@@ -138,27 +139,22 @@ def main() -> int:
         action="store_true",
         help="measure which lines of harness/ run, and report it over all suites measured so far (build/coverage)",
     )
+    parser.add_argument(
+        "--prepare", action="store_true", help="only install, fetch and build what the suites need; runs no test"
+    )
+    parser.add_argument("--idle", action="store_true", help="with --prepare: use only what the machine has to spare")
     arguments = parser.parse_args()
     unknown = set(arguments.suites) - {"lint", *names}
     if unknown:
         raise UserError(f"there is no suite {', '.join(sorted(unknown))}: choose from lint, {', '.join(names)}.")
     chosen = set(arguments.suites) or {"lint", *names}
+    suites = [suite for suite in SUITES if chosen & set(suite.folders)]
+    if arguments.prepare:
+        return _prepare_all(suites, idle=arguments.idle)
     started = time.monotonic()
-    problems: list[str] = []
-    if "lint" in chosen:
-        problems += _command("lint", "harness.cli.lint")
-    if REHEARSAL in chosen and not arguments.expression:
-        problems += _command(REHEARSAL, "harness.cli.rehearse", "--short")
-    total = Count()
-    for suite in SUITES:
-        folders = [folder for folder in suite.folders if folder in chosen and (REPO / "tests" / folder).exists()]
-        if folders:
-            measuring = linecover.begin(" ".join(folders)) if arguments.coverage else {}
-            count, found = _run(suite, folders, arguments.expression, measuring)
-            total.add(count)
-            problems += found
-    if arguments.expression and not total.passed + total.failed + total.skipped:
-        problems.append(f"no test matches -k {arguments.expression}: look for its name with pytest --collect-only -q.")
+    parts = len(suites) + len(chosen & {"lint", REHEARSAL})
+    with _ahead(suites) if parts > 1 else nullcontext(lambda: None) as ready:
+        problems, total = _play(arguments, chosen, suites, ready)
     say(f"==> everything took {(time.monotonic() - started) / 60:.1f} min")
     if arguments.coverage:
         say("\n".join(linecover.report().lines()))
@@ -166,6 +162,51 @@ def main() -> int:
         say(f"error: {problem}")
     print(f"{total.passed} passed, {total.failed} failed, {total.skipped} skipped", flush=True)
     return 1 if problems else 0
+
+
+def _play(
+    arguments: argparse.Namespace, chosen: set[str], suites: Sequence[Suite], ready: Callable[[], None]
+) -> tuple[list[str], Count]:
+    """Every chosen suite in turn: what is wrong, and the numbers of all; ready waits for what the cluster needs."""
+    problems: list[str] = []
+    if "lint" in chosen:
+        problems += _command("lint", "harness.cli.lint")
+    if REHEARSAL in chosen and not arguments.expression:
+        problems += _command(REHEARSAL, "harness.cli.rehearse", "--short")
+    total = Count()
+    for suite in suites:
+        folders = [folder for folder in suite.folders if folder in chosen]
+        measuring = linecover.begin(" ".join(folders)) if arguments.coverage else {}
+        if suite.needs_cluster:
+            ready()
+        count, found = _run(suite, folders, arguments.expression, measuring)
+        total.add(count)
+        problems += found
+    if arguments.expression and not total.passed + total.failed + total.skipped:
+        problems.append(f"no test matches -k {arguments.expression}: look for its name with pytest --collect-only -q.")
+    return problems, total
+
+
+def _ahead(suites: Sequence[Suite]) -> AbstractContextManager[Callable[[], None]]:
+    """What these suites need is made beside the first ones; a suite that needs what failed there makes it again."""
+    if not system.root_is_to_be_had(asked=False):
+        return nullcontext(lambda: None)
+    names = [folder for suite in suites for folder in suite.folders]
+    argv = [sys.executable, "-m", "harness.cli.test", "--prepare", "--idle", *names]
+    return beside(argv, REPORTS / "prepare.log", "what later suites need is made")
+
+
+def _prepare_all(suites: Sequence[Suite], *, idle: bool) -> int:
+    on_cluster = any(suite.needs_cluster for suite in suites)
+    if idle:
+        if on_cluster:
+            start_engine()  # before: it and every node would inherit the priority
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    for suite in suites:
+        _prepare(suite)
+    if on_cluster:
+        prepare()
+    return 0
 
 
 def _command(name: str, module: str, *arguments: str) -> list[str]:

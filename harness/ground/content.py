@@ -7,11 +7,11 @@ import fcntl
 import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from harness.ground.paths import cache, keep_owner, make
-from stanft.ground.progress import say
+from stanft.ground.progress import step
 
 _FULL = ("no space left on device", "disk quota exceeded")
 _ROOM = 2**20  # bytes; a disk with less is what stopped a program
@@ -52,9 +52,8 @@ def locked(path: Path, waiting: str = "") -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if waiting:
-                say(f"    {waiting}")
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            with step(waiting) if waiting else nullcontext():
+                fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 
@@ -67,7 +66,7 @@ def built(kind: str, name: str, key: str, build: Callable[[Path], None]) -> Path
     target = cache() / kind / f"{name}-{key}"
     if target.exists():
         return target
-    with locked(target):
+    with locked(target, f"another run makes {name}: waiting for it"):
         if not target.exists():
             partial = target.with_name(f".{target.name}.partial")
             shutil.rmtree(partial, ignore_errors=True)

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.ground import content
+from harness.ground.paths import cache
 from stanft.ground import shell
 from stanft.ground.errors import UserError
 from stanft.ground.progress import say, step
@@ -24,6 +26,7 @@ if ! [ -e $policy ]; then
 fi
 "$@"
 """
+APT_WAITS = "-oDPkg::Lock::Timeout=600"  # seconds for the machine's own updates, which may be at work
 LIMITS = Path("/proc/sys/fs/inotify")
 INOTIFY = {"max_user_instances": 1024, "max_user_watches": 524288}
 
@@ -56,12 +59,12 @@ _KEPT = ("PATH", "PYTHONPATH", "PYTHONUTF8", "HTTP_PROXY", "HTTPS_PROXY", "NO_PR
 _KEPT_KINDS = ("STAN_FT_", "GO", "PIP_", "SSL_", "REQUESTS_")
 
 
-def root_is_to_be_had() -> bool:
-    """Whether this user is root or may be without being asked: sudo that wants a password needs a terminal."""
+def root_is_to_be_had(*, asked: bool = True) -> bool:
+    """Whether this user is root or may be: sudo that wants a password needs a terminal, and one who may be asked."""
     if os.geteuid() == 0:
         return True
     return bool(shutil.which("sudo")) and (
-        sys.stdin.isatty() or shell.run(["sudo", "-n", "true"], check=False).returncode == 0
+        (asked and sys.stdin.isatty()) or shell.run(["sudo", "-n", "true"], check=False).returncode == 0
     )
 
 
@@ -102,10 +105,14 @@ def ensure_packages(commands: dict[str, str], why: str, *, services: bool = True
         raise UserError(
             f"{why} needs {', '.join(missing)}, and this is no Debian or Ubuntu: install them, then run this again."
         )
-    install = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "--no-install-recommends", *missing]
+    install = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", APT_WAITS, "install", "-y"]
+    install += ["--no-install-recommends", *missing]
     if not services:
         install = ["sh", "-c", WITHOUT_SERVICES, "sh", *install]
-    with step(f"installing {', '.join(missing)} ({why})"):
+    with (
+        content.locked(cache() / "packages", "another run installs packages: waiting for it"),
+        step(f"installing {', '.join(missing)} ({why})"),
+    ):
         try:
             if shell.run(as_root(install), check=False).returncode != 0:
                 shell.run(as_root(["apt-get", "update"]))

@@ -205,7 +205,8 @@ def ensure_all(binaries: Iterable[str], minor: str = DEFAULT_MINOR) -> dict[str,
     for module in {module.name: module for module in wanted.values()}.values():
         missing = [binary for binary in wanted if wanted[binary] is module and not _path(module, binary).exists()]
         if missing:
-            with content.locked(cache() / "tools" / module.name):
+            waiting = f"another run builds {', '.join(missing)}: waiting for it"
+            with content.locked(cache() / "tools" / module.name, waiting):
                 _get(module, [binary for binary in missing if not _path(module, binary).exists()])
     return {binary: _path(module, binary) for binary, module in wanted.items()}
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +60,37 @@ def up(environment: str = ENVIRONMENT, registry: str | None = None) -> Deploymen
     None for wanted_registry(). A second call for the same cluster waits for the first.
     Raises UserError for whatever the user can solve, before anything is built where that is possible.
     """
+    with _prepared(environment, registry) as (engine, plan, puller, node):
+        cluster = kind.ensure(engine, node, plan.minor)
+        load_into(cluster, plan.images, puller)
+        _storage(cluster, plan)
+        deployment = Deployment(cluster, _charts(cluster, plan), plan)
+        with step("a message through each server"):
+            network.ensure_routes(cluster)
+            asyncio.run(prove(deployment.urls()))
+        _whole().touch()
+    return deployment
+
+
+def start_engine() -> None:
+    """Have a container engine that runs, installed if need be. Raises UserError where none can be had."""
+    system.require_machine()
+    with kind.locked():
+        engines.ensure()
+
+
+def prepare(environment: str = ENVIRONMENT, registry: str | None = None) -> None:
+    """Fetch or build all that up() needs, and start the engine, but make no cluster. Raises what up() raises."""
+    with _prepared(environment, registry) as (_, plan, puller, _):
+        if puller is None:
+            images.build(plan.images)
+        else:
+            puller.pull_all(sorted(plan.images))
+
+
+@contextmanager
+def _prepared(environment: str, registry: str | None) -> Iterator[tuple[Engine, Plan, images.Registry | None, str]]:
+    """Under the cluster's lock: the engine, the plan, where images are pulled from, and the name of the node image."""
     plans.require(environment)
     minor = plans.wanted_minor()
     system.require_machine()
@@ -72,15 +104,9 @@ def up(environment: str = ENVIRONMENT, registry: str | None = None) -> Deploymen
         puller = _choose_registry(engine, wanted_registry() if registry is None else registry, wanted)
         if puller is None:
             plan = plan.built()
-        cluster = _cluster(engine, plan, puller)
-        load_into(cluster, plan.images, puller)
-        _storage(cluster, plan)
-        deployment = Deployment(cluster, _charts(cluster, plan), plan)
-        with step("a message through each server"):
-            network.ensure_routes(cluster)
-            asyncio.run(prove(deployment.urls()))
-        _whole().touch()
-    return deployment
+        if not plan.has_exporter:
+            say("    no container registry answers: the metrics sidecar, which cannot be built here, is left out")
+        yield engine, plan, puller, puller.pull(plan.official_node) if puller else nodeimage.ensure(engine, minor)
 
 
 def load_images(cluster: Cluster, names: Iterable[str]) -> None:
@@ -121,13 +147,6 @@ def _choose_registry(engine: Engine, registry: str, wanted: frozenset[str]) -> i
         return images.Registry(engine)
     say("    images are built from package registries (no container registry answered)")
     return None
-
-
-def _cluster(engine: Engine, plan: Plan, puller: images.Registry | None) -> Cluster:
-    if not plan.has_exporter:
-        say("    no container registry answers: the metrics sidecar, which cannot be built here, is left out")
-    node = puller.pull(plan.official_node) if puller else nodeimage.ensure(engine, plan.minor)
-    return kind.ensure(engine, node, plan.minor)
 
 
 def load_into(cluster: Cluster, wanted: frozenset[str], puller: images.Registry | None) -> None:

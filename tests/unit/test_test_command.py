@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from xml.etree import ElementTree
@@ -14,8 +16,9 @@ import pytest
 
 from harness.cli import test as command
 from harness.ground import toolchain
+from harness.ground.beside import beside
 from harness.ground.paths import REPO, cache
-from stanft.ground import shell
+from stanft.ground import shell, wait
 
 FAILOVER = next(suite for suite in command.SUITES if "failover" in suite.folders)
 UNIT = next(suite for suite in command.SUITES if "unit" in suite.folders)
@@ -196,3 +199,66 @@ def test_a_log_gets_what_a_streamed_program_prints_in_its_order_and_so_does_the_
     command = ["sh", "-c", "echo one; echo $WORD >&2; echo three; exit 3"]
     assert shell.stream(command, env={"WORD": "two"}, log=log) == 3
     assert log.read_bytes() == capfdbinary.readouterr().err == b"one\ntwo\nthree\n"
+
+
+def test_what_runs_beside_the_work_is_waited_for_on_demand_and_ended_with_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "reports" / "log"
+    with beside(["sh", "-c", "sleep 0.3; echo done; exit 3"], log, "it is done") as ended:
+        ended()
+        assert log.read_text() == "done\n"
+        ended()
+    assert capsys.readouterr().err.count("waiting until it is done") == 2  # begun and ended
+    with beside(["sh", "-c", "trap 'echo ended; exit' TERM; echo up; while :; do sleep 0.1; done"], log, "it is done"):
+        wait.until(lambda: log.read_text() == "up\n", 20, "it did not begin")
+    assert log.read_text() == "up\nended\n"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "allowed", "begun"),
+    [
+        (["lint", "failover"], True, ["failover"]),
+        (["unit", "render", "nfs"], True, ["unit", "render", "nfs"]),
+        (["unit", "render"], True, None),  # one suite: nothing comes later
+        (["lint", "failover"], False, None),  # sudo would ask for a password between the lines of the first suites
+    ],
+)
+def test_what_later_suites_need_is_made_at_idle_priority_beside_the_first_ones(
+    monkeypatch: pytest.MonkeyPatch, chosen: list[str], allowed: bool, begun: list[str] | None
+) -> None:
+    steps: list[object] = []
+
+    @contextmanager
+    def stand_in(argv: list[str], *_: object) -> Iterator[Callable[[], None]]:
+        steps.append(argv[argv.index("harness.cli.test") + 1 :])
+        yield lambda: steps.append("waited")
+
+    def run(suite: command.Suite, *_: object) -> tuple[command.Count, list[str]]:
+        steps.append(suite.name)
+        return command.Count(), []
+
+    monkeypatch.setattr(command, "beside", stand_in)
+    monkeypatch.setattr(command, "_run", run)
+    monkeypatch.setattr(command, "_command", lambda name, *_: steps.append(name) or [])
+    monkeypatch.setattr(command.system, "root_is_to_be_had", lambda *, asked: allowed and not asked)
+    monkeypatch.setattr(sys, "argv", ["scripts/test", *chosen])
+    assert command.main() == 0
+    first = [] if begun is None else [["--prepare", "--idle", *begun]]
+    rest = {"lint": ["lint", *["waited"] * (begun is not None), "failover"], "unit": ["unit and render"]}[chosen[0]]
+    assert steps == first + rest + ["nfs"] * ("nfs" in chosen)
+
+
+@pytest.mark.parametrize("idle", [True, False])
+def test_preparing_makes_what_each_suite_needs_and_the_cluster_s_parts_and_runs_nothing(
+    monkeypatch: pytest.MonkeyPatch, idle: bool
+) -> None:
+    steps: list[str] = []
+    monkeypatch.setattr(command, "_run", lambda *_: pytest.fail("a suite was run"))
+    monkeypatch.setattr(command, "_prepare", lambda suite: steps.append(suite.name))
+    monkeypatch.setattr(command, "prepare", lambda: steps.append("the cluster's parts"))
+    monkeypatch.setattr(command, "start_engine", lambda: steps.append("the engine"))
+    monkeypatch.setattr(command.os, "sched_setscheduler", lambda *_: steps.append("idle"))
+    monkeypatch.setattr(sys, "argv", ["scripts/test", "--prepare", *["--idle"] * idle, "server", "failover"])
+    assert command.main() == 0
+    assert steps == ["the engine", "idle"] * idle + ["server", "failover", "the cluster's parts"]
