@@ -86,7 +86,7 @@ SUITES = (
     Suite(
         "releases",
         ("releases",),
-        workers=2,
+        workers=3,
         needs_cluster=True,
         packages=(_REGISTRY,),
         tools=_ON_KIND,
