@@ -86,7 +86,14 @@ GUISES = {
             "user",
             "/home/a strangér",
             UID,
-            {"LANG": "de_DE.UTF-8", "LANGUAGE": "de", "TZ": "Asia/Kolkata", "USER": "stranger", "LOGNAME": "stranger"},
+            {
+                "LANG": "de_DE.UTF-8",
+                "LANGUAGE": "de",
+                "TZ": "Asia/Kolkata",
+                "USER": "stranger",
+                "LOGNAME": "stranger",
+                "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games",  # Debian's /etc/profile
+            },
             tmp="64m",
         ),
     )

@@ -9,6 +9,8 @@ bootstrap() {
   python=$(ensure_python)
   found=$("$python" -I -c 'import sys; sys.path.insert(0, sys.argv[1]); from harness.ground import lockedenv; lockedenv.main()' "$REPO")
   export STAN_FT_CACHE=${found%%$'\n'*}
+  # Debian's users have no sbin there, and file systems and routes are made by programs in it.
+  export PATH=$PATH:/usr/sbin:/sbin
   export PYTHONPATH=$REPO${PYTHONPATH:+:$PYTHONPATH}
   # What pinned tools keep for later goes away with the cache, and nothing of it is left in the user's home.
   export HELM_CACHE_HOME=${HELM_CACHE_HOME:-$STAN_FT_CACHE/helm}

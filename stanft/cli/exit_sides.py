@@ -15,6 +15,7 @@ from stanft.exit.target import Target
 from stanft.ground.errors import UserError
 from stanft.stan import keys
 from stanft.stan.options import ConnectOptions
+from stanft.stan.tls import trusting
 
 SOURCE_PASSWORD, TARGET_PASSWORD = "STAN_FT_SOURCE_PASSWORD", "STAN_FT_TARGET_PASSWORD"
 SOURCE_TOKEN, TARGET_TOKEN = "STAN_FT_SOURCE_TOKEN", "STAN_FT_TARGET_TOKEN"
@@ -92,7 +93,7 @@ def _tls(ca: Path | None, cert: Path | None, key: Path | None, switch: str) -> s
     if ca is None and cert is None:
         return None
     try:
-        context = ssl.create_default_context(cafile=ca)
+        context = trusting(ca)
     except ssl.SSLError as error:
         raise UserError(f"{switch}ca {ca} holds no certificates in PEM: {error.reason or error}.") from error
     if cert is not None:

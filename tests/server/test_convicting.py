@@ -211,7 +211,6 @@ def test_a_channel_that_is_gone_is_lost_and_not_unknown(case: Case) -> None:
     assert found.lost[0].startswith("100 lost"), found
 
 
-@pytest.mark.skipif(shutil.which("mkfs.ext4") is None, reason="needs e2fsprogs (Debian: apt-get install e2fsprogs)")
 def test_one_server_alone_reads_the_disk_of_a_lab_run(case: Case, tmp_path: Path) -> None:
     run(case.publish(5))  # the live subscriber does not get these
     case.group[0].kill()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from stanft.ground.errors import UserError
 from stanft.stan.client import Client
 from stanft.stan.errors import ConnectError
 from stanft.stan.options import ConnectOptions
+from stanft.stan.tls import trusting
 
 STREAMING = "streaming {{ id: test-cluster, store: file, dir: /data/stan/store, ft_group_name: test-cluster {} }}"
 FORGED = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY"  # a seed that no server here knows
@@ -156,6 +158,15 @@ def test_the_group_refuses_a_wrong_key(make_group: Callable[..., Group], tmp_pat
 
     with pytest.raises(ConnectError, match="Authorization Violation"):
         asyncio.run(connect())
+
+
+def test_an_authority_without_key_usage_is_trusted_where_python_asks_for_one_as_the_nats_clients_trust_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    strict = ssl.create_default_context()
+    strict.verify_flags |= ssl.VERIFY_X509_STRICT  # Python 3.13's own choice
+    monkeypatch.setattr(ssl, "create_default_context", lambda **_: strict)
+    assert not trusting(None).verify_flags & ssl.VERIFY_X509_STRICT
 
 
 @pytest.mark.parametrize(

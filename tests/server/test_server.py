@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from processes import gone
 
 from harness.ground.paths import REPO
 from harness.loopback.server import ACTIVE, Group, ServerError, free_ports
@@ -29,14 +30,6 @@ if sys.argv[1] == "is interrupted":
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(60)
 """
-
-
-def gone(pid: int) -> bool:
-    """Whether no process of this id runs (one that waits to be reaped by init does not)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 @pytest.mark.parametrize("end", ["killed", "exits at once", "is interrupted"])

@@ -6,6 +6,7 @@ import ssl
 from pathlib import Path
 
 from stanft.ground import shell
+from stanft.stan.tls import trusting
 
 DAYS = "2"  # life time of everything made here
 
@@ -52,7 +53,7 @@ class Authority:
 
     def context(self, subject: str | None = None) -> ssl.SSLContext:
         """TLS of a client that trusts this authority and, if a subject is named, shows that certificate."""
-        context = ssl.create_default_context(cafile=str(self.folder / f"{self.name}.crt"))
+        context = trusting(self.folder / f"{self.name}.crt")
         if subject:
             context.load_cert_chain(self.folder / f"{subject}.crt", self.folder / f"{subject}.key")
         return context

@@ -235,3 +235,15 @@ def test_many_make_the_same_directory_at_once(tmp_path: Path) -> None:
     assert [process.wait(timeout=60) for process in running] == [0, 0, 0, 0]
     make(target)
     assert target.is_dir()
+
+
+def test_programs_of_sbin_are_found_by_users_whose_path_lacks_it() -> None:
+    usual = "/usr/local/bin:/usr/bin:/bin"
+    done = subprocess.run(
+        [REPO / "scripts" / "lib" / "venv", "python", "-c", "import os; print(os.environ['PATH'])"],
+        env={"PATH": f"{Path(sys.base_prefix) / 'bin'}:{usual}", "STAN_FT_CACHE": str(cache())},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip().endswith(f"{usual}:/usr/sbin:/sbin")

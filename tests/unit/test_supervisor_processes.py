@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from processes import gone
 
 from harness.cluster.kind import wait_for
 from harness.loopback import supervised
@@ -67,15 +68,6 @@ def line(process: subprocess.Popen[str]) -> str:
     """The next line that the program prints."""
     assert process.stdout is not None
     return process.stdout.readline().strip()
-
-
-def gone(pid: int) -> bool:
-    """Whether a process has ended."""
-    stat = Path(f"/proc/{pid}/stat")
-    try:
-        return stat.read_text().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
 
 
 # --- the same as without it -------------------------------------------------------------------------------------------
