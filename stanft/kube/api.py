@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import ssl
 from pathlib import Path
 from typing import Any
 
 import urllib3
 import yaml
 from kubernetes import client, config
+from urllib3.util.ssl_ import create_urllib3_context
 
 from stanft.ground import bounds
 from stanft.ground.errors import UserError
@@ -37,6 +39,7 @@ def connect(kubeconfig: Path | None = None, context: str | None = None, *, persi
     except _NO_KUBECONFIG as error:
         raise _unusable(kubeconfig, error) from error
     _be_answered(found)
+    _trust_as_kubectl(found)
     return found
 
 
@@ -49,6 +52,16 @@ def _be_answered(access: client.ApiClient) -> None:
         return plain(*arguments, _request_timeout=_request_timeout or bounds.API_CALL, **options)
 
     rest.request = request
+
+
+def _trust_as_kubectl(access: client.ApiClient) -> None:
+    """Take authorities without a key identifier, as older EKS clusters have; Python 3.13 and later would refuse them."""
+    settings: Any = access.configuration
+    if settings.verify_ssl:
+        context = create_urllib3_context()
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        rest: Any = access.rest_client
+        rest.pool_manager.connection_pool_kw["ssl_context"] = context
 
 
 def namespace(kubeconfig: Path | None = None, context: str | None = None) -> str:
