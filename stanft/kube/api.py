@@ -55,7 +55,7 @@ def _be_answered(access: client.ApiClient) -> None:
 
 
 def _trust_as_kubectl(access: client.ApiClient) -> None:
-    """Take authorities without a key identifier, as older EKS clusters have; Python 3.13 and later would refuse them."""
+    """Take authorities without a key identifier, as older EKS clusters have; Python 3.13 would refuse them."""
     settings: Any = access.configuration
     if settings.verify_ssl:
         context = create_urllib3_context()
