@@ -105,8 +105,8 @@ def ensure_packages(commands: dict[str, str], why: str, *, services: bool = True
         raise UserError(
             f"{why} needs {', '.join(missing)}, and this is no Debian or Ubuntu: install them, then run this again."
         )
-    install = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", APT_WAITS, "install", "-y"]
-    install += ["--no-install-recommends", *missing]
+    install = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "--no-install-recommends"]
+    install += [APT_WAITS, *missing]
     if not services:
         install = ["sh", "-c", WITHOUT_SERVICES, "sh", *install]
     with (
