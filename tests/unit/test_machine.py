@@ -27,7 +27,8 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
 
 def test_only_the_packages_of_missing_programs_are_installed(programs: Programs) -> None:
     system.ensure_packages(WANTED, "a test")
-    assert programs.asked("apt-get") == ["apt-get install -y --no-install-recommends -oDPkg::Lock::Timeout=600 its-package"]
+    [asked] = programs.asked("apt-get")
+    assert asked == "apt-get install -y --no-install-recommends -oDPkg::Lock::Timeout=600 its-package"
 
 
 def test_nothing_is_asked_of_apt_where_every_program_is_there(programs: Programs) -> None:
