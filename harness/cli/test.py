@@ -92,7 +92,7 @@ SUITES = (
     Suite(
         "releases",
         ("releases",),
-        workers=3,
+        workers=2,
         needs_cluster=True,
         packages=(_REGISTRY,),
         tools=_ON_KIND,

@@ -10,7 +10,8 @@ from typing import Any
 import urllib3
 import yaml
 from kubernetes import client, config
-from urllib3.util.ssl_ import create_urllib3_context
+from urllib3.connection import HTTPSConnection
+from urllib3.util.ssl_ import create_urllib3_context, resolve_cert_reqs
 
 from stanft.ground import bounds
 from stanft.ground.errors import UserError
@@ -54,14 +55,28 @@ def _be_answered(access: client.ApiClient) -> None:
     rest.request = request
 
 
+class _Connection(HTTPSConnection):
+    """Takes authorities without a key identifier, as older EKS clusters have; Python 3.13 would refuse them.
+
+    Each has a context of its own: urllib3 sets up the one that it is given at every connection, which crashes OpenSSL
+    where two threads do it at once.
+    """
+
+    def connect(self) -> None:
+        self.ssl_context = create_urllib3_context(cert_reqs=resolve_cert_reqs(self.cert_reqs))
+        self.ssl_context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        if not (self.ca_certs or self.ca_cert_dir or self.ca_cert_data):
+            self.ssl_context.load_default_certs()
+        super().connect()
+
+
+class _Pool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _Connection
+
+
 def _trust_as_kubectl(access: client.ApiClient) -> None:
-    """Take authorities without a key identifier, as older EKS clusters have; Python 3.13 would refuse them."""
-    settings: Any = access.configuration
-    if settings.verify_ssl:
-        context = create_urllib3_context()
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        rest: Any = access.rest_client
-        rest.pool_manager.connection_pool_kw["ssl_context"] = context
+    rest: Any = access.rest_client
+    rest.pool_manager.pool_classes_by_scheme = {"http": urllib3.HTTPConnectionPool, "https": _Pool}
 
 
 def namespace(kubeconfig: Path | None = None, context: str | None = None) -> str:

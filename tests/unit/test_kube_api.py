@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,8 @@ def strict(*arguments: object, **options: object) -> ssl.SSLContext:
 @pytest.fixture
 def secured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The kubeconfig of a cluster whose certificate names no key of its authority, which asks for none to be named."""
-    monkeypatch.setattr(urllib3.connection, "create_urllib3_context", strict)
+    for module in (urllib3.connection, api):
+        monkeypatch.setattr(module, "create_urllib3_context", strict)
     authority = Authority(tmp_path / "authority")
     authority.sign("api", "IP:127.0.0.1")
     folder = authority.folder
@@ -61,3 +63,15 @@ def test_an_unknown_authority_is_trusted_only_where_the_kubeconfig_asks_for_no_p
     cluster["insecure-skip-tls-verify"] = True
     secured.write_text(yaml.safe_dump(found))
     assert api.read(api.connect(secured), PODS)["items"]
+
+
+def test_many_threads_may_connect_at_once(secured: Path) -> None:
+    """With one context for all of them OpenSSL crashes, and this process with it."""
+    access = api.connect(secured)
+
+    def ask(_: int) -> int:
+        access.rest_client.pool_manager.clear()
+        return len(api.read(access, PODS)["items"])
+
+    with ThreadPoolExecutor(8) as threads:
+        assert set(threads.map(ask, range(240))) == {3}
