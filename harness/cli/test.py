@@ -159,7 +159,7 @@ def main() -> int:
         return _prepare_all(suites, idle=arguments.idle)
     started = time.monotonic()
     parts = len(suites) + len(chosen & {"lint", REHEARSAL})
-    with _ahead(suites) if parts > 1 else nullcontext(lambda: None) as ready:
+    with _ahead(suites) if suites and parts > 1 else nullcontext(lambda: None) as ready:
         problems, total = _play(arguments, chosen, suites, ready)
     say(f"==> everything took {(time.monotonic() - started) / 60:.1f} min")
     if arguments.coverage:
@@ -319,19 +319,18 @@ def _count(report: Path) -> Count:
         failure = next((found for found in (case.find("failure"), case.find("error")) if found is not None), None)
         if failure is not None:
             count.failed += 1
-            why = (failure.get("message") or "no reason given").splitlines()[0]
+            why = _message(failure).splitlines()[0]
             count.broken.append(f"{case.get('classname', '')}.{case.get('name', '')}: {why}")
-        elif case.find("skipped") is not None:
+        elif (skipped := case.find("skipped")) is not None:
             count.skipped += 1
-            count.reasons[_reason(case)] += 1
+            count.reasons[_message(skipped)] += 1
         else:
             count.passed += 1
     return count
 
 
-def _reason(case: ElementTree.Element) -> str:
-    skipped = case.find("skipped")
-    return (skipped.get("message") or "no reason given") if skipped is not None else ""
+def _message(found: ElementTree.Element) -> str:
+    return found.get("message") or "no reason given"
 
 
 if __name__ == "__main__":
