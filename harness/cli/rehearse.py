@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.cli.test import SUITES
-from harness.dev import bareroot
+from harness.dev import bareroot, rehearsed
 from harness.dev.bareroot import GUISES, Outcome
 from harness.ground import toolchain
 from harness.ground.paths import REPO
@@ -24,7 +24,8 @@ SYSTEMS = ("bookworm", "trixie", "noble")
 ON_REQUEST = ("forky",)  # Debian's testing, with the newest Python
 PATIENCE = 3600.0  # seconds for one command, also on a busy machine
 INSTALL = "scripts/lib/venv python -m pip --version"
-SHORT = {"install": INSTALL, "unit and render": "scripts/test unit render"}
+UNIT_AND_RENDER = "unit and render"
+SHORT = {"install": INSTALL, UNIT_AND_RENDER: "scripts/test unit render"}
 WHOLE = SHORT | {"lint": "scripts/lint", "server": "scripts/test server", "nfs": "scripts/test nfs"}
 # In a user's home, at the end: what should not be there is listed, and fails the rehearsal.
 ROOTS = {"files of root's": '! find "$HOME" -user root | grep .'}
@@ -97,6 +98,8 @@ def _plays(options: argparse.Namespace) -> Iterator[tuple[str, str, Outcome | st
                     after = {} if not guise.uid else ROOTS if options.keep else ROOTS | LEFT
                     for name, line in (steps | after).items():
                         yield where, name, _play(root, name, line)
+                        if options.short and name == UNIT_AND_RENDER:
+                            root.take("build/test/unit-and-render.xml", rehearsed.REPORT)
             except UserError as error:
                 yield where, "make the root", f"not played: {str(error).splitlines()[0]}"
                 break

@@ -135,6 +135,14 @@ class Root:
         home = self.directory / self.guise.home.lstrip("/")
         shell.run(system.as_root(["chown", "-R", f"{self.guise.uid}:{self.guise.uid}", home / ".cache"]))
 
+    def take(self, name: str, to: Path) -> None:
+        """Copy a file of the clone's to this computer; where there is none, there is none here either."""
+        file = self.directory / self.guise.home.lstrip("/") / "clone" / name
+        to.unlink(missing_ok=True)
+        if file.exists():
+            to.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, to)
+
     def play(self, command: str, log: Path, patience: float) -> Outcome:
         """Run one line of shell in the clone, as the guise; patience in seconds. What it prints goes to log."""
         variables = {

@@ -14,7 +14,7 @@ import pytest
 from standins import Programs
 
 from harness.cli import rehearse
-from harness.dev import bareroot
+from harness.dev import bareroot, rehearsed
 from harness.dev.bareroot import GUISES, Guise, Outcome, Root
 from harness.ground.paths import REPO
 from stanft.ground.errors import UserError
@@ -84,6 +84,7 @@ def plays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(Root, "play", play)
     monkeypatch.setattr(Root, "give", lambda self, _built: played.append(f"{self.directory.name}: given"))
     monkeypatch.setattr(rehearse, "_tools", lambda: [tmp_path])
+    monkeypatch.setattr(rehearsed, "REPORT", tmp_path / "rehearsed.xml")
     return played
 
 
@@ -100,6 +101,19 @@ def test_the_short_form_installs_and_plays_unit_and_render_as_a_user_of_debian_1
     told = capsys.readouterr().out
     assert "passed, 1 s; 1 skipped: no Chromium on this machine" in told
     assert told.endswith("rehearsal: 4 steps, 0 failed\n")
+
+
+def test_the_short_form_hands_on_which_tests_it_played(plays: list[str], tmp_path: Path) -> None:
+    report = tmp_path / "bookworm-user" / "home" / "a strangér" / "clone" / "build" / "test" / "unit-and-render.xml"
+    report.parent.mkdir(parents=True)
+    report.write_text("<testsuites/>")
+    rehearse.main(["--system", "bookworm", "--step", rehearse.UNIT_AND_RENDER])
+    assert not rehearsed.REPORT.exists()
+    rehearse.main(["--short"])
+    assert rehearsed.REPORT.read_text() == "<testsuites/>"
+    report.unlink()
+    rehearse.main(["--short"])
+    assert not rehearsed.REPORT.exists(), "what an earlier one played says nothing of this one"
 
 
 def found(line: str, home: Path) -> subprocess.CompletedProcess[str]:
