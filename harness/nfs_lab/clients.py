@@ -127,7 +127,7 @@ class Clients:
         for channel in sorted({track.channel for track in self.ledger.tracks}):
             view = self._wait(Reader(urls, limit=timeout).read(self.ledger, channel), timeout + 60)
             newest = max(view.sequences, default=0)
-            view.first = max(0, newest - self.scene.keeps + 1) if self.scene.keeps else 0
+            view.first = self.scene.oldest(newest)
             for live in self.ledger.views:
                 if live.channel == channel and not live.last and max(live.sequences, default=0) < newest:
                     live.unfinished = f"it got no further than sequence {max(live.sequences, default=0)} of {newest}"
@@ -170,6 +170,7 @@ class Clients:
         client: Client | None = None
         while not self._settled.is_set() or time.monotonic() - self.came.get(view.name, 0.0) < DRAIN:
             if client is None or client.lost:
+                await self._abandon(client)
                 client = await self._subscribe(number, view)
             await asyncio.sleep(0.2)
             if self._settled.is_set() and not self.ledger.missing(view):
@@ -179,6 +180,7 @@ class Clients:
     async def _subscribe(self, number: int, view: View) -> Client | None:
         nodes = self.lab.nodes[number % len(self.lab.nodes) :] + self.lab.nodes[: number % len(self.lab.nodes)]
         after = self.scene.acks_after
+        client: Client | None = None
 
         async def handle(message: Message) -> None:
             self.came[view.name] = message.received
@@ -187,9 +189,8 @@ class Clients:
             asyncio.get_running_loop().call_later(after, lambda: asyncio.ensure_future(message.ack()))
 
         with contextlib.suppress(StanError, OSError, TimeoutError):
-            client = await Client.connect(
-                [self.lab.client_url(node) for node in nodes], client_id=f"consumer-{next(self._names)}", wait=3.0
-            )
+            # The durable position belongs to the client's name, so a new session has to have the same one.
+            client = await Client.connect([self.lab.client_url(node) for node in nodes], client_id=view.name, wait=3.0)
             await client.subscribe(
                 CHANNEL,
                 handle,
@@ -201,17 +202,22 @@ class Clients:
                 wait=5.0,
             )
             return client
+        await self._abandon(client)
         await asyncio.sleep(0.1)
         return None
 
     @staticmethod
-    async def _leave(client: Client | None) -> None:
+    async def _abandon(client: Client | None) -> None:
+        if client is not None:
+            with contextlib.suppress(Exception):
+                await client.abandon()
+
+    async def _leave(self, client: Client | None) -> None:
         if client is not None:
             deadline = time.monotonic() + ACK_TIMEOUT
             while client.in_flight and time.monotonic() < deadline:
                 await asyncio.sleep(0.05)
-            with contextlib.suppress(Exception):
-                await client.abandon()
+            await self._abandon(client)
 
     async def _publish(self, node: Machine, track: Track) -> None:
         client: Client | None = None

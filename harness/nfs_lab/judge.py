@@ -107,7 +107,7 @@ def judge(seen: Seen) -> Judgement:
     return Judgement(
         lost=(*messages.lost, *((f"store damaged: {'; '.join(damage)}",) if damage else ())),
         failed=tuple(_failures(seen)),
-        unknown=(*messages.unknown, *seen.broken, *_unread(seen)),
+        unknown=(*messages.unknown, *seen.broken, *seen.ledger.unread()),
     )
 
 
@@ -119,11 +119,6 @@ def _failures(seen: Seen) -> Iterator[str]:
             yield f"{name} never came back"
     if by_loser := len(seen.late[0]):
         yield f"{by_loser} messages acknowledged by the old active after the takeover"
-
-
-def _unread(seen: Seen) -> Iterator[str]:
-    if not any(view.last for view in seen.ledger.views):
-        yield "the channel was not read again, so nobody knows what the store holds"
 
 
 def measure(seen: Seen) -> dict[str, Any]:

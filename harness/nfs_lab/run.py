@@ -177,7 +177,8 @@ def _result(lab: Lab, seen: Seen, settings: Settings, keep: Path | None) -> Resu
     if found.word.fails:
         image = lab.take_disk()
         channels = sorted({track.channel for track in seen.ledger.tracks})
-        disk.read(image, lab.pod, image.parent / "alone", seen.ledger, channels)
+        for view in disk.read(image, lab.pod, image.parent / "alone", seen.ledger, channels):
+            view.first = SCENES[settings.scene].oldest(max(view.sequences, default=0))
         found = judge.judge(seen)
         if keep is not None:
             name = f"{seen.fault}-{settings.remedies}-{seen.ledger.run}"

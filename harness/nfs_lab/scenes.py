@@ -40,6 +40,10 @@ class Scene:
     nodes: int = 2
     environment: str = ""
 
+    def oldest(self, newest: int) -> int:
+        """The lowest sequence that a channel with this newest one may still have, 0 if it has to have all."""
+        return max(0, newest - self.keeps + 1) if self.keeps else 0
+
 
 def mount_options(environment: str) -> tuple[str, ...]:
     """How an environment's StorageClass has its volumes mounted."""

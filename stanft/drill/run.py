@@ -104,7 +104,7 @@ def collect(fault: Fault, scene: Scene, reach: Reach, settings: Settings, number
     group = scene.group
     with fault.ready(scene):
         group.wait_whole(settings.whole_within)
-        began = time.monotonic()
+        began, clock = time.monotonic(), server_log.clock()
         channel = (
             f"{settings.plan.channel}.{secrets.token_hex(4)}" if settings.fresh_channels else settings.plan.channel
         )
@@ -128,7 +128,7 @@ def collect(fault: Fault, scene: Scene, reach: Reach, settings: Settings, number
             seen = replace(seen, problem=seen.problem or f"a client did not get through: {error}")
         served = {each.client_id.removeprefix(f"{traffic.ledger.run}-"): each.last for each in traffic.subscribers}
         seen = replace(seen, reigns=tuple(watch.ordered()), served=served)
-        seen = _ask_servers(seen, scene, began)
+        seen = _ask_servers(seen, scene, began, clock)
         return _read_again(seen, scene, reach, settings, reader=reader, first=first)
 
 
@@ -170,18 +170,19 @@ def _through_the_fault(seen: Seen, scene: Scene, traffic: Traffic, watch: Watch,
     return replace(seen, load=load, store=store, problem=problem)
 
 
-def _ask_servers(seen: Seen, scene: Scene, began: float) -> Seen:
+def _ask_servers(seen: Seen, scene: Scene, began: float, clock: float) -> Seen:
     """Add what the servers and their pods tell after the fault; what they do not tell is noted as not known."""
-    unasked: list[str] = []
+    unasked = [] if seen.reigns else ["no server was seen to be active, so nobody knows whether two were"]
     logs: dict[str, list[tuple[float, str]]] = {}
     restarts: dict[str, int] = {}
     try:
         restarts = _restarts(scene)
         for name, pod in scene.pods().items():
-            now = server_log.read(scene.group, pod, began)
+            now = server_log.read(scene.group, pod, began, clock)
             if now is None:
                 unasked.append(f"the log of {name} could not be read")
-            logs[name] = [*(server_log.read(scene.group, pod, began, previous=True) or []), *(now or [])]
+            before = server_log.read(scene.group, pod, began, clock, previous=True)
+            logs[name] = [*(before or []), *(now or [])]
     except Exception as error:  # the API server may be away; what it would have told is not known then
         unasked.append(f"the servers could not be asked after the fault: {error}")
     return replace(seen, logs=logs, restarts_after=restarts, unasked=tuple(unasked))

@@ -29,9 +29,20 @@ class Takeover:
     ready: float | None
 
 
-def read(group: Group, pod: Any, since: float, *, previous: bool = False) -> list[tuple[float, str]] | None:
-    """The log of a pod's server since a monotonic time, as (monotonic time, line); None if it cannot be read."""
-    seconds = max(1, int(time.monotonic() - since) + 2)
+def clock() -> float:
+    """What this machine's clock on the wall is ahead of its monotonic seconds; it changes when somebody sets it."""
+    return time.time() - time.monotonic()
+
+
+def read(group: Group, pod: Any, since: float, was: float, *, previous: bool = False) -> list[tuple[float, str]] | None:
+    """The log of a pod's server since a monotonic time, as (monotonic time, line); None if it cannot be read.
+
+    was is clock() at that time. The node measures the time itself, so its own clock may be wrong: then only the lines'
+    times are.
+    """
+    now = clock()
+    # A clock that was put forward meanwhile has the node take what is new for old.
+    seconds = max(1, int(time.monotonic() - since + max(0.0, now - was)) + 1)
     try:
         text = group.core.read_namespaced_pod_log(
             pod.metadata.name,
@@ -44,8 +55,8 @@ def read(group: Group, pod: Any, since: float, *, previous: bool = False) -> lis
         )
     except Exception:  # a pod that is gone has no log, and a container that never restarted no previous one
         return None
-    lines = parse(str(text), time.time() - time.monotonic())
-    return None if str(text).strip() and not lines else [line for line in lines if line[0] >= since]
+    lines = parse(str(text), now)
+    return None if str(text).strip() and not lines else lines
 
 
 def parse(text: str, offset: float) -> list[tuple[float, str]]:

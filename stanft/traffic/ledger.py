@@ -12,7 +12,7 @@ import math
 import zlib
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ RATE_WINDOW = 5.0  # seconds before the fault over which that rate is taken
 NOTABLE_GAP = 0.1  # seconds without an acknowledgement that are listed as a gap
 # Seconds that an acknowledgement may be on its way when the traffic ends; what waits longer was not served any more.
 ON_ITS_WAY = 2.0
+SILENT = 5.0  # seconds before the others by which a publisher may end; who sends rarely has more
 EXAMPLES = 10  # how many messages a finding names
 
 _CODES = (None, Outcome.STORED, Outcome.NOT_STORED, Outcome.REFUSED, Outcome.UNKNOWN)
@@ -41,6 +42,7 @@ FATAL = {
     "stale": "the channel's last value is older than what was delivered",
     "skipped": "acknowledged and in the store, but never delivered to this subscription",
     "rewound": "came again although it cannot have been unacknowledged: the durable position went back",
+    "twice": "came again without the mark before the fault, when no record of sending can have been lost",
     "vanished": "a sequence between two others that holds nothing any more, though no limit drops from the middle",
 }
 # Findings that an at-least-once service may show.
@@ -50,6 +52,11 @@ NOTED = {
     "repeated": "came again without the mark (the server's record of sending was lost with it)",
     "dropped": "delivered, and no more in the store, which may drop the oldest (its limits)",
 }
+
+
+def _again(marked: int, before: bool) -> str:
+    """What a message is that came again, with the mark of a redelivery or before the fault."""
+    return "redelivered" if marked else "twice" if before else "repeated"
 
 
 def encode(run: str, publisher: str, number: int, size: int = 0) -> bytes:
@@ -383,10 +390,15 @@ class Ledger:
         points = [acks[after - 1] if after else fault, *acks[after : bisect_right(acks, until) + 1]]
         # What was sent well after the last acknowledgement shows an outage that the run did not outlast.
         last = points[-1]
-        trying = max((track.sent[-1] for track in chosen if track.sent), default=fault)
-        recovered = after < len(acks) and (last >= until or trying <= last + max(threshold, ON_ITS_WAY))
+        sent = sorted(at for track in chosen for at in track.sent)
+        trying = sent[-1] if sent else fault
+        # Who sends nothing any more while others do tries in vain to get a session.
+        ending = max((track.sent[-1] for track in self.tracks if track.sent), default=fault)
+        pause = max(SILENT, 3 * (trying - sent[0]) / len(sent)) if sent else SILENT
+        goes_on = trying <= last + max(threshold, ON_ITS_WAY) and ending <= last + pause
+        recovered = after < len(acks) and (last >= until or goes_on)
         if not recovered:
-            points.append(max(fault, trying, last))
+            points.append(max(fault, ending, last))
         pairs = list(itertools.pairwise(points))
         longest = max(pairs, key=lambda pair: pair[1] - pair[0])
         return Outage(
@@ -413,19 +425,25 @@ class Ledger:
             return ""
         return f"{rate:.0f} acknowledged messages per second before the fault, at least {minimum:.0f} are needed"
 
+    def unread(self) -> list[str]:
+        """A doubt for each channel that nobody read again after the run."""
+        read = {view.channel for view in self.views if view.last and view.complete}
+        return [
+            f"the channel {channel} was not read again, so nobody knows what the store holds"
+            for channel in sorted({track.channel for track in self.tracks} - read)
+        ]
+
     def verdict(self, fault: float | None = None, *, minimum_rate: float = MINIMUM_RATE) -> Verdict:
-        """Judge the run; with the time of its (first) fault also whether there was enough traffic before it."""
+        """Judge the run; with the time of its first fault also what came before it, and whether that was enough."""
         found: dict[str, list[str]] = {kind: [] for kind in (*FATAL, *NOTED)}
         where = {"prefix": 0, "middle": 0, "postfix": 0}
         holds: dict[str, dict[int, tuple[int, int]]] = {}  # channel -> sequence -> its message, in whatever view
         for view in self.views:
-            self._judge(view, holds.setdefault(view.channel, {}), found)
+            self._judge(view, holds.setdefault(view.channel, {}), found, -math.inf if fault is None else fault)
         for view in self.views:
             if view.last and not view.unfinished:
                 found["vanished"] += self._holes(view, holds[view.channel])
-        doubts = [
-            doubt for view in self.views if view.complete and (doubt := self._find_missing(view, holds, found, where))
-        ]
+        doubts = [doubt for view in self.views if view.complete for doubt in self._missed(view, holds, found, where)]
         recovered = [
             self._name(track, number)
             for index, track in enumerate(self.tracks)
@@ -460,13 +478,16 @@ class Ledger:
         seen = view.seen.get(index, b"")
         return number < len(seen) and bool(seen[number])
 
-    def _judge(self, view: View, holds: dict[int, tuple[int, int]], found: dict[str, list[str]]) -> None:
+    def _judge(self, view: View, holds: dict[int, tuple[int, int]], found: dict[str, list[str]], fault: float) -> None:
         """Add to the findings what one subscription got; holds is what the channel's sequences were seen to hold."""
         stored_as: dict[tuple[int, int], int] = {}  # message -> its sequence
         newest: dict[int, int] = {}  # track -> highest number delivered in good order
         placed: dict[int, tuple[int, int]] = {}  # track -> highest number delivered at all, and its sequence
         highest = 0  # sequence delivered so far
-        for index, number, sequence, marked in zip(view.tracks, view.numbers, view.sequences, view.marks, strict=True):
+        again: set[int] = set()  # sequences that came again, marked, since a new one came
+        for at, index, number, sequence, marked in zip(
+            view.times, view.tracks, view.numbers, view.sequences, view.marks, strict=True
+        ):
             if index < 0:
                 found["unexpected"].append(f"{view.channel}, sequence {sequence} to {view.name}")
                 continue
@@ -478,9 +499,13 @@ class Ledger:
             if stored_as.setdefault(message, sequence) != sequence:
                 found["duplicated"].append(f"{name} at sequences {stored_as[message]} and {sequence}")
             elif not first:
-                back = view.window and not marked and sequence + view.window < highest
-                found["rewound" if back else "redelivered" if marked else "repeated"].append(name)
-            highest = max(highest, sequence)
+                again |= {sequence} if marked else set()
+                # So many were unacknowledged at the old active, and so many others at the next one.
+                back = len(again) > 2 * view.window if marked else sequence + view.window < highest
+                found["rewound" if view.window and back else _again(marked, at < fault)].append(name)
+            if sequence > highest:
+                highest = sequence
+                again.clear()
             if not first:
                 continue
             code = track.codes[number - 1]
@@ -510,17 +535,18 @@ class Ledger:
             if sequence not in holds or self.tracks[holds[sequence][0]].codes[holds[sequence][1] - 1] != STORED
         ]
 
-    def _find_missing(
+    def _missed(
         self,
         view: View,
         holds: dict[str, dict[int, tuple[int, int]]],
         found: dict[str, list[str]],
         where: dict[str, int],
-    ) -> str:
-        """Sort what a subscription should have seen and did not into the findings; gives the doubt, "" for none."""
-        missed = 0
-        sequence_of = {message: sequence for sequence, message in holds[view.channel].items()} if view.first else {}
+    ) -> Iterator[str]:
+        """Sort what a subscription should have seen and did not into the findings; gives the doubts."""
+        missed = gone = 0
         stores = [each for each in self.views if each.last and not each.unfinished and each.channel == view.channel]
+        oldest = max((store.first for store in stores), default=0)
+        known = {message: sequence for sequence, message in holds[view.channel].items()} if view.first or oldest else {}
         for index, track in enumerate(self.tracks):
             if track.channel != view.channel:
                 continue
@@ -529,20 +555,26 @@ class Ledger:
             for number, code in enumerate(track.codes, 1):
                 if code != STORED or self._has(view, index, number):
                     continue
-                name = f"{self._name(track, number)} to {view.name}"
-                if 0 < sequence_of.get((index, number), 0) < view.first:
+                name, sequence = f"{self._name(track, number)} to {view.name}", known.get((index, number), 0)
+                if 0 < sequence < view.first:
                     found["dropped"].append(name)
                 elif view.unfinished:
                     missed += 1
                 elif any(self._has(store, index, number) for store in stores):
                     found["skipped"].append(name)
+                elif not view.last and 0 < sequence < oldest:
+                    gone += 1
                 else:
                     found["lost"].append(name)
                     where["prefix" if first < 0 or number < first else "postfix" if number > last else "middle"] += 1
         # A reader that did not end is a doubt even where it misses nothing: it may have missed a double.
-        if not view.unfinished or not (missed or view.last):
-            return ""
-        return f"{view.name} misses {missed} acknowledged messages, and its reading did not end: {view.unfinished}"
+        if view.unfinished and (missed or view.last):
+            yield f"{view.name} misses {missed} acknowledged messages, and its reading did not end: {view.unfinished}"
+        if gone:
+            yield (
+                f"{view.name} misses {gone} acknowledged messages that the channel's limits have dropped, "
+                "so nobody knows whether it skipped them"
+            )
 
     # --- keeping ----------------------------------------------------------------------------------------------
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from harness.loopback.server import Group, Server
-from harness.nfs_lab.clients import CHANNEL, Clients
+from harness.nfs_lab.clients import CHANNEL, UNACKED, Clients
 from harness.nfs_lab.scenes import Scene
 from stanft.ground import wait
+from stanft.stan.client import Client
 from stanft.traffic.ledger import STORED
 
 QUIET = "lab.quiet-1"
@@ -93,6 +94,31 @@ def test_consumers_that_acknowledge_late_get_everything_over_a_takeover(
     consumers = [view for view in clients.ledger.views if not view.last]
     assert [view.name for view in consumers] == ["consumer-0", "consumer-1"]
     assert all(clients.ledger.missing(view) == 0 for view in consumers)
+
+
+def test_a_consumer_whose_session_is_over_goes_on_where_it_was(
+    begun: Callable[[Scene], tuple[Clients, Group]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connected: list[Client] = []
+    connect = Client.connect
+
+    async def recorded(servers: Any, **options: Any) -> Client:
+        client = await connect(servers, **options)
+        connected.append(client)
+        return client
+
+    monkeypatch.setattr("harness.nfs_lab.clients.Client.connect", recorded)
+    clients, _ = begun(Scene("consumers", "", (), consumers=1))
+    [view] = clients.ledger.views
+    assert wait.happens(lambda: len(view.times) > 2 * UNACKED, 30)
+    first = next(client for client in connected if client.client_id == view.name)
+    clients._loop.call_soon_threadsafe(first._lose, "the server does not know it any more")
+    assert wait.happens(lambda: [client.client_id for client in connected].count(view.name) == 2, 30)
+    came = len(view.times)
+    assert wait.happens(lambda: len(view.times) > came, 30)
+    clients.stop()
+    clients.read_all(20)
+    assert clients.ledger.verdict().passed, clients.ledger.verdict().sentence()
 
 
 def test_what_a_limit_dropped_is_known_from_the_consumers(begun: Callable[[Scene], tuple[Clients, Group]]) -> None:

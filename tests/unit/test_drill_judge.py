@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from stanft.drill.judge import LIVE, RESTART, Seen, judge
-from stanft.drill.run import describe, lowest
+from stanft.drill.run import _ask_servers, describe, lowest
 from stanft.drill.watch import Reign
 from stanft.faults import Fault, Injection, find
 from stanft.stan.outcome import Outcome
@@ -23,7 +24,9 @@ OUT = (110.0, 111.0)  # when nobody is served
 class Story:
     """A run from 100 s to 120 s: two publishers, a durable subscriber, a last read; what a test changes goes wrong."""
 
-    def __init__(self, *, out: dict[str, tuple[float, float]] | None = None) -> None:
+    def __init__(
+        self, *, out: dict[str, tuple[float, float]] | None = None, silent: dict[str, float] | None = None
+    ) -> None:
         self.ledger = Ledger("run")
         self.tracks: dict[str, Track] = {name: self.ledger.track("channel", name) for name in ("pub-0", "pub-1")}
         self.live: View = self.ledger.view("sub-0", "channel", window=50)
@@ -32,6 +35,8 @@ class Story:
             for name, track in self.tracks.items():
                 at = 100 + step * EVERY
                 start, end = (out or {}).get(name, OUT)
+                if at > (silent or {}).get(name, at):
+                    continue
                 number = track.send(at)
                 if start <= at < end:
                     track.end(number, Outcome.NOT_STORED, at)
@@ -128,6 +133,40 @@ def test_a_durable_position_that_went_back_is_found() -> None:
     story.deliver(story.live, *story.stored[0], 1)
     word, [problem] = convicted(story.seen())
     assert (word, "1 rewound" in problem) == (Word.LOST, True)
+
+
+@pytest.mark.parametrize(("again", "word"), [(100, Word.OK), (101, Word.LOST)], ids=["two windows", "more"])
+def test_a_durable_position_that_went_back_is_found_also_where_all_is_marked_as_redelivered(
+    again: int, word: Word
+) -> None:
+    story = Story()
+    for sequence in [*range(1, again + 1), *range(1, 50)]:
+        story.deliver(story.live, *story.stored[sequence - 1], sequence, marked=True)
+    assert convicted(story.seen())[0] is word
+    assert bool(story.ledger.verdict().findings["rewound"].count) is (word is Word.LOST)
+
+
+def test_marked_redeliveries_between_new_messages_are_no_position_that_went_back() -> None:
+    story = Story()
+    story.ledger.views.remove(story.live)
+    live = story.ledger.view("sub-0", "channel", window=50)
+    for sequence, (name, number) in enumerate(story.stored, 1):
+        story.deliver(live, name, number, sequence)
+        story.deliver(live, name, number, sequence, marked=True)
+    assert convicted(story.seen()) == (Word.OK, [])
+
+
+@pytest.mark.parametrize(("at", "word"), [(AT - 0.001, Word.LOST), (AT, Word.OK)], ids=["before the fault", "after"])
+def test_what_a_queue_group_gets_twice_without_the_mark_is_excused_by_a_fault_alone(at: float, word: Word) -> None:
+    story = Story()
+    group = story.ledger.view("workers", "channel", ordered=False, window=100)
+    for sequence, (name, number) in enumerate(story.stored, 1):
+        story.deliver(group, name, number, sequence)
+    name, number = story.stored[-1]
+    story.ledger.deliver(group, encode("run", name, number), len(story.stored), False, at)
+    judgement = judge(story.seen())
+    assert judgement.word is word
+    assert [problem[:8] for problem in judgement.problems] == (["1 twice "] if word is Word.LOST else [])
 
 
 def test_what_may_have_been_unacknowledged_may_come_again() -> None:
@@ -273,6 +312,39 @@ def test_without_a_last_read_nobody_knows_what_the_store_holds() -> None:
     assert (word, "not read again" in problem) == (Word.UNKNOWN, True)
 
 
+def test_with_one_channel_of_two_read_again_nobody_knows_what_the_other_holds() -> None:
+    story = Story()
+    other = story.ledger.track("second", "pub-9")
+    for step in range(400):
+        other.end(other.send(100 + step * EVERY), Outcome.STORED, 100 + step * EVERY)
+    story.last_read()
+    doubt = "unknown: the channel second was not read again, so nobody knows what the store holds"
+    assert convicted(story.seen()) == (Word.UNKNOWN, [doubt])
+    story.ledger.view("last read", "second", complete=False, last=True)
+    assert convicted(story.seen()) == (Word.UNKNOWN, [doubt]), "a reading that is made again is none yet"
+
+
+def test_what_the_limits_dropped_before_a_subscriber_had_it_is_not_known() -> None:
+    story = Story()
+    sleeper = story.ledger.view("sleeper", "channel")
+    store = story.ledger.view("last read", "channel", last=True)
+    for sequence, (name, number) in enumerate(story.stored, 1):
+        if sequence >= 40:
+            story.deliver(store, name, number, sequence)
+        if sequence != 39:
+            story.deliver(sleeper, name, number, sequence)
+    store.first = 40
+    assert convicted(story.seen()) == (
+        Word.UNKNOWN,
+        [
+            "unknown: sleeper misses 1 acknowledged messages that the channel's limits have dropped, "
+            "so nobody knows whether it skipped them"
+        ],
+    )
+    store.first = 39
+    assert convicted(story.seen())[0] is Word.LOST, "no limit dropped that one"
+
+
 def test_what_the_limits_dropped_is_not_lost() -> None:
     story = Story()
     view = story.ledger.view("last read", "channel", last=True)
@@ -302,6 +374,26 @@ def test_a_publisher_that_never_comes_back_fails_the_run() -> None:
     word, [problem] = convicted(Story(out={"pub-1": (110.0, 999.0)}).seen())
     assert word is Word.FAILED
     assert problem == "publishing did not go on after the fault: channel/pub-1 never came back"
+
+
+@pytest.mark.parametrize(("until", "gone"), [(110.5, True), (114.9, True), (115.1, False)])
+def test_a_publisher_that_has_no_session_any_more_never_came_back_though_it_sends_nothing(
+    until: float, gone: bool
+) -> None:
+    story = Story(out={"pub-1": (0, 0)}, silent={"pub-1": until})
+    outage = story.ledger.outages(AT)["channel/pub-1"]
+    assert outage.recovered is not gone
+    if gone:
+        assert outage.seconds == pytest.approx(119.95 - until, abs=0.06), "until the others ended"
+        assert any("channel/pub-1 never came back" in problem for problem in convicted(story.seen())[1])
+
+
+def test_a_publisher_that_sends_rarely_may_end_before_the_others() -> None:
+    ledger = Story().ledger
+    rare = ledger.track("channel", "rare")
+    for at in (100.0, 106.0, 112.0):
+        rare.end(rare.send(at), Outcome.STORED, at + 0.001)
+    assert ledger.outages(AT)["channel/rare"].recovered
 
 
 @pytest.mark.parametrize("last", [None, 111.0, 118.9])
@@ -343,6 +435,16 @@ def test_two_servers_that_were_active_at_once_fail_the_run() -> None:
     reigns = (Reign("A", "stan-0", 99, 112, 98.9), Reign("B", "stan-1", 110.9, 120, 110.8))
     word, [problem] = convicted(Story().seen(reigns=reigns))
     assert (word, problem) == (Word.FAILED, "two actives at once: stan-0 and stan-1 for at least 1.10 s")
+
+
+def test_where_no_server_was_seen_to_be_active_nobody_knows_whether_two_were() -> None:
+    nobody: Any = SimpleNamespace(pods=dict, group=SimpleNamespace(servers=list))
+    quiet = replace(Story().seen(reigns=()), fault=replace(find("kill"), takeovers=(0, 0)))
+    assert convicted(_ask_servers(quiet, nobody, AT, 0.0)) == (
+        Word.UNKNOWN,
+        ["unknown: no server was seen to be active, so nobody knows whether two were"],
+    )
+    assert convicted(_ask_servers(Story().seen(), nobody, AT, 0.0)) == (Word.OK, [])
 
 
 @pytest.mark.parametrize(("servers", "takeovers"), [("A", 0), ("ABC", 2)])

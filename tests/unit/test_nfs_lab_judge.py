@@ -192,6 +192,15 @@ def test_without_a_last_read_nobody_knows_what_the_store_holds() -> None:
     assert (word, "not read again" in problem) == (Word.UNKNOWN, True)
 
 
+def test_with_one_channel_of_two_read_again_nobody_knows_what_the_other_holds() -> None:
+    ledger = story()
+    quiet = ledger.track("quiet", "beside-stan-0")
+    for at in (100.0, 119.5):
+        quiet.end(quiet.send(at), Outcome.STORED, at)
+    word, [problem] = convicted(seen(ledger))
+    assert (word, "the channel quiet was not read again" in problem) == (Word.UNKNOWN, True)
+
+
 def test_a_stall_after_the_fault_makes_a_slow_run_that_counts() -> None:
     found = seen(stall=("stan-1", 9.0))
     assert convicted(found)[0] is Word.OK

@@ -20,6 +20,7 @@ from stanft.drill import reach
 from stanft.drill.reach import Place
 from stanft.ground import bounds, wait
 from stanft.ground.errors import UserError
+from stanft.group.live import Group
 
 # A forward that takes connections on its port until it is told to end.
 FORWARD = """
@@ -129,6 +130,24 @@ def test_one_address_that_does_not_answer_is_enough_to_forward_all(listening: No
     finally:
         way.close()
     assert not any(reach._accepts("127.0.0.1", port) for port in ports), "each forward is ended"
+
+
+def test_forwarded_servers_are_asked_on_the_groups_monitoring_port(programs: Programs) -> None:
+    asked = []
+
+    class Api:
+        def connect_get_namespaced_pod_proxy_with_path(self, name: str, *what: str, **_: Any) -> Any:
+            asked.append((name, *what))
+            return SimpleNamespace(data=b'{"state": "FT_ACTIVE"}')
+
+    servers: Any = Group.__new__(Group)
+    servers.name, servers.namespace, servers.monitor_port, servers.core = "bus", "messaging", 8333, Api()
+    way = reach.Forwarded(servers, ["bus-0"], None, None)
+    try:
+        assert way.monitor(Place("bus-0", ""), "streaming/serverz", 1.0) == {"state": "FT_ACTIVE"}
+        assert asked == [("bus-0:8333", "messaging", "streaming/serverz")]
+    finally:
+        way.close()
 
 
 def test_a_forward_that_ends_with_its_server_is_started_again_on_the_same_port(programs: Programs) -> None:
