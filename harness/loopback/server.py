@@ -295,8 +295,11 @@ class Server:
 
     def _thread_states(self) -> list[str]:
         """The state of each thread, one letter as in proc(5)."""
-        stats = Path(f"/proc/{self.pid}/task").glob("*/stat")
-        return [stat.read_text().rpartition(")")[2].split()[0] for stat in stats]
+        states = []
+        for stat in Path(f"/proc/{self.pid}/task").glob("*/stat"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it may end meanwhile
+                states.append(stat.read_text().rpartition(")")[2].split()[0])
+        return states
 
     def resume(self) -> None:
         """Let a paused process go on."""

@@ -90,4 +90,4 @@ def test_the_second_set_of_calls_of_x86_64_does_not_pass(monkeypatch: pytest.Mon
 def test_another_processor_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     with pytest.raises(OSError, match="no supervision on a processor riscv64"):
-        seccomp.calls()
+        seccomp.program()

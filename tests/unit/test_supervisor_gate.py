@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ class Play:
         self.memory: dict[int, bytes] = {}
         self.answer: object = None
         self.proofs = 0
+        self.pid = os.getpid()
         self.valid_for = 1000
         self.given: list[int] = []
         self.ended: list[str] = []
@@ -87,7 +89,7 @@ class Play:
                 self.memory[len(self.memory) + 1] = os.fsencode(arg)
                 numbers.append(len(self.memory))
         self.answer = None
-        self.gate.handle(Notification(1, os.getpid(), CALLS[name], tuple([*numbers, 0, 0, 0, 0][:6])))
+        self.gate.handle(Notification(1, self.pid, CALLS[name], tuple([*numbers, 0, 0, 0, 0][:6])))
         return self.answer
 
     def open(self, path: bytes | Path, flags: int = os.O_RDWR | os.O_CREAT | os.O_APPEND, mode: int = 0o666) -> object:
@@ -206,6 +208,38 @@ def no_lock(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr("fcntl.flock", refuse)
 
 
+def test_a_new_file_that_is_refused_leaves_no_empty_one_with_which_no_server_starts(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (play.store / "subs.dat").touch()
+    no_lock(monkeypatch, errno.ENOLCK)
+    assert play.open(play.store / "msgs.1.dat") == errno.ENOLCK
+    assert play.open(play.store / "subs.dat") == errno.ENOLCK
+    assert [path.name for path in play.store.iterdir()] == ["subs.dat"], "what was there before stays"
+
+
+def test_a_new_file_for_which_the_server_has_no_descriptor_is_not_left_behind(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "full")
+
+    monkeypatch.setattr(play, "give", full)
+    assert play.open(play.store / "msgs.2.dat") == errno.EMFILE
+    assert list(play.store.iterdir()) == []
+
+
+def test_a_new_file_that_is_refused_stays_once_the_lease_was_lost(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*_: object, **__: object) -> None:
+        play.failure = LOST  # while the answer was under way: by now the file may be another server's
+        raise OSError(errno.EMFILE, "full")
+
+    monkeypatch.setattr(play, "give", lost)
+    play.open(play.store / "msgs.2.dat")
+    assert [path.name for path in play.store.iterdir()] == ["msgs.2.dat"]
+    assert play.ended
+
+
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EDQUOT])
 def test_beyond_the_lock_quota_a_file_is_refused(play: Play, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     no_lock(monkeypatch, number)
@@ -292,11 +326,15 @@ def test_relative_paths_are_the_callers(play: Play, monkeypatch: pytest.MonkeyPa
     os.close(folder)
 
 
-def test_a_path_through_the_callers_own_descriptors_is_not_the_supervisors(play: Play) -> None:
+@pytest.mark.parametrize("way", ["/proc/self/fd", "/proc/thread-self/fd", "/dev/fd"])
+def test_a_path_through_the_callers_own_descriptors_is_not_the_supervisors(tmp_path: Path, way: str) -> None:
+    play = Play(tmp_path)
     (play.store / "server.dat").touch()
-    reading = os.open(play.store / "server.dat", os.O_RDONLY)
-    assert play.open(f"/proc/self/fd/{reading}".encode(), os.O_RDWR) == "given"
-    os.close(reading)
+    with subprocess.Popen(["sleep", "60"], stdin=(play.store / "server.dat").open("rb")) as caller:
+        play.pid = caller.pid
+        assert play.open(f"{way}/0".encode(), os.O_RDWR) == "given"
+        caller.kill()
+    os.close(play.given.pop())
 
 
 @pytest.mark.parametrize("name", [b"\xff\xfe", b"a\nb", b" ", b"%s", "ä".encode(), b"-rf", b"..."])

@@ -14,7 +14,7 @@ import textwrap
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -368,6 +368,33 @@ def test_the_program_starts_with_no_signal_blocked_or_ignored_also_under_nohup(t
     assert (int(blocked[1], 16), int(ignored[1], 16) & ~python) == (0, 0)
 
 
+# A storage that is asked for a lock here waits so many seconds.
+SLOW = """
+import lease, time
+real = lease.hold
+def hold(*a, **k):
+    time.sleep({0})
+    return real(*a, **k)
+lease.hold = hold
+"""
+
+
+def test_a_reload_that_comes_before_the_store_answers_does_not_end_the_program(tmp_path: Path) -> None:
+    command = words(tmp_path, "print('runs')")
+    command[1:2] = ["-c", LACKING.format(SLOW.format(1.0))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        wait_for(lambda: held_back(process), PATIENCE, lambda: "no program is held back")
+        process.send_signal(signal.SIGHUP)
+        assert (line(process), process.wait(PATIENCE)) == ("runs", 0)
+
+
+def held_back(process: subprocess.Popen[str]) -> bool:
+    """Whether the supervised program has been made and waits for its start."""
+    with suppress(IndexError):
+        return "Seccomp:\t2" in Path(f"/proc/{child(process)}/status").read_text()
+    return False
+
+
 def test_orphans_are_reaped_where_it_is_the_first_process(tmp_path: Path) -> None:
     program = """
     import os, time
@@ -417,6 +444,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 NO_SECCOMP = "def no(): raise OSError(38, 'Function not implemented')\nseccomp.install = no"
 NO_MEMORY = "def no(*_): raise OSError(13, 'Permission denied')\nseccomp.read_path = no"
+OLD = NO_SECCOMP + "\ndef old(_): raise OSError(38, 'Function not implemented')\nos.pidfd_open = old"
 NO_LOCKS = "def no(*_): raise OSError(95, 'Operation not supported')\nfcntl.flock = no"
 
 
@@ -431,10 +459,12 @@ def lacking(what: str, store: Path, *options: str) -> subprocess.CompletedProces
     ("what", "said"),
     [
         (NO_SECCOMP, "seccomp gives no listener: [Errno 38] Function not implemented"),
+        (OLD, "seccomp gives no listener: [Errno 38] Function not implemented"),
+        ("def no(): os._exit(9)\nseccomp.install = no", "seccomp gives no listener: the child has ended"),
         (NO_MEMORY, "a child's memory cannot be read (Permission denied); kernel.yama.ptrace_scope has to be 0 or 1"),
         (NO_LOCKS, "knows no locks"),
     ],
-    ids=["seccomp", "memory", "locks"],
+    ids=["seccomp", "old kernel", "child", "memory", "locks"],
 )
 def test_what_is_missing_is_told_and_the_mode_decides(tmp_path: Path, what: str, said: str) -> None:
     required = lacking(what, tmp_path)
@@ -445,6 +475,7 @@ def test_what_is_missing_is_told_and_the_mode_decides(tmp_path: Path, what: str,
     assert (preferred.returncode, preferred.stdout) == (0, "runs\n")
     assert "THE STORE IS NOT GUARDED" in preferred.stderr
     assert said in preferred.stderr
+    assert GUARDED not in preferred.stderr
 
 
 @pytest.mark.parametrize("address", ["", "127.0.0.1", "[::1]"])
@@ -458,6 +489,53 @@ def test_its_state_is_told_over_http_on_every_family(tmp_path: Path, address: st
             told = json.load(answer)
     assert told["stan_fencing_guarded"] == 1
     assert told["stan_fencing_lease_age_seconds"] < 3
+
+
+def test_a_port_that_is_taken_is_told_in_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = run(tmp_path, "print('runs')", "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"supervisor: .*Address already in use.*Set fencing.port\n", done.stderr)
+
+
+def test_callers_that_take_all_descriptors_end_no_server(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with running(tmp_path, "print('up', flush=True); input()", "--listen", f"127.0.0.1:{port}") as process:
+        assert line(process) == "up"
+        used = len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (used + 2, used + 2))
+        callers = [socket.create_connection(("127.0.0.1", port)) for _ in range(5)]
+        callers[0].settimeout(PATIENCE)
+        assert callers[0].recv(1) == b"", "who asks nothing is let go"
+        for caller in callers:
+            caller.close()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=PATIENCE) as answer:
+            assert json.load(answer)["stan_fencing_guarded"] == 1
+
+
+def test_questions_are_answered_also_where_no_more_threads_are_to_be_had(tmp_path: Path) -> None:
+    program = f"""
+    import os, threading
+    def work(n): os.close(os.open({str(tmp_path)!r} + f"/{{n}}", os.O_RDWR | os.O_CREAT))
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(20)]
+    [t.start() for t in threads]; [t.join() for t in threads]
+    print("runs")
+    """
+    command = words(tmp_path, program)
+    command[1:2] = ["-c", LACKING.format(FEW)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert (done.stdout, done.returncode) == ("runs\n", 0)
+
+
+FEW = """
+import threading
+real = threading.Thread.start
+def start(thread):
+    if thread.name.startswith("answer_") and thread.name > "answer_1": raise RuntimeError("can't start new thread")
+    real(thread)
+threading.Thread.start = start
+"""
 
 
 def test_a_store_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:
@@ -476,6 +554,42 @@ def write(descriptor):
     real(descriptor)
 lease.Lease.__init__.__kwdefaults__["write"] = write
 """
+
+
+# A storage, not this machine's own, whose lease is lost once this file is there.
+LOSING = SILENT.replace("while os", "if os").replace("time.sleep(0.05)", "raise OSError(5, 'lost')")
+
+
+@pytest.mark.parametrize("hangs", [False, True], ids=["is gone", "hangs"])
+def test_a_lost_lease_ends_the_server_also_when_the_logs_reader(tmp_path: Path, *, hangs: bool) -> None:
+    flag = tmp_path / "flag"
+    command = words(tmp_path / "store", "import time; print('up', flush=True); time.sleep(60)")
+    command[1:2] = ["-c", LACKING.format(LOSING.format(str(flag)))]
+    reads, writes = os.pipe()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=writes, text=True) as process:
+        try:
+            assert line(process) == "up"
+            server = child(process)
+            if hangs:
+                fill(writes)
+            else:
+                os.close(reads)
+            flag.touch()
+            wait_for(lambda: gone(server), PATIENCE, lambda: "the server lives on without its lease")
+        finally:
+            process.kill()
+    os.close(writes)
+    if hangs:
+        os.close(reads)
+
+
+def fill(pipe: int) -> None:
+    """Write into a pipe until it takes no more."""
+    os.set_blocking(pipe, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(pipe, b"x")
+    os.set_blocking(pipe, True)
 
 
 def silent(store: Path, flag: Path, *options: str, files: bool = True) -> subprocess.CompletedProcess[str]:

@@ -200,6 +200,13 @@ class Gate:
             if made and flags & os.O_EXCL:  # the interrupted call is made again, and would find its own file
                 os.unlink(place.name, dir_fd=place.directory)
             raise
+        except BlockingIOError:  # another server's, also where this one seemed to have made it
+            raise
+        except OSError:
+            if made and os.fstat(descriptor).st_size == 0:  # no server starts on a store with an empty file in it
+                self.lease.prove()
+                os.unlink(place.name, dir_fd=place.directory)
+            raise
         finally:
             os.close(descriptor)
 
@@ -277,9 +284,9 @@ def _resolved(pid: int, directory: int, path: bytes) -> Place:
         raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
     if not path.startswith(b"/"):
         path = b"/proc/%d/%s/%s" % (pid, b"cwd" if directory == _AT_FDCWD else b"fd/%d" % directory, path)
-    for own in (b"/proc/self/", b"/proc/thread-self/"):  # the process's own, not this one's
+    for own, its in ((b"/proc/self/", b""), (b"/proc/thread-self/", b""), (b"/dev/fd/", b"fd/")):  # not this process's
         if path.startswith(own):
-            path = b"/proc/%d/" % pid + path[len(own) :]
+            path = b"/proc/%d/" % pid + its + path[len(own) :]
     bare = path.rstrip(b"/")
     head, _, name = bare.rpartition(b"/")
     if name in (b"", b".", b".."):

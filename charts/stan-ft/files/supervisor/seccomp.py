@@ -123,7 +123,7 @@ def calls() -> dict[int, Call]:
 
 def program() -> bytes:
     """The filter, as BPF instructions: writing opens, changes of names and sizes are asked about, all else passes."""
-    machine = platform.machine()
+    machine, asked = platform.machine(), calls()
     ahead = [
         _op(0x20, 4),  # load the architecture
         _op(0x15, _AUDIT_ARCH[machine], 1, 0),
@@ -132,7 +132,7 @@ def program() -> bytes:
     ]
     if machine == "x86_64":
         ahead += [_op(0x35, _X32, 0, 1), _op(0x06, _RET_ERRNO | errno.ENOSYS)]
-    for number, call in calls().items():
+    for number, call in asked.items():
         block = _block(call)
         ahead += [_op(0x15, number, 0, len(block)), *block]
     return b"".join([*ahead, _op(0x06, _RET_ALLOW)])

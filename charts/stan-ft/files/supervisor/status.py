@@ -13,6 +13,7 @@ from gate import Tally
 from lease import Lease, now
 
 ANSWER = 2.0  # seconds for one request
+AT_ONCE = 16  # requests answered at the same time; others wait, and take no thread that the server needs
 LONGEST = 65536  # bytes of a request, and of a part of an answer
 _HELP = {
     "stan_fencing_guarded": "1 when every file of the store is given out locked and proven, 0 when not.",
@@ -84,6 +85,7 @@ class Server:
         family = socket.AF_INET6 if both or ":" in address else socket.AF_INET
         self._socket = socket.create_server((address, port), family=family, dualstack_ipv6=both)
         self._status = status
+        self._free = threading.Semaphore(AT_ONCE)
 
     def serve(self) -> None:
         """Answer in threads of their own."""
@@ -91,14 +93,25 @@ class Server:
 
     def _accept(self) -> None:
         while True:
-            connection, _ = self._socket.accept()
-            threading.Thread(target=self._answer, args=(connection,), name="status", daemon=True).start()
+            self._free.acquire()
+            try:
+                connection, _ = self._socket.accept()
+                threading.Thread(target=self._answer, args=(connection,), name="status", daemon=True).start()
+            except (OSError, RuntimeError):  # no descriptor, no thread is to be had: no reason to end the server
+                self._free.release()
+                time.sleep(0.1)
 
     def _answer(self, connection: socket.socket) -> None:
+        try:
+            self._reply(connection)
+        finally:
+            self._free.release()
+
+    def _reply(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
-            connection.settimeout(ANSWER)
-            request = b""
+            request, until = b"", time.monotonic() + ANSWER
             while b"\r\n\r\n" not in request and len(request) < LONGEST:
+                connection.settimeout(max(0.01, until - time.monotonic()))
                 if not (more := connection.recv(LONGEST)):
                     return
                 request += more

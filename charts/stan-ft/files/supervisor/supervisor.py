@@ -47,8 +47,9 @@ class CannotError(Exception):
 
 
 def say(text: str) -> None:
-    """One line to the container's log."""
-    print(f"supervisor: {text}", file=sys.stderr, flush=True)
+    """One line to the container's log; one that takes no words (its reader died, its disk is full) stops nothing."""
+    with contextlib.suppress(OSError, ValueError):
+        print(f"supervisor: {text}", file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Child:
     """The server's process: started, held back until released."""
 
     pid: int
-    pidfd: int
+    pidfd: int | None  # None: a kernel that has none (Linux before 5.3)
     control: socket.socket
     listener: seccomp.Listener | None = None
 
@@ -116,7 +117,10 @@ class Child:
     def signal(self, number: int) -> None:
         """Send it a signal, unless it has ended."""
         with contextlib.suppress(OSError):
-            signal.pidfd_send_signal(self.pidfd, number)
+            if self.pidfd is None:
+                os.kill(self.pid, number)
+            else:
+                signal.pidfd_send_signal(self.pidfd, number)
 
 
 def fork(command: Sequence[str], *, filtered: bool) -> Child:
@@ -135,7 +139,9 @@ def fork(command: Sequence[str], *, filtered: bool) -> Child:
             os._exit(127)
     theirs.close()
     ours.settimeout(HANDSHAKE)
-    child = Child(pid, os.pidfd_open(pid), ours)
+    child = Child(pid, None, ours)
+    with contextlib.suppress(OSError):
+        child.pidfd = os.pidfd_open(pid)
     if filtered:
         try:
             child.listener = _handshake(ours)
@@ -171,7 +177,7 @@ def _handshake(control: socket.socket) -> seccomp.Listener:
     """The child's listener, once a first question was asked and answered through it. Raises what stood in the way."""
     word, descriptors, _, _ = socket.recv_fds(control, 1024, 1)
     if not descriptors:
-        raise CannotError(f"seccomp gives no listener: {word.decode(errors='replace').removeprefix('no ')}")
+        raise CannotError(f"seccomp gives no listener: {_said(word)}")
     listener = seccomp.Listener(descriptors[0])
     question = listener.receive(HANDSHAKE)
     if question is None:
@@ -189,8 +195,12 @@ def _handshake(control: socket.socket) -> seccomp.Listener:
         listener.give(question, null.fileno(), cloexec=True)
     word = control.recv(1024)
     if word != b"works":
-        raise CannotError(f"a child got no descriptor: {word.decode(errors='replace').removeprefix('no ')}")
+        raise CannotError(f"a child got no descriptor: {_said(word)}")
     return listener
+
+
+def _said(word: bytes) -> str:
+    return word.decode(errors="replace").removeprefix("no ") or "the child has ended"
 
 
 # --- the supervisor ---------------------------------------------------------------------------------------------------
@@ -207,7 +217,7 @@ class Supervisor:
         self.status = Status(os.fsdecode(self.store), file_system, limit=seconds / 2)
         self.reason = ""  # why the server was ended, once it was
         self.code: int | None = None  # its exit code, once it has ended
-        self._ended = threading.Event()
+        self._ended, self._told = threading.Event(), threading.Event()
         self._mutex = threading.Lock()
         self._held_back = 0.0  # since when the server stands still until a proof, 0 while it runs
 
@@ -217,7 +227,11 @@ class Supervisor:
         for number in FORWARDED:  # one that the starter ignores (nohup) would never come, and the server inherit that
             signal.signal(number, signal.SIG_DFL)
         address, _, port = self.options.listen.rpartition(":")
-        server = Server(address.strip("[]"), int(port), self.status) if port else None
+        try:
+            server = Server(address.strip("[]"), int(port), self.status) if port else None
+        except (OSError, OverflowError, ValueError) as error:
+            say(f"the server is not started: {self.options.listen} cannot be listened on: {error}. Set fencing.port")
+            return FENCED
         try:
             self.child = self._start()
         except CannotError:
@@ -235,10 +249,11 @@ class Supervisor:
         """End the server at once; the first reason is told."""
         with self._mutex:
             first, self.reason = not self.reason, self.reason or reason
+        self.child.kill()  # before a word is said: a log whose reader hangs takes none
+        self._ended.set()
         if first:
             say(f"ends the server: {reason}")
-        self.child.kill()
-        self._ended.set()
+            self._told.set()
 
     def _start(self) -> Child:
         try:
@@ -289,13 +304,15 @@ class Supervisor:
             tell=say,
         )
         with ThreadPoolExecutor(WORKERS, thread_name_prefix="answer") as pool:
+            pool.submit(int).result()  # so that there is one worker at least
             while True:
                 try:
                     question = listener.receive()
                 except EOFError:
                     return
                 if question is not None:
-                    pool.submit(self._handle, gate, question)
+                    with contextlib.suppress(RuntimeError):  # no more threads are to be had: those there are take it
+                        pool.submit(self._handle, gate, question)
 
     def _handle(self, gate: Gate, question: seccomp.Notification) -> None:
         try:
@@ -325,7 +342,8 @@ class Supervisor:
             say(f"THE STORE IS NOT GUARDED: {kind} knows no locks. A second active server would not be kept out")
         elif kind != "nfs4":
             say(f"the store is on {kind}: only NFS 4 itself refuses a late write of a server that was cut off")
-        say(f"guards {os.fsdecode(self.store)} ({kind}); an active server is ended after {limit:g} s of silence")
+        does = "watches" if self.status.unguarded else "guards"
+        say(f"{does} {os.fsdecode(self.store)} ({kind}); an active server is ended after {limit:g} s of silence")
 
     def _tell_clocks(self, skew: float) -> None:
         if abs(skew) > SKEW:
@@ -370,18 +388,18 @@ class Supervisor:
         end itself (nats-streaming-server server/ft.go, ftSendHBLoop).
         """
         if slept > self.status.limit and not held.local and self._activity.active:
-            say(f"stood still for {slept:.1f} s: the server waits for a proof of its lease")
             self._held_back = at
             self.child.signal(signal.SIGSTOP)
+            say(f"stood still for {slept:.1f} s: the server waits for a proof of its lease")
         if self._held_back and held.good >= self._held_back:
             self._held_back = 0.0
             self.child.signal(signal.SIGCONT)
 
     def _forward(self, number: int) -> None:
-        if self.status.lease is None and number in _ENDING:
+        if self.status.lease is not None:
+            self.child.signal(number)
+        elif number in _ENDING:
             self.end("asked to end before the store answered")
-            return
-        self.child.signal(number)
 
     def _reap(self) -> None:
         """Take the exit codes of the server and, as the first process of a container, of orphans."""
@@ -396,6 +414,7 @@ class Supervisor:
 
     def _last_words(self) -> int:
         if self.reason:
+            self._told.wait(1.0)
             say(f"ended the server: {self.reason}")
             return FENCED
         return self.code or 0
@@ -416,15 +435,20 @@ class Supervisor:
 
 def _fatal(*_: object) -> NoReturn:
     """An error of the supervisor itself ends everything: the server dies with its parent."""
-    traceback.print_exc()
-    say("an error of its own: ends with the server")
-    os._exit(FENCED)
+    try:
+        traceback.print_exc()
+        say("an error of its own: ends with the server")
+    finally:
+        os._exit(FENCED)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run, then end at once: threads that wait for a silent store wait for nothing any more."""
-    code = Supervisor(parsed(sys.argv[1:] if arguments is None else arguments)).run()
-    sys.stderr.flush()
+    options = parsed(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = Supervisor(options).run()
+    except BaseException:  # not an exit that first waits for the other threads
+        _fatal()
     os._exit(code)
 
 
