@@ -111,12 +111,20 @@ def _api_gone(scene: Scene, injection: Injection, undo: contextlib.ExitStack) ->
     _stop_api(scene, undo)
 
 
+def _freeze_api(scene: Scene, undo: contextlib.ExitStack) -> None:
+    """Every question to the API stays without an answer, and every watch on it without news."""
+    cluster = local(scene)
+    undo.callback(cluster.wait_ready)
+    undo.callback(cluster.node_exec, cluster.control_plane, "pkill", "-CONT", "-x", "kube-apiserver")
+    cluster.node_exec(cluster.control_plane, "pkill", "-STOP", "-x", "kube-apiserver")
+
+
 def _kill_without_api(scene: Scene, injection: Injection, undo: contextlib.ExitStack) -> None:
     """Two faults at once: the takeover must not need Kubernetes."""
     pod = scene.active()
     node, pid = pod.spec.node_name, scene.pid(pod)
     injection.victims += [local(scene).control_plane, pod.metadata.name]
-    _stop_api(scene, undo)
+    _freeze_api(scene, undo)
     injection.at = scene.signal_pid(node, pid, signal.SIGKILL)
 
 
@@ -143,7 +151,7 @@ FAULTS = (
     Fault("api-gone", f"no Kubernetes API for {CUT:.0f} s", Need.NODES, _api_gone, takeovers=(0, 0), lasts=CUT),
     Fault(
         "kill-without-api",
-        "SIGKILL of the active with no Kubernetes API",
+        "SIGKILL of the active while the Kubernetes API does not answer",
         Need.NODES,
         _kill_without_api,
         goal=CLEAN,

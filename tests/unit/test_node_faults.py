@@ -167,12 +167,13 @@ def test_the_api_server_comes_back_with_its_manifest(programs: Programs) -> None
     assert healed[0].endswith(f"mv {aside} {manifest}")
 
 
-def test_the_server_is_killed_after_the_api_server_is_gone(programs: Programs) -> None:
+def test_the_server_is_killed_while_the_api_server_stands_still_and_that_goes_on_afterwards(programs: Programs) -> None:
     victims, done, healed = play(programs, "kill-without-api")
     assert victims == ["stan-ft-control-plane", "stan-1"]
-    assert " mv " in done[0]
+    signalled = "docker exec stan-ft-control-plane pkill {} -x kube-apiserver"
+    assert done[0] == signalled.format("-STOP")
     assert done[-1].endswith("kill -9 101")
-    assert " mv " in healed[0]
+    assert healed[0] == signalled.format("-CONT")
 
 
 @pytest.mark.parametrize(
