@@ -545,6 +545,13 @@ def test_a_store_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None
     assert done.stderr.splitlines()[-1].startswith("supervisor: ended the server: no lease file in the store")
 
 
+def test_a_lease_file_that_is_none_is_told_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / ".lease.test").mkdir()
+    done = run(tmp_path, "print('runs')")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1].endswith(f"no lease file in the store: Is a directory ({tmp_path}/.lease.test)")
+
+
 # A storage, not this machine's own, that answers nothing while this file is there.
 SILENT = """
 import lease, time

@@ -274,7 +274,7 @@ class Supervisor:
         try:
             held = leases.hold(self.store, self.options.name)
         except OSError as error:
-            self.end(f"no lease file in the store: {error.strerror} ({os.fsdecode(self.store)})")
+            self.end(f"no lease file in the store: {error.strerror} ({os.fsdecode(error.filename or self.store)})")
             return
         umask = os.umask(0)  # from here on each file gets the mode that is asked for
         self._tell(held)
