@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,7 @@ from stanft.drill.reach import Place
 from stanft.drill.run import Settings
 from stanft.drill.statistics import figures, missed, outages, percentile
 from stanft.drill.watch import Reign, Watch, two_actives, without_active
+from stanft.ground import wait
 from stanft.ground.errors import UserError
 from stanft.ground.textfile import write
 from stanft.words import ACTIVE, STANDBY
@@ -112,6 +114,42 @@ def test_a_watch_follows_a_pod_to_its_new_address_and_tells_the_clients() -> Non
         assert seen.wait_successor(1, 10) is not None
     assert [one.server for one in seen.ordered()] == ["10.0.0.1", "10.0.0.2"]
     assert moves == [[Place("stan-0", "10.0.0.1")], [Place("stan-0", "10.0.0.2")]]
+
+
+def test_a_watch_asks_a_server_again_that_did_not_answer_and_nobody_under_an_address_that_was_left() -> None:
+    where = [Place("stan-0", "10.0.0.1")]
+    answers: dict[str, Any] = {"10.0.0.1": None}
+    asked: list[str] = []
+    moved = threading.Event()
+
+    def monitor(place: Place, _path: str, _timeout: float) -> dict[str, Any] | None:
+        asked.append(place.ip)
+        return answers[place.ip]
+
+    way: Any = SimpleNamespace(period=0.01, monitor=monitor)
+    with Watch(NOWHERE, way, places=lambda: list(where), moved=lambda found: found == where and moved.set()) as seen:
+        assert wait.happens(lambda: seen.changes, 10)
+        answers |= {"10.0.0.1": {"state": ACTIVE, "server_id": "A"}, "10.0.0.2": {"state": STANDBY, "server_id": "B"}}
+        assert seen.wait_successor(0, 10) is not None
+        moved.clear()
+        where[:] = [Place("stan-0", "10.0.0.2")]
+        assert moved.wait(10)
+        assert wait.happens(lambda: asked[-5:] == ["10.0.0.2"] * 5, 10)
+    assert [one.state for one in seen.changes[:2]] == ["", ACTIVE]
+
+
+def test_a_watch_asks_a_server_once_in_its_period() -> None:
+    asked: list[str] = []
+
+    def monitor(place: Place, _path: str, _timeout: float) -> dict[str, Any]:
+        asked.append(place.ip)
+        return {"state": ACTIVE, "server_id": "A"}
+
+    way: Any = SimpleNamespace(period=60.0, monitor=monitor)
+    with Watch(NOWHERE, way, places=lambda: [Place("stan-0", "10.0.0.1")]) as seen:
+        assert seen.wait_successor(0, 10) is not None
+        time.sleep(0.2)
+    assert asked == ["10.0.0.1"]
 
 
 def test_a_watch_asks_the_api_for_the_pods_that_have_an_address_and_leaves_no_thread_behind() -> None:

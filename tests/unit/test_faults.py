@@ -246,6 +246,22 @@ def test_an_unknown_fault_is_answered_with_the_names_of_all() -> None:
         faults.find("kil")
 
 
+def test_as_many_takeovers_are_right_as_the_fault_brings_about_and_only_some_spare_bystanders() -> None:
+    right: dict[tuple[int, int], set[str]] = {}
+    for name, fault in faults.FAULTS.items():
+        right.setdefault(fault.takeovers, set()).add(name)
+    assert right == {
+        (0, 0): {"soak", "kill-standby", "kill-exporter", "api-gone", "volume-slow"},
+        (0, 1): {"scale", "node-pause", "cut-peers", "cut-all", "volume-hang"},
+        (0, 10): {"volume-full"},
+        (1, 1): {"kill", "terminate", "hang", "abort", "kill-two", "delete", "delete-by-force", "drain", "roll"}
+        | {"node-kill", "node-stop", "kill-without-api"},
+        (1, 2): {"delete-all"},
+        (1, 3): {"kill-in-recovery"},
+    }
+    assert {name for name, fault in faults.FAULTS.items() if fault.spares_bystanders} == {"soak", "hang", "volume-slow"}
+
+
 def test_every_fault_says_what_it_is_and_how_many_takeovers_are_right() -> None:
     for name, fault in faults.FAULTS.items():
         assert name == fault.name
