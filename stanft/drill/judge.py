@@ -89,7 +89,7 @@ def _failures(seen: Seen) -> Iterator[str]:
     for name in _gone(seen):
         yield f"the subscriber {name} never came back"
     for one, other, length in two_actives(seen.reigns):
-        yield f"two actives at once: {one} and {other} for at least {length:.2f} s"
+        yield f"two actives at once: {one} and {other} for at least {length:.{2 if length >= 0.01 else 4}f} s"
     # A heartbeat of the dead active that was read late has the same effect, so this alone proves no two actives.
     for line in seen.claims:
         yield f"a server ended itself on a heartbeat of another active: {line.strip()}"

@@ -428,10 +428,10 @@ class Ledger:
     def unread(self) -> list[str]:
         """A doubt for each channel that nobody read again after the run."""
         read = {view.channel for view in self.views if view.last and view.complete}
-        return [
-            f"the channel {channel} was not read again, so nobody knows what the store holds"
-            for channel in sorted({track.channel for track in self.tracks} - read)
-        ]
+        left = [f"the channel {name}" for name in sorted({track.channel for track in self.tracks} - read)]
+        if not self.tracks and not read:
+            left = ["the store"]
+        return [f"{what} was not read again, so nobody knows what the store holds" for what in left]
 
     def verdict(self, fault: float | None = None, *, minimum_rate: float = MINIMUM_RATE) -> Verdict:
         """Judge the run; with the time of its first fault also what came before it, and whether that was enough."""

@@ -437,6 +437,12 @@ def test_two_servers_that_were_active_at_once_fail_the_run() -> None:
     assert (word, problem) == (Word.FAILED, "two actives at once: stan-0 and stan-1 for at least 1.10 s")
 
 
+def test_two_that_were_active_at_once_for_milliseconds_fail_the_run_with_the_time() -> None:
+    reigns = (Reign("A", "stan-0", 99, 110.902, 98.9), Reign("B", "stan-1", 110.9, 120, 110.8))
+    _, [problem] = convicted(Story().seen(reigns=reigns))
+    assert problem == "two actives at once: stan-0 and stan-1 for at least 0.0020 s"
+
+
 def test_where_no_server_was_seen_to_be_active_nobody_knows_whether_two_were() -> None:
     nobody: Any = SimpleNamespace(pods=dict, group=SimpleNamespace(servers=list))
     quiet = replace(Story().seen(reigns=()), fault=replace(find("kill"), takeovers=(0, 0)))

@@ -6,6 +6,7 @@ import argparse
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from harness.cli import nfs_lab
 from harness.nfs_lab import image, report
 from harness.nfs_lab import run as lab_run
 from harness.nfs_lab.faults import FAULTS
+from harness.nfs_lab.judge import Seen
 from harness.nfs_lab.lab import Lab, Settings
 from harness.nfs_lab.machine import Machine, MachineError
 from harness.nfs_lab.pod import REMEDIES, Pod, rendered, values
@@ -22,7 +24,9 @@ from harness.nfs_lab.scenes import ENVIRONMENTS, KEPT, SCENES, Scene, mount_opti
 from stanft.ground import wait
 from stanft.ground.errors import UserError
 from stanft.kube.objects import dig
-from stanft.traffic.verdict import Judgement
+from stanft.stan.outcome import Outcome
+from stanft.traffic.ledger import Ledger, View, encode
+from stanft.traffic.verdict import Judgement, Word
 
 
 def options(*arguments: str) -> argparse.Namespace:
@@ -104,6 +108,30 @@ def test_what_goes_wrong_after_the_fault_is_noted_and_the_run_goes_on(error: Exc
     with lab_run._noted(broken):
         raise error
     assert broken == [f"the lab could not go on as planned: {str(error) or 'TimeoutError'}"]
+
+
+@pytest.mark.parametrize(("scene", "lost"), [("limits", 0), ("plain", 50)])
+def test_a_kept_disk_may_lack_what_the_limits_of_its_scene_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scene: str, lost: int
+) -> None:
+    ledger = Ledger("run")
+    track, views = ledger.track("lab", "beside-stan-0"), [ledger.view("consumer-0", "lab")]
+
+    def deliver(view: View, first: int) -> list[View]:
+        for number in range(first, KEPT + 51):
+            ledger.deliver(view, encode("run", track.publisher, number), number, False, 100.0)
+        return [view]
+
+    for _ in range(KEPT + 50):
+        track.end(track.send(100.0), Outcome.STORED, 100.0)
+    deliver(views[0], 1)
+    ledger.view("last read", "lab", last=True).unfinished = "its session was lost"
+    monkeypatch.setattr("harness.nfs_lab.disk.read", lambda *_: deliver(ledger.view("kept disk", "lab", last=True), 51))
+    lab: Any = SimpleNamespace(take_disk=lambda: tmp_path / "disk", pod=None)
+    seen = Seen("kill", 10, ["stan-0"], "stan-0", 99.0, 101.0, 101.0, ledger, {"stan-0": 0})
+    found = lab_run._result(lab, seen, Settings(scene=scene), None)
+    assert found.measures["lost"] == lost
+    assert found.word is (Word.LOST if lost else Word.UNKNOWN)
 
 
 def test_a_stopped_machine_stands_still_until_it_goes_on() -> None:

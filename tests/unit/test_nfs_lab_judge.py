@@ -192,6 +192,11 @@ def test_without_a_last_read_nobody_knows_what_the_store_holds() -> None:
     assert (word, "not read again" in problem) == (Word.UNKNOWN, True)
 
 
+def test_of_a_run_of_which_nothing_was_seen_nothing_is_known() -> None:
+    word, [problem] = convicted(seen(Ledger("run"), publishers={}))
+    assert (word, "not read again" in problem) == (Word.UNKNOWN, True)
+
+
 def test_with_one_channel_of_two_read_again_nobody_knows_what_the_other_holds() -> None:
     ledger = story()
     quiet = ledger.track("quiet", "beside-stan-0")
