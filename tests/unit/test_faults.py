@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -16,9 +17,11 @@ from standins import played_group
 
 from harness.local import furnish
 from stanft import faults
-from stanft.faults import Fault, Goal, Injection, Need, Scene
+from stanft.faults import Fault, Goal, Injection, Need, Scene, process
 from stanft.faults.model import uninterrupted
 from stanft.ground.errors import UserError
+from stanft.group.live import ServerState
+from stanft.words import ACTIVE, STANDBY
 
 furnish.add_faults()
 
@@ -183,6 +186,98 @@ def test_scaling_down_scales_up_again_to_as_many_as_there_were() -> None:
     with pytest.raises(ZeroDivisionError), faults.find("scale").on(scene(api)):
         raise ZeroDivisionError
     assert api.calls == [("scale", 1), ("scale", 3)]
+
+
+def state(pod: str, said: str, routes: int = 2, *, meshed: bool = True) -> ServerState:
+    """A server that says so of itself."""
+    return ServerState(pod, "node", "10.0.0.1", True, 0, said, routes, meshed)
+
+
+@pytest.mark.parametrize(
+    ("servers", "successor"),
+    [
+        ([state("stan-1", ACTIVE), state("stan-0", STANDBY)], None),
+        ([state("stan-1", ""), state("stan-0", STANDBY)], None),
+        ([state("stan-0", "", routes=0), state("stan-2", ACTIVE)], "stan-2"),
+        ([state("stan-0", STANDBY), state("stan-2", "")], "stan-2"),
+        ([state("stan-0", "", routes=0, meshed=False)], "stan-0"),
+        ([state("stan-0", "", routes=0)], None),
+    ],
+    ids=[
+        "its own last word",
+        "the killed one",
+        "an active",
+        "in recovery",
+        "in recovery beside a NATS",
+        "only starting",
+    ],
+)
+def test_who_takes_over_is_active_or_in_recovery_and_never_the_one_that_was_killed(
+    servers: list[ServerState], successor: str | None
+) -> None:
+    played_scene: Any = SimpleNamespace(group=SimpleNamespace(servers=lambda: servers))
+    found = process._taking_over(played_scene, "stan-1")
+    assert (found.pod if found else None) == successor
+
+
+def test_a_recovery_is_killed_until_three_servers_were_hit() -> None:
+    hit: list[str] = []
+    played_scene = scene(Api())
+    servers = played_scene.group.servers
+
+    class Hitting(Scene):
+        """Notes whom a signal is for; the next standby is in recovery then, once its process is there."""
+
+        def signal(self, pod: Any, number: int, container: str = "") -> float:  # noqa: ARG002
+            """Note it."""
+            if len(hit) == 1 and "not yet" not in hit:
+                hit.append("not yet")
+                raise UserError("it does not run")
+            hit.append(pod.metadata.name)
+            gone = pod.metadata.name
+            for each in servers():
+                each.state = "" if each.pod != gone else STANDBY
+                each.is_active, each.meshed = False, True
+            return 1.0
+
+    injection = Injection("kill-in-recovery")
+    process._kill_repeatedly(Hitting(played_scene.group), injection, contextlib.ExitStack())
+    assert injection.victims == ["stan-1", "stan-0", "stan-1"]
+    assert hit == ["stan-1", "not yet", "stan-0", "stan-1"]
+
+
+@pytest.mark.parametrize(("active_then", "replaced"), [("stan-0", ["stan-1"]), ("stan-1", [])])
+def test_an_abort_is_timed_when_the_server_last_ran_and_its_pod_is_replaced_unless_it_is_active(
+    active_then: str, replaced: list[str]
+) -> None:
+    looks = iter(["0 True", "0 True", "1 True"])
+    asked: list[float] = []
+    bodies: list[dict[str, Any]] = []
+
+    class Aborted(Api):
+        def read_namespaced_pod(self, name: str, _namespace: str) -> Any:
+            if (found := next(looks, None)) is None:
+                raise ApiException(status=404, reason=name)
+            asked.append(time.monotonic())
+            count, running = found.split()
+            status = SimpleNamespace(name="stan", restart_count=int(count), state=SimpleNamespace(running=running))
+            return SimpleNamespace(status=SimpleNamespace(container_statuses=[status]))
+
+        def patch_namespaced_pod_ephemeralcontainers(self, _name: str, _namespace: str, body: dict[str, Any]) -> None:
+            bodies.append(body)
+
+    api = Aborted()
+    played_scene = scene(api)
+    for pod in played_scene.group.pods():
+        pod.spec.containers.append(SimpleNamespace(name="stan", ports=[]))
+    with faults.find("abort").on(played_scene) as injection:
+        assert asked[0] < injection.at <= asked[1], "it still ran at the second look"
+        assert injection.victims == ["stan-1"]
+        for each in played_scene.group.servers():
+            each.is_active = each.pod == active_then
+    assert [name for what, name, *_ in api.calls if what == "delete"] == replaced
+    [container] = bodies[0]["spec"]["ephemeralContainers"]
+    assert (container["targetContainerName"], container["command"]) == ("stan", ["sh", "-c", "kill -ABRT 1"])
 
 
 def test_a_fault_for_the_active_is_refused_while_there_is_none() -> None:
