@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,6 +33,7 @@ class Api:
     def __init__(self, *, cordoned: bool = False) -> None:
         self.calls: list[tuple[Any, ...]] = []
         self.cordoned = cordoned
+        self.looked: list[str] = []  # for which pods somebody waited
 
     def delete_namespaced_pod(self, name: str, namespace: str, *, body: dict[str, Any], **_: Any) -> None:
         """Note the deletion."""
@@ -39,6 +41,7 @@ class Api:
 
     def read_namespaced_pod(self, name: str, _namespace: str) -> Any:
         """Say that the pod is gone."""
+        self.looked.append(name)
         raise ApiException(status=404, reason=name)
 
     def read_node(self, _name: str) -> Any:
@@ -52,6 +55,10 @@ class Api:
     def create_namespaced_pod_eviction(self, name: str, _namespace: str, _body: Any) -> None:
         """Note the eviction."""
         self.calls.append(("evict", name))
+
+    def patch_namespaced_stateful_set(self, name: str, _namespace: str, _body: dict[str, Any]) -> None:
+        """Note the new template."""
+        self.calls.append(("template", name))
 
     def patch_namespaced_stateful_set_scale(self, _name: str, _namespace: str, body: dict[str, Any]) -> None:
         """Note the number."""
@@ -186,6 +193,52 @@ def test_scaling_down_scales_up_again_to_as_many_as_there_were() -> None:
     with pytest.raises(ZeroDivisionError), faults.find("scale").on(scene(api)):
         raise ZeroDivisionError
     assert api.calls == [("scale", 1), ("scale", 3)]
+    assert api.looked == ["stan-1", "stan-2"], "the first one stays"
+
+
+def test_all_pods_are_deleted_before_anybody_waits_for_one() -> None:
+    api = Api()
+    with faults.find("delete-all").on(scene(api)) as injection:
+        assert [name for _, name, *_ in api.calls] == ["stan-0", "stan-1", "stan-2"] == injection.victims
+        assert api.looked == injection.victims
+
+
+def stateful_set(strategy: str, *, seen: int = 2, updated: int = 3, ready: int = 3) -> Any:
+    """The servers' StatefulSet, whose template is the second one."""
+    return SimpleNamespace(
+        metadata=SimpleNamespace(generation=2),
+        spec=SimpleNamespace(replicas=3, update_strategy=SimpleNamespace(type=strategy)),
+        status=SimpleNamespace(observed_generation=seen, updated_replicas=updated, ready_replicas=ready),
+    )
+
+
+def test_a_roll_by_kubernetes_is_over_when_all_are_new_and_ready() -> None:
+    api, rolling = Api(), partial(stateful_set, "RollingUpdate")
+    looks = iter([rolling(), rolling(seen=1), rolling(updated=2), rolling(ready=2), rolling(), rolling()])
+    group = scene(api).group
+    group.stateful_set = lambda: next(looks)  # type: ignore[method-assign]
+    with faults.find("roll").on(Scene(group)) as injection:
+        assert injection.victims == ["stan-0", "stan-1", "stan-2"]
+        assert injection.notes[0].startswith("rolled by Kubernetes in ")
+    assert len(list(looks)) == 1, "it waited as long as something was missing"
+    assert api.calls == [("template", "stan")]
+
+
+def test_a_roll_of_servers_that_wait_for_their_deletion_is_done_as_an_upgrade_does_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    restarted: list[tuple[str, ...]] = []
+
+    def restart(*where: str, **_: Any) -> Any:
+        restarted.append(where)
+        return SimpleNamespace(restarted=["stan-0", "stan-1"])
+
+    monkeypatch.setattr("stanft.group.rollout.restart", restart)
+    group = scene(Api()).group
+    group.stateful_set = lambda: stateful_set("OnDelete")  # type: ignore[method-assign]
+    with faults.find("roll").on(Scene(group)) as injection:
+        assert injection.notes[0].startswith("restarted stan-0, stan-1 in ")
+    assert restarted == [("messaging", "stan")]
 
 
 def state(pod: str, said: str, routes: int = 2, *, meshed: bool = True) -> ServerState:
@@ -264,6 +317,7 @@ def test_an_abort_is_timed_when_the_server_last_ran_and_its_pod_is_replaced_unle
             return SimpleNamespace(status=SimpleNamespace(container_statuses=[status]))
 
         def patch_namespaced_pod_ephemeralcontainers(self, _name: str, _namespace: str, body: dict[str, Any]) -> None:
+            asked.append(time.monotonic())
             bodies.append(body)
 
     api = Aborted()
@@ -271,7 +325,8 @@ def test_an_abort_is_timed_when_the_server_last_ran_and_its_pod_is_replaced_unle
     for pod in played_scene.group.pods():
         pod.spec.containers.append(SimpleNamespace(name="stan", ports=[]))
     with faults.find("abort").on(played_scene) as injection:
-        assert asked[0] < injection.at <= asked[1], "it still ran at the second look"
+        before, patched, still_ran, ended = asked
+        assert before < patched < injection.at <= still_ran < ended
         assert injection.victims == ["stan-1"]
         for each in played_scene.group.servers():
             each.is_active = each.pod == active_then
