@@ -79,6 +79,8 @@ def routes_lead_to_pods(manifests: Manifests, server: Server) -> Iterator[str | 
 
 
 def _gaps(manifests: Manifests, server: Server) -> Iterator[str | Unseen]:
+    if server.replicas > 1 and isinstance(name := server.nats.get("server_name"), str) and not server.differs(name):
+        yield f"all {server.replicas} servers are called {name} (server_name), and servers of one name refuse each other"
     found, hidden = _routes(server)
     if hidden:
         yield Unseen(f"routes come from {', '.join(hidden)}, whose value is not among these objects")
@@ -102,7 +104,8 @@ def _pods(server: Server) -> list[str]:
         named = [spec["hostname"], spec["subdomain"]] if spec.get("hostname") and spec.get("subdomain") else []
         return [".".join(named) or f"the pods of {objects.label(server.workload)}"]
     service = dig(server.workload, "spec.serviceName", "")
-    return [f"{server.name}-{ordinal}.{service}" for ordinal in range(server.replicas)]
+    first = int(dig(server.workload, "spec.ordinals.start", 0) or 0)
+    return [f"{server.name}-{first + number}.{service}" for number in range(server.replicas)]
 
 
 def _led_to(manifests: Manifests, server: Server, host: str) -> set[str] | str:

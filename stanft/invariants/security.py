@@ -217,7 +217,7 @@ def _written_out(text: str) -> Iterator[str]:
     A $NAME in quotes is no variable: the server takes it as it stands.
     """
     settings = edit.settings(text)
-    named = {setting.path[-1] for setting in settings}
+    named = {setting.path[-1] for setting in settings if not setting.value.startswith("$")}
     for setting in settings:
         label = ".".join(setting.path)
         value = edit.unquoted(setting.value)

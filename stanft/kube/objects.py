@@ -260,11 +260,13 @@ def leaves(item: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, .
 
 
 def downward_text(workload: Object, source: Object, file: str) -> str | None:
-    """The text of a file that a downwardAPI source takes from an annotation of the workload's own pods, if it does."""
+    """The text of a file that a downwardAPI source takes from an annotation of the workload's own pods, if it does.
+
+    The kubelet writes an empty file where there is no such annotation.
+    """
     for item in dig(source, "downwardAPI.items", []):
         field = str(dig(item, "fieldRef.fieldPath", ""))
         if item.get("path") == file and field.startswith("metadata.annotations['"):
             annotations = ((pod_template(workload) or {}).get("metadata") or {}).get("annotations") or {}
-            found = annotations.get(field.removeprefix("metadata.annotations['").removesuffix("']"))
-            return None if found is None else str(found)
+            return str(annotations.get(field.removeprefix("metadata.annotations['").removesuffix("']")) or "")
     return None

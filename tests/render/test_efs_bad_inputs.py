@@ -283,3 +283,14 @@ def test_a_merge_may_not_take_the_controller_from_its_selector() -> None:
     assert "  - controller.merge.spec.selector: " in refusal(
         layered(NFS, at("controller.merge.spec.selector.matchLabels", {"a": "b"}))
     )
+
+
+def test_a_merge_may_not_name_another_provisioner_nor_other_mount_options() -> None:
+    for path, value in {"provisioner": "example.com/a", "mountOptions": ["nolock"]}.items():
+        assert f"  - storageClass.merge.{path}: " in refusal(layered(NFS, at(f"storageClass.merge.{path}", value)))
+
+
+def test_a_budget_has_either_of_its_two_numbers() -> None:
+    budget = layered(ALL, at("podDisruptionBudget.merge.spec.minAvailable", 1))
+    (made,) = (each for each in render("efs-provisioner", budget) if each["kind"] == "PodDisruptionBudget")
+    assert (made["spec"].get("minAvailable"), made["spec"].get("maxUnavailable")) == (1, None)

@@ -46,6 +46,10 @@ USERS = {
 COMPANY: dict[tuple[str, str], tuple[dict[str, Any], Any]] = {
     ("stan-ft", "configFile.override"): ({}, "port: 4222\nstreaming {\n  id: a\n  ft_group_name: b\n}\n"),
     ("stan-ft", "extraObjects"): ({}, [CONFIG_MAP]),
+    ("stan-ft", "container.extraVolumeMounts"): (
+        render.at("podTemplate.extraVolumes", [{"name": "more", "emptyDir": {}}]),
+        [{"name": "more", "mountPath": "/more"}],
+    ),
     ("stan-ft", "config.max_pending"): ({}, "256mb"),
     ("stan-ft", "tls.certManager.enabled"): (CERTIFICATE, True),
     ("stan-ft", "tls.client.enabled"): ({"tls": {"client": {"existingSecret": "tls"}}}, True),

@@ -9,6 +9,8 @@ import yaml
 
 from harness.charts import render
 
+VOLUME: Final = "persistence: {existingClaim: '', staticVolume: {enabled: true, nfs: {server: a}"
+FILE: Final = "'streaming { ft_group_name: a, store: file, dir: /data/stan/store,"
 REFUSED: Final = {
     # A merge that takes from the group what the chart's other objects count on.
     "podTemplate: {merge: {spec: {volumes: [{name: data, emptyDir: {}}]}}}": r"merge\.spec\.volumes: .* data is",
@@ -24,6 +26,40 @@ REFUSED: Final = {
     "networkPolicy: {merge: {spec: {podSelector: {a: b}}}}": r"networkPolicy\.merge\.spec\.podSelector: ",
     "podDisruptionBudget: {merge: {spec: {selector: null}}}": r"podDisruptionBudget\.merge\.spec\.selector: ",
     "persistence: {existingClaim: '', claim: {merge: {spec: {accessModes: [ReadWriteOnce]}}}}": r"accessModes: ",
+    "statefulSet: {merge: {spec: {ordinals: {start: 1}}}}": r"statefulSet\.merge\.spec\.ordinals: ",
+    "statefulSet: {merge: {metadata: {annotations: null}}}": r"annotations: a later change of the store is noticed by ",
+    "podTemplate: {annotations: {stan-ft/stan.conf: 'port: 1'}}": r"stan-ft/stan\.conf is the server's configuration",
+    "podTemplate: {merge: {metadata: {annotations: null}}}": r"podTemplate\.merge: .* stan-ft/stan\.conf is the server's",
+    "podTemplate: {merge: {spec: {hostNetwork: true}}}": r"dnsPolicy: .* Set it to ClusterFirstWithHostNet",
+    "podTemplate: {merge: {spec: {dnsPolicy: Default}}}": r"podTemplate\.merge\.spec\.dnsPolicy: ",
+    "container: {merge: {resources: {limits: {memory: 64Mi}}}}": r"limits\.memory: GOMEMLIMIT follows",
+    "container: {extraVolumeMounts: [{name: logs, mountPath: /x}]}": r"mounts logs, and the pods have no such volume",
+    "podDisruptionBudget: {merge: {spec: {maxUnavailable: 3}}}": r"podDisruptionBudget\.merge\.spec\.maxUnavailable: ",
+    "podDisruptionBudget: {merge: {spec: {minAvailable: 67%}}}": r"67% of 3 servers would have to stay, so no drain",
+    "podDisruptionBudget: {merge: {spec: {minAvailable: 0}}}": r"minAvailable: with 0 of 3 servers a drain may take all",
+    "podDisruptionBudget: {merge: {spec: {minAvailable: '2'}}}": r"minAvailable: 2 is no number of servers",
+    f"{VOLUME}, merge: {{spec: {{mountOptions: [nolock]}}}}}}}}": r"staticVolume\.merge\.spec\.mountOptions: ",
+    f"{VOLUME}, driver: efs-csi, efs: {{volumeHandle: fs-01234567}}, merge: {{spec: {{mountOptions: [nolock]}}}}}}}}": (
+        r"staticVolume\.merge\.spec\.mountOptions: "
+    ),
+    # Servers that would not find or not know each other.
+    "config: {server_name: a}": r"config\.server_name: all 3 servers would be called a",
+    "config: {cluster: {name: $POD_NAME}}": r"config\.cluster\.name: \$POD_NAME differs from pod to pod",
+    "config: {streaming: {ft_group_name: $POD_NAME}}": r"ft_group_name: \$POD_NAME differs from pod to pod",
+    # A file that the server would not read.
+    "config: {include: auth.conf}": r"config\.include: auth\.conf would be looked for beside stan\.conf",
+    "config: {authorization: {include: [/etc/a/b.conf, c.conf]}}": r"config\.authorization\.include: c\.conf would",
+    "config: {write_deadline: 2}": r"config\.write_deadline: 2 is no duration",
+    "config: {system_account: SYS}": r"config\.system_account: config\.accounts has no account SYS",
+    "container: {args: [-l, /stan.log]}": r"container\.args: -l names a file, .* read-only",
+    "container: {args: [--encrypt]}": r"container\.args: -encrypt would overrule",
+    # Secrets in other places.
+    "config: {tls: {cert_file: /a, key_file: '-----BEGIN PRIVATE KEY-----'}}": r"config\.tls\.key_file: a private key",
+    "config: {APP: hunter2, authorization: {user: a, password: $APP}}": r"config\.authorization\.password: it would be",
+    "config: {authorization: {user: a, password: $2a$11$abcdefghijk}}": r"config\.authorization\.password: it would be",
+    "config: {leafnodes: {remotes: [{url: 'nats://u:p@h:7422'}]}}": r"take the whole URL from a variable of container\.env",
+    "config: {operator: a, note: 'seed SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY'}": r"an NKey seed would",
+    f"configFile: {{override: {FILE} sql_options {{ source: a:b@tcp(db)/d }} }}'}}": r"override: a password, token or key",
     # A key of NATS in another spelling, which the server would read beside the chart's.
     "config: {Port: 4223}": r"config\.Port: .* reads it as port",
     "config: {Streaming: {id: a}}": r"config\.Streaming: .* reads it as streaming",
@@ -32,6 +68,8 @@ REFUSED: Final = {
     "persistence: {mountPath: /etc/stan-config}": r"would be mounted at /etc/stan-config in the container stan",
     "podTemplate: {extraVolumes: [{name: data, emptyDir: {}}]}": r"extraVolumes: two volumes .* called data\.",
     "podTemplate: {extraContainers: [{name: stan, image: a}]}": r"two containers of the pods would be called stan\.",
+    "promExporter: {merge: {name: stan}}": r"cannot work:\s+- \S+, \S+: two containers .* called stan\.",
+    "podTemplate: {extraContainers: [{name: a, image: b, volumeMounts: [x]}]}": r"container a mounts ",
     "podTemplate: {extraInitContainers: [{name: metrics, image: a}]}": r"two containers .* called metrics\.",
     "persistence: {existingClaim: a b}": r"persistence\.existingClaim: .* no name of a claim",
     "persistence: {staticVolume: {efs: {volumeHandle: fs-1}}}": r"volumeHandle: .* no file system of EFS",
@@ -84,13 +122,28 @@ TAKEN: Final = (
     "commonLabels: {team: ''}",
     "persistence: {existingClaim: ''}",
     "fencing: {mode: 'off', port: 4222}",
-    "config: {logfile: /logs/stan.log}\ncontainer: {extraVolumeMounts: [{name: logs, mountPath: /logs}]}",
+    "config: {logfile: /logs/stan.log}\ncontainer: {extraVolumeMounts: [{name: logs, mountPath: /logs}]}\n"
+    "podTemplate: {extraVolumes: [{name: logs, emptyDir: {}}]}",
     "replicas: 1\nallowSingleReplica: true",
     "image: {repository: team/nats-streaming-mine, tag: latest}",
     "service: {merge: {spec: {ports: [{name: client, port: 4222, targetPort: client}, {name: more, port: 1}]}}}",
     "podDisruptionBudget: {maxUnavailable: 50%}",
     "config: {cluster: {routes: ['nats://[fd00::1]:6222', $MORE]}}",
     "persistence: {subPath: .stan/prod}",
+    "promExporter: {args: []}",
+    "podTemplate: {extraContainers: [{name: a, image: b, volumeMounts: x}], merge: {spec: {dnsPolicy: 5}}}",
+    "config: {accounts: [a], system_account: $G}\nauth: {server: {method: password, existingSecret: a}}",
+    "podTemplate: {merge: {spec: {hostNetwork: true, dnsPolicy: ClusterFirstWithHostNet}}}",
+    "podDisruptionBudget: {merge: {spec: {minAvailable: 66%}}}",
+    "commonLabels: {helm.sh/chart: a, app.kubernetes.io/managed-by: argocd, app.kubernetes.io/version: a}",
+    "config: {server_name: a}\nreplicas: 1\nallowSingleReplica: true",
+    "config: {system_account: SYS, accounts: {include: /etc/accounts/accounts.conf}}\n"
+    "auth: {server: {method: password, existingSecret: a}}",
+    "config: {accounts: {A: {users: [{user: a, password: $2a$11$abcdefghijk}]}}}\n"
+    "auth: {server: {method: password, existingSecret: a}}",
+    "config: {max_connections: 64K, log_size_limit: 10mb, max_traced_msg_len: 1kb, lame_duck_duration: .5h}",
+    "config: {streaming: {store_limits: {max_age: '0', max_inactivity: 5µs}}}",
+    "config: {TOKEN: $FROM_A_SECRET, authorization: {token: $TOKEN}}",
 )
 DIGEST: Final = f"sha256:{'0a' * 32}"
 
@@ -123,3 +176,20 @@ def test_a_digest_pins_the_image_of_server_and_program_alike() -> None:
     text = render.render_text("stan-ft", pinned)
     assert f"nats-streaming@{DIGEST}" in text
     assert "nats-streaming:" not in text
+
+
+def test_the_charts_own_labels_win_over_common_ones() -> None:
+    made = render.render("stan-ft", values("commonLabels: {helm.sh/chart: a, app.kubernetes.io/version: a, team: b}"))
+    for each in made:
+        labels = each["metadata"]["labels"]
+        assert labels["helm.sh/chart"].startswith("stan-ft-")
+        assert labels["app.kubernetes.io/version"] != "a"
+        assert labels["team"] == "b"
+
+
+def test_an_include_may_be_a_list_and_variables_come_before_their_use() -> None:
+    written = "config: {include: [/etc/a/b.conf, /c.conf], mine: 3, ping_max: $mine}"
+    text = render.stan_conf(render.render("stan-ft", values(written)))
+    assert 'include "../a/b.conf"\ninclude "../../c.conf"' in text
+    assert text.index("mine: 3") < text.index("ping_max: $mine")
+    assert "config.mine" not in render.render_notes("stan-ft", values(written)), "it is used"

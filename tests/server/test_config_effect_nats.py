@@ -46,6 +46,16 @@ VARIANTS: dict[str, dict[str, Any]] = {
     ),
     "talking": {"config": {"debug": True, "trace": True, "trace_verbose": True, "max_traced_msg_len": 8}},
     "timeless": {"config": {"logtime": False}},
+    "in other forms": {
+        "config": {
+            "MINE": "2MB",
+            "AGE": "90s",
+            "max_payload": "$MINE",
+            "max_connections": "1K",
+            "log_size_limit": "10mb",
+            "streaming": {"store_limits": {"max_age": "$AGE", "channels": {"a": {"max_age": ".5h"}}}},
+        }
+    },
 }
 
 
@@ -132,6 +142,13 @@ def test_a_key_is_shown_by_varz(servers: dict[str, Server], path: str, expected:
 )
 def test_a_key_left_out_is_what_its_comment_names(servers: dict[str, Server], path: str, expected: Any) -> None:
     assert dig(servers["defaults"].json("/varz") or {}, path) == expected
+
+
+def test_sizes_durations_and_variables_are_read_in_every_form_that_the_server_has(servers: dict[str, Server]) -> None:
+    shown = servers["in other forms"].json("/varz") or {}
+    limits = dig(servers["in other forms"].json("/streaming/storez") or {}, "limits", {})
+    assert (shown["max_payload"], shown["max_connections"]) == (2 * MB, 1000)
+    assert (limits["max_age"], limits["channels"]["a"]["max_age"]) == (90 * SECOND, 1800 * SECOND)
 
 
 def test_clients_are_told_the_advertised_address(servers: dict[str, Server]) -> None:

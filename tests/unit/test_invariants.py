@@ -127,6 +127,8 @@ CASES: list[tuple[str, Callable[[list[Object]], None], str]] = [
         into_deployment,
         "the route to stan-0.stan.messaging.svc.cluster.local leads to no replica",
     ),
+    ("routes-complete", put("StatefulSet.spec.ordinals", {"start": 1}), "no route to stan-2.stan"),
+    ("routes-complete", conf("http: 8222", "http: 8222\nserver_name: a"), "all 2 servers are called a"),
     ("nfs-version", add(VOLUME), "no NFS version"),
     (
         "locks-respected",

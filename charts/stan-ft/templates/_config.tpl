@@ -239,7 +239,13 @@ tls:
 {{- if .Values.configFile.override -}}
 {{- $_ := set . "written" (tpl .Values.configFile.override . | trim) -}}
 {{- else -}}
-{{- $_ := set . "written" (include "stan-ft.config.text" (list . $written) | trim) -}}
+{{- /* A variable has to be said before it is used. */ -}}
+{{- $variables := dict -}}
+{{- $rest := dict -}}
+{{- range $key, $value := $written -}}
+{{- $_ := set (has (lower $key) $.facts.nats | ternary $rest $variables) $key $value -}}
+{{- end -}}
+{{- $_ := set . "written" (printf "%s%s" (include "stan-ft.config.text" (list . $variables)) (include "stan-ft.config.text" (list . $rest)) | trim) -}}
 {{- end -}}
 {{- end -}}
 
@@ -250,7 +256,9 @@ tls:
 {{- if or (kindIs "invalid" $value) (and (empty $value) (has $key (list "store_limits" "file_options" "sql_options" "authorization" "tls"))) -}}
 {{- else if eq $key "include" }}
 {{- /* The server looks for it from its own directory on, /etc/stan-config. */}}
-include {{ regexReplaceAll "^/" (regexReplaceAll "^/etc/" (toString $value) "../") "../../" | quote }}
+{{- range kindIs "slice" $value | ternary $value (list $value) }}
+include {{ regexReplaceAll "^/" (regexReplaceAll "^/etc/" (toString .) "../") "../../" | quote }}
+{{- end }}
 {{- else if kindIs "map" $value }}
 {{ $name }} {
   {{- with include "stan-ft.config.text" (list (index $ 0) $value) | trim }}
@@ -282,7 +290,7 @@ and stops. Everything else is quoted: 5m without quotes is five million.
 }
 {{- else if kindIs "string" $value -}}
 {{- if regexMatch "^\\$[A-Za-z_][A-Za-z0-9_]*$" $value -}}{{- $value -}}
-{{- else if and (has $key (index . 0).facts.sizes) (regexMatch "(?i)^[0-9]+([kmgtpe]([ib]|ib)?)?$" $value) -}}{{- lower $value -}}
+{{- else if or (and (has $key (index . 0).facts.sizes) (regexMatch "(?i)^[0-9]+([kmgtpe]([ib]|ib)?)?$" $value)) (regexMatch "^[A-Z][A-Z0-9_]*=(?i)[0-9]+[kmgtpe]i?b$" (printf "%s=%s" $key $value)) -}}{{- lower $value -}}
 {{- else -}}{{- quote $value -}}
 {{- end -}}
 {{- else if kindIs "bool" $value -}}{{- $value -}}

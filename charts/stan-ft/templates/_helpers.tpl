@@ -22,11 +22,10 @@ name: {{ .name | quote }}
 {{- if ne (.namespace | default "") "-" }}
 namespace: {{ .namespace | default $root.Release.Namespace | quote }}
 {{- end }}
+{{- $labels := include "stan-ft.componentLabels" . | fromYaml -}}
+{{- include "stan-ft.lay" (list $labels (dict "app.kubernetes.io/version" $root.Chart.AppVersion "app.kubernetes.io/managed-by" $root.Release.Service "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_"))) }}
 labels:
-  {{- include "stan-ft.componentLabels" . | nindent 2 }}
-  app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
-  app.kubernetes.io/managed-by: {{ $root.Release.Service }}
-  helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
+  {{- toYaml $labels | nindent 2 }}
 {{- $annotations := dict -}}
 {{- range list $root.Values.commonAnnotations .annotations -}}
 {{- include "stan-ft.lay" (list $annotations (deepCopy (. | default dict))) -}}
@@ -145,14 +144,14 @@ imagePullSecrets:
 {{- $own := fromYaml $text -}}
 {{- $text = include "stan-ft.merged" (list (index . 0) $merge $text $path) -}}
 {{- $made := fromYaml $text -}}
-{{- range list "apiVersion" "kind" "metadata.name" "metadata.namespace" "spec.selector" "spec.podSelector" "spec.clusterIP" "spec.publishNotReadyAddresses" "spec.accessModes" -}}
+{{- range list "apiVersion" "kind" "metadata.name" "metadata.namespace" "spec.selector" "spec.podSelector" "spec.clusterIP" "spec.publishNotReadyAddresses" "spec.accessModes" "spec.mountOptions" "mountOptions" "provisioner" -}}
 {{- $there := $made -}}
 {{- $here := $own -}}
 {{- range splitList "." . -}}
 {{- $there = index (kindIs "map" $there | ternary $there dict) . -}}
 {{- $here = index (kindIs "map" $here | ternary $here dict) . -}}
 {{- end -}}
-{{- if and (ne (toJson $there) (toJson $here)) (not (kindIs "invalid" $here)) -}}
+{{- if and (ne (toJson $there) (toJson $here)) (or (not (kindIs "invalid" $here)) (hasSuffix "mountOptions" .)) -}}
 {{- include "stan-ft.refuse" (list (printf "%s.%s: the chart's other objects count on it. Take it out of merge, and use the chart's own value for it." $path .)) -}}
 {{- end -}}
 {{- end -}}

@@ -331,7 +331,9 @@ name: metrics
 image: {{ include "stan-ft.image" (dict "context" . "image" .Values.promExporter.image "path" "promExporter.image") | quote }}
 imagePullPolicy: {{ .Values.promExporter.image.pullPolicy }}
 args:
-  {{- toYaml .Values.promExporter.args | nindent 2 }}
+  {{- with .Values.promExporter.args }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
   - -port={{ int64 .Values.promExporter.port }}
   - -ri={{ int64 .Values.promExporter.retryIntervalSeconds }}
   - http://localhost:{{ int64 .conf.http }}

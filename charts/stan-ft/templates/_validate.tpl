@@ -34,10 +34,21 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- include "stan-ft.problem" (printf "podDisruptionBudget.maxUnavailable: with %s of %d servers a drain may take all of them at once. Set it to 1." $away (int .Values.replicas)) -}}
 {{- end -}}
 {{- $spec := get (.Values.podDisruptionBudget.merge | default dict) "spec" -}}
-{{- $minimum := kindIs "map" $spec | ternary (get (kindIs "map" $spec | ternary $spec dict) "minAvailable") "" -}}
-{{- if and .Values.podDisruptionBudget.enabled (has (kindOf $minimum) (list "int" "int64" "float64")) -}}
-{{- if ge (int $minimum) (int .Values.replicas) -}}
-{{- include "stan-ft.problem" (printf "podDisruptionBudget.merge.spec.minAvailable: %d of %d servers would have to stay, so no drain would ever end. Set it below replicas, or use maxUnavailable." (int $minimum) (int .Values.replicas)) -}}
+{{- $spec = kindIs "map" $spec | ternary $spec dict -}}
+{{- if and .Values.podDisruptionBudget.enabled (hasKey $spec "maxUnavailable") (not (hasKey $spec "minAvailable")) -}}
+{{- include "stan-ft.problem" "podDisruptionBudget.merge.spec.maxUnavailable: it would pass unjudged. Set podDisruptionBudget.maxUnavailable instead." -}}
+{{- end -}}
+{{- $minimum := index $spec "minAvailable" -}}
+{{- if and .Values.podDisruptionBudget.enabled (not (kindIs "invalid" $minimum)) -}}
+{{- $least := toString $minimum -}}
+{{- $number := int (regexFind "^[0-9]+" $least) -}}
+{{- $stay := hasSuffix "%" $least | ternary (div (add (mul $number .Values.replicas) 99) 100) $number | int -}}
+{{- if not (regexMatch (kindIs "string" $minimum | ternary "^[0-9]+%$" "^[0-9]+$") $least) -}}
+{{- include "stan-ft.problem" (printf "podDisruptionBudget.merge.spec.minAvailable: %s is no number of servers. Write a number without quotes, or a percentage." $least) -}}
+{{- else if ge $stay (int .Values.replicas) -}}
+{{- include "stan-ft.problem" (printf "podDisruptionBudget.merge.spec.minAvailable: %s of %d servers would have to stay, so no drain would ever end. Set it below replicas, or use maxUnavailable." $least (int .Values.replicas)) -}}
+{{- else if and (lt $stay 1) (gt (int .Values.replicas) 1) -}}
+{{- include "stan-ft.problem" (printf "podDisruptionBudget.merge.spec.minAvailable: with %s of %d servers a drain may take all of them at once. Set it to %d." $least (int .Values.replicas) (sub (int .Values.replicas) 1)) -}}
 {{- end -}}
 {{- end -}}
 {{- range $key, $_ := .Values.commonAnnotations -}}
@@ -59,11 +70,11 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- else if and (not $kind) (hasPrefix "nats" (index $ 1)) -}}
 {{- else if not $kind -}}
 {{- include "stan-ft.problem" (printf "%s: the server does not know this key, and would ignore it without a word. Take it out, or correct its spelling." $here) -}}
-{{- else if and (eq $kind "time") (kindIs "string" $value) (not (and $value (regexMatch "^([0-9]{1,6}(\\.[0-9]{1,6})?h)?([0-9]{1,8}(\\.[0-9]{1,6})?m)?([0-9]{1,9}(\\.[0-9]{1,6})?s)?([0-9]{1,12}(\\.[0-9]{1,6})?ms)?([0-9]{1,15}us)?([0-9]{1,18}ns)?$" $value))) -}}
+{{- else if and (eq $kind "time") (not (and $value (regexMatch "^(0|(([0-9]{1,6}(\\.[0-9]{0,6})?|\\.[0-9]{1,6})h)?(([0-9]{1,8}(\\.[0-9]{0,6})?|\\.[0-9]{1,6})m)?(([0-9]{1,9}(\\.[0-9]{0,6})?|\\.[0-9]{1,6})s)?(([0-9]{1,12}(\\.[0-9]{0,6})?|\\.[0-9]{1,6})ms)?([0-9]{1,15}(us|µs|μs))?([0-9]{1,18}ns)?)$" (toString $value)))) -}}
 {{- include "stan-ft.problem" (printf "%s: %s is no duration. Write a number with its unit, such as 90s, 15m or 1h." $here (toString $value)) -}}
 {{- else if and (eq $kind "number") (kindIs "string" $value) (not (regexMatch "(?i)^[0-9]+([kmgtpe]([ib]|ib)?)?$" $value)) -}}
 {{- include "stan-ft.problem" (printf "%s: %s is no number of bytes. Write a whole number, or one with kb, mb or gb behind it." $here $value) -}}
-{{- else if and (eq $kind "number") (kindIs "string" $value) (not (regexMatch "^[0-9]+$" $value)) (not (regexMatch "(bytes|size|payload|pending|control_line|mb|msu|mm)$" $key)) -}}
+{{- else if and (eq $kind "number") (kindIs "string" $value) (not (regexMatch (hasPrefix "nats" (index $ 1) | ternary "(?i)^[0-9]+[kmg]?$" "^[0-9]+$") $value)) (not (regexMatch "(bytes|size|size_limit|payload|pending|control_line|msg_len)$" $key)) -}}
 {{- include "stan-ft.problem" (printf "%s: %s is read as a number of bytes, and this is a count. Write a whole number." $here $value) -}}
 {{- else if and (eq $kind "number") (kindIs "string" $value) (lt (include "stan-ft.bytes" $value | int64) 0) -}}
 {{- include "stan-ft.problem" (printf "%s: %s is more than the server can count. Write 0 for no limit." $here $value) -}}
@@ -100,10 +111,25 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- end -}}
 {{- range $path, $map := dict "config" .conf "config.cluster" .conf.cluster -}}
 {{- range $key, $_ := $map -}}
-{{- if or (ne $key (lower $key)) (and (eq $path "config") (eq $key "stan")) -}}
+{{- if or (and (ne $key (lower $key)) (not (regexMatch (printf "\\$%s\\b" $key) $.written))) (and (eq $path "config") (eq $key "stan")) -}}
 {{- include "stan-ft.problem" (printf "%s.%s: the server reads it as %s, beside or instead of the chart's. Write it so." $path $key (eq $key "stan" | ternary "streaming" (lower $key))) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- range $path, $value := dict "config.streaming.ft_group_name" (get $streaming "ft_group_name") "config.cluster.name" .conf.cluster.name -}}
+{{- if has (toString $value) (list "$POD_NAME" "$POD_UID" "$CLUSTER_ADVERTISE" "$SERVER_LOGIN") -}}
+{{- include "stan-ft.problem" (printf "%s: %s differs from pod to pod, so each server would be alone. Write one text for all of them." $path $value) -}}
+{{- end -}}
+{{- end -}}
+{{- $accounts := kindIs "map" (index .conf "accounts") | ternary (index .conf "accounts") dict -}}
+{{- with get .conf "system_account" -}}
+{{- if not (or (hasKey $accounts (toString .)) (hasKey $accounts "include") (hasKey $.conf "include") (hasKey $.conf "operator") (eq (toString .) "$G")) -}}
+{{- include "stan-ft.problem" (printf "config.system_account: config.accounts has no account %s, and the server would not start. Add it there, or take it out." .) -}}
+{{- end -}}
+{{- end -}}
+{{- $named := get .conf "server_name" | toString -}}
+{{- if and $named (not (hasPrefix "$" $named)) (not .external) (gt (int .Values.replicas) 1) -}}
+{{- include "stan-ft.problem" (printf "config.server_name: all %d servers would be called %s, and servers of one name refuse each other. Leave it out to have the pods' names." (int .Values.replicas) $named) -}}
 {{- end -}}
 {{- range $index, $route := .Values.config.cluster.routes -}}
 {{- if not (regexMatch "^(\\$[A-Za-z_][A-Za-z0-9_]*|(nats|nats-route|tls)://[^/\\s]+)$" (toString $route)) -}}
@@ -183,8 +209,16 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- if kindIs "map" $value -}}
 {{- range $key, $below := $value -}}
 {{- $here := printf "%s.%s" $path $key -}}
-{{- if and (has (lower $key) $root.facts.secrets) (not (or (kindIs "invalid" $below) (kindIs "map" $below))) -}}
-{{- if not (regexMatch "^\\$[A-Za-z_][A-Za-z0-9_]*$" (toString $below)) -}}
+{{- if eq $key "include" -}}
+{{- range kindIs "slice" $below | ternary $below (list $below) -}}
+{{- if not (hasPrefix "/" (toString .)) -}}
+{{- include "stan-ft.problem" (printf "%s: %v would be looked for beside stan.conf, where nothing else is. Write the whole path of a file that container.extraVolumeMounts brings." $here .) -}}
+{{- end -}}
+{{- end -}}
+{{- else if and (has (lower $key) $root.facts.secrets) (not (or (kindIs "invalid" $below) (kindIs "map" $below))) -}}
+{{- $name := regexFind "^\\$[A-Za-z_][A-Za-z0-9_]*$" (toString $below) | trimPrefix "$" -}}
+{{- $hash := and (contains ".users" $path) (hasPrefix "$2a$" (toString $below)) -}}
+{{- if and (not $hash) (or (not $name) (regexMatch (printf "(?m)^\\s*%s: [^$]" $name) $root.written)) -}}
 {{- include "stan-ft.problem" (printf "%s: it would be readable by all who may read pods. Put it into a Secret and name that in auth, store.encryption or store.sql; or take it from a variable of container.env as $NAME." $here) -}}
 {{- end -}}
 {{- else -}}
@@ -197,8 +231,10 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- end -}}
 {{- else if kindIs "string" $value -}}
 {{- if regexMatch "://[^/@\\s]+@" $value -}}
-{{- include "stan-ft.problem" (printf "%s: the login in its URL would be readable by all who may read pods. Take it out, and name a Secret in auth.server." $path) -}}
-{{- else if regexMatch "^S[ACNOUX][A-Z2-7]{56}$" $value -}}
+{{- include "stan-ft.problem" (printf "%s: the login in its URL would be readable by all who may read pods. Take it out and name a Secret in auth.server, or take the whole URL from a variable of container.env as $NAME." $path) -}}
+{{- else if contains "PRIVATE KEY-----" $value -}}
+{{- include "stan-ft.problem" (printf "%s: a private key would be readable by all who may read pods. Put it into a Secret, and write the path of the file here that container.extraVolumeMounts brings." $path) -}}
+{{- else if regexMatch "\\bS[ACNOUX][A-Z2-7]{56}\\b" $value -}}
 {{- include "stan-ft.problem" (printf "%s: an NKey seed would be readable by all who may read pods. Put it into a Secret and name that in auth.server." $path) -}}
 {{- end -}}
 {{- end -}}
@@ -213,7 +249,9 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- end -}}
 {{- if regexMatch "^(user|pass|auth|encryption_key|sql_source|tls_?client.*)$" $flag -}}
 {{- include "stan-ft.problem" (printf "container.args: -%s would show its value on the monitoring port. Name a Secret in auth, store.sql or store.encryption instead." $flag) -}}
-{{- else if regexMatch "^(c|config|sc|stan_config|clustered|cluster.*|routes|store|st|dir|ft_group|cid|cluster_id|ns|nats_server|a|addr|net|p|port|m|http_port|ms|https_port)$" $flag -}}
+{{- else if and (regexMatch "^(l|log|P|pid)$" $flag) ($.Values.container.securityContext | default dict).readOnlyRootFilesystem (not $.Values.container.extraVolumeMounts) -}}
+{{- include "stan-ft.problem" (printf "container.args: -%s names a file, the container's root file system is read-only, and the server would not start. Take it out, or mount a volume there with container.extraVolumeMounts." $flag) -}}
+{{- else if regexMatch "^(encrypt|encryption_cipher|c|config|sc|stan_config|clustered|cluster.*|routes|store|st|dir|ft_group|cid|cluster_id|ns|nats_server|a|addr|net|p|port|m|http_port|ms|https_port)$" $flag -}}
 {{- include "stan-ft.problem" (printf "container.args: -%s would overrule what the chart sets or exclude fault-tolerant mode. Use the chart's own value for it." $flag) -}}
 {{- end -}}
 {{- end -}}
@@ -234,7 +272,7 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- if regexMatch (printf "%smemory" (printf $key "store|st|store_type|storetype")) $text -}}
 {{- include "stan-ft.problem" "configFile.override: a memory store cannot be shared, and the server refuses it in fault-tolerant mode. Use file or sql." -}}
 {{- end -}}
-{{- if or (regexMatch (printf "%s[^$\\s\"'{\\[]" (printf $key "password|pass|token|encryption_key")) $text) (regexMatch "://[^/@\\s\"']+@" $text) (regexMatch "\\bS[ACNOUX][A-Z2-7]{56}\\b" $text) -}}
+{{- if or (regexMatch (printf "%s[^$\\s\"'{\\[]" (printf $key (join "|" $.facts.secrets))) $text) (regexMatch "://[^/@\\s\"']+@" $text) (regexMatch "\\bS[ACNOUX][A-Z2-7]{56}\\b|PRIVATE KEY-----" $text) -}}
 {{- include "stan-ft.problem" "configFile.override: a password, token or key in it would be readable by all who may read pods. Take it from a variable of container.env as $NAME, or include a file of a Secret." -}}
 {{- end -}}
 {{- end -}}
@@ -564,10 +602,14 @@ stan-ft/store-encryption: {{ empty .Values.store.encryption.enabled | not | tern
 {{- end -}}
 {{- end -}}
 
-{{/* What a pod may have once only, or the API server takes none of it: the StatefulSet as text. */}}
-{{- define "stan-ft.validate.once" -}}
-{{- $pod := dig "spec" "template" "spec" dict (fromYaml .) -}}
+{{/* What the API server would take none of, or what would part the group: context, the StatefulSet. */}}
+{{- define "stan-ft.validate.made" -}}
+{{- $root := index . 0 -}}
+{{- $template := dig "spec" "template" dict (index . 1) -}}
+{{- $pod := get $template "spec" | default dict -}}
 {{- $containers := concat (get $pod "initContainers" | default list) (get $pod "containers" | default list) -}}
+{{- $volumes := list -}}
+{{- range get $pod "volumes" | default list -}}{{- $volumes = append $volumes (get (kindIs "map" . | ternary . dict) "name") -}}{{- end -}}
 {{- range include "stan-ft.twice" (list (get $pod "volumes") "name") | fromYamlArray -}}
 {{- include "stan-ft.problem" (printf "podTemplate.extraVolumes: two volumes of the pods would be called %s. Give yours another name." .) -}}
 {{- end -}}
@@ -575,10 +617,25 @@ stan-ft/store-encryption: {{ empty .Values.store.encryption.enabled | not | tern
 {{- include "stan-ft.problem" (printf "podTemplate.extraContainers, extraInitContainers: two containers of the pods would be called %s. Give yours another name." .) -}}
 {{- end -}}
 {{- range $containers -}}
-{{- $name := get . "name" -}}
-{{- range include "stan-ft.twice" (list (get . "volumeMounts") "mountPath") | fromYamlArray -}}
+{{- $container := kindIs "map" . | ternary . dict -}}
+{{- $name := get $container "name" -}}
+{{- range include "stan-ft.twice" (list (get $container "volumeMounts") "mountPath") | fromYamlArray -}}
 {{- include "stan-ft.problem" (printf "container.extraVolumeMounts, persistence.mountPath: two volumes would be mounted at %s in the container %s. Mount yours elsewhere." . $name) -}}
 {{- end -}}
+{{- $mounts := get $container "volumeMounts" -}}
+{{- range kindIs "slice" $mounts | ternary $mounts list -}}
+{{- $mounted := get (kindIs "map" . | ternary . dict) "name" -}}
+{{- if not (has $mounted $volumes) -}}
+{{- include "stan-ft.problem" (printf "podTemplate.extraVolumes: the container %s mounts %s, and the pods have no such volume. Add it there, or take the mount out." $name $mounted) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and (not $root.Values.configFile.existingConfigMap) (ne (dig "metadata" "annotations" "stan-ft/stan.conf" "" $template) $root.written) -}}
+{{- include "stan-ft.problem" "podTemplate.annotations, podTemplate.merge: the annotation stan-ft/stan.conf is the server's configuration. Leave it alone, and write config or configFile.override." -}}
+{{- end -}}
+{{- $policy := get $pod "dnsPolicy" | default "ClusterFirst" | toString -}}
+{{- if or (eq $policy "Default") (and (get $pod "hostNetwork") (eq $policy "ClusterFirst")) -}}
+{{- include "stan-ft.problem" "podTemplate.merge.spec.dnsPolicy: the pods would ask their node's DNS, which does not know the names of their peers. Set it to ClusterFirstWithHostNet with hostNetwork, or leave it out." -}}
 {{- end -}}
 {{- end -}}
 
@@ -587,21 +644,22 @@ stan-ft/store-encryption: {{ empty .Values.store.encryption.enabled | not | tern
 {{- $key := index . 1 -}}
 {{- $seen := dict -}}
 {{- $twice := list -}}
-{{- range index . 0 | default list -}}
-{{- $value := get . $key | toString | trimSuffix "/" -}}
+{{- $list := index . 0 -}}
+{{- range kindIs "slice" $list | ternary $list list -}}
+{{- $value := get (kindIs "map" . | ternary . dict) $key | toString | trimSuffix "/" -}}
 {{- if hasKey $seen $value -}}{{- $twice = append $twice $value -}}{{- end -}}
 {{- $_ := set $seen $value true -}}
 {{- end -}}
 {{- $twice | uniq | toYaml -}}
 {{- end -}}
 
-{{/* What merging may not break: context, the StatefulSet as text. Looked at only where something is merged. */}}
+{{/* What merging may not break: context, the StatefulSet. Looked at only where something is merged. */}}
 {{- define "stan-ft.validate.merged" -}}
 {{- $root := index . 0 -}}
 {{- if or $root.Values.statefulSet.merge $root.Values.podTemplate.merge $root.Values.container.merge $root.Values.promExporter.merge -}}
-{{- $made := index . 1 | fromYaml -}}
+{{- $made := index . 1 -}}
 {{- $own := include "stan-ft.statefulSet.own" $root | fromYaml -}}
-{{- range $path := list "metadata.name" "metadata.namespace" "spec.replicas" "spec.serviceName" "spec.selector" "spec.updateStrategy.type" "spec.volumeClaimTemplates" -}}
+{{- range $path := list "metadata.name" "metadata.namespace" "spec.replicas" "spec.serviceName" "spec.selector" "spec.updateStrategy.type" "spec.volumeClaimTemplates" "spec.ordinals" -}}
 {{- $there := $made -}}
 {{- $here := $own -}}
 {{- range splitList "." $path -}}
@@ -612,6 +670,11 @@ stan-ft/store-encryption: {{ empty .Values.store.encryption.enabled | not | tern
 {{- include "stan-ft.problem" (printf "statefulSet.merge.%s: the chart's other objects count on it. Take it out of merge, and use the chart's own value for it." $path) -}}
 {{- end -}}
 {{- end -}}
+{{- range $key, $note := include "stan-ft.identity" $root | fromYaml -}}
+{{- if ne (dig "metadata" "annotations" $key "" $made) $note -}}
+{{- include "stan-ft.problem" (printf "statefulSet.merge.metadata.annotations: a later change of the store is noticed by %s. Take it out of merge." $key) -}}
+{{- end -}}
+{{- end -}}
 {{- range $key, $label := include "stan-ft.selectorLabels" $root | fromYaml -}}
 {{- if ne (dig "spec" "template" "metadata" "labels" $key "" $made | toString) $label -}}
 {{- include "stan-ft.problem" (printf "podTemplate.merge.metadata.labels: the group is found by %s. Take it out of merge." $key) -}}
@@ -619,7 +682,7 @@ stan-ft/store-encryption: {{ empty .Values.store.encryption.enabled | not | tern
 {{- end -}}
 {{- $containers := dict -}}
 {{- range dig "spec" "template" "spec" "containers" list $made -}}
-{{- if kindIs "map" . -}}{{- $_ := set $containers (get . "name" | toString) . -}}{{- end -}}
+{{- if and (kindIs "map" .) (not (hasKey $containers (get (kindIs "map" . | ternary . dict) "name" | toString))) -}}{{- $_ := set $containers (get . "name" | toString) . -}}{{- end -}}
 {{- end -}}
 {{- $server := get $containers "stan" -}}
 {{- if not $server -}}
@@ -632,6 +695,15 @@ stan-ft/store-encryption: {{ empty .Values.store.encryption.enabled | not | tern
 {{- end -}}
 {{- end -}}
 {{- include "stan-ft.validate.probes" (list $server "container.merge") -}}
+{{- $limit := $server -}}
+{{- $set := $plain -}}
+{{- range list "resources" "limits" "memory" -}}
+{{- $limit = index (kindIs "map" $limit | ternary $limit dict) . -}}
+{{- $set = index (kindIs "map" $set | ternary $set dict) . -}}
+{{- end -}}
+{{- if ne (toString $limit) (toString $set) -}}
+{{- include "stan-ft.problem" "container.merge.resources.limits.memory: GOMEMLIMIT follows container.resources. Set the limit there." -}}
+{{- end -}}
 {{- range list "env" "volumeMounts" "ports" -}}
 {{- $field := . -}}
 {{- range index $plain . -}}
