@@ -221,8 +221,8 @@ _STAN: Final = (
     ("templates/_config.tpl", "read_buffer_size: 0", "read_buffer_size: 1", "durable reads ahead"),
     (
         "templates/_config.tpl",
-        "{{- $value -}}\n{{- else if and (has",
-        "{{- quote $value -}}\n{{- else if and (has",
+        "{{- $value -}}\n{{- else if or (and (has",
+        "{{- quote $value -}}\n{{- else if or (and (has",
         "variables in quotes",
     ),
     ("templates/_config.tpl", "{{- lower $value -}}", "{{- quote $value -}}", "sizes in quotes"),
@@ -260,10 +260,12 @@ _STAN: Final = (
     ("templates/_validate.tpl", '(list $containers "name")', '(list list "name")', "two containers of one name"),
     (
         "templates/_validate.tpl",
-        '(list (get . "volumeMounts") "mountPath")',
+        '(list (get $container "volumeMounts") "mountPath")',
         '(list list "mountPath")',
         "two volumes at one place",
     ),
+    ("templates/_validate.tpl", '"spec.ordinals"', "", "pods of other numbers than the routes"),
+    ("templates/_validate.tpl", '(eq $policy "Default")', "false", "peers without names"),
     ("templates/_validate.tpl", '"fencing.port" $fencing', '"fencing.port" ""', "the supervisor's port taken"),
     (
         "templates/_validate.tpl",

@@ -80,7 +80,7 @@ def routes_lead_to_pods(manifests: Manifests, server: Server) -> Iterator[str | 
 
 def _gaps(manifests: Manifests, server: Server) -> Iterator[str | Unseen]:
     if server.replicas > 1 and isinstance(name := server.nats.get("server_name"), str) and not server.differs(name):
-        yield f"all {server.replicas} servers are called {name} (server_name), and servers of one name refuse each other"
+        yield f"all {server.replicas} servers are called {name} (server_name), and those of one name refuse each other"
     found, hidden = _routes(server)
     if hidden:
         yield Unseen(f"routes come from {', '.join(hidden)}, whose value is not among these objects")
