@@ -241,6 +241,25 @@ def test_a_roll_of_servers_that_wait_for_their_deletion_is_done_as_an_upgrade_do
     assert restarted == [("messaging", "stan")]
 
 
+def test_a_fault_for_the_active_is_refused_while_two_say_that_they_are() -> None:
+    two = scene(Api())
+    two.group.servers()[0].is_active = True  # type: ignore[misc]
+    with pytest.raises(UserError, match="exactly one, and 2 say that they are"), faults.find("delete").on(two):
+        pytest.fail("the block must not run")
+
+
+def test_a_standby_is_any_server_but_the_active() -> None:
+    assert [pod.metadata.name for pod in scene(Api(), active="stan-0").standbys()] == ["stan-1", "stan-2"]
+
+
+@pytest.mark.parametrize("wrong", [3600, -3600], ids=["ahead", "behind"])
+def test_the_time_of_a_signal_lies_within_its_call_whatever_the_nodes_clock_says(wrong: int) -> None:
+    nodes: Any = SimpleNamespace(node_exec=lambda *_: f"{time.time_ns() + wrong * 10**9}\n")
+    before = time.monotonic()
+    at = replace(scene(Api()), cluster=nodes).signal_pid("node-1", 7, 9)
+    assert before <= at <= time.monotonic()
+
+
 def state(pod: str, said: str, routes: int = 2, *, meshed: bool = True) -> ServerState:
     """A server that says so of itself."""
     return ServerState(pod, "node", "10.0.0.1", True, 0, said, routes, meshed)

@@ -214,8 +214,9 @@ def test_without_an_exporter_there_is_none_to_kill(programs: Programs) -> None:
         play(programs, "kill-exporter", scene(Kubernetes(), "stan"))
 
 
-def test_a_server_that_does_not_run_cannot_be_signalled(programs: Programs) -> None:
-    programs.add("docker")
+@pytest.mark.parametrize("tasks", ["", DOCKER.replace("RUNNING", "STOPPED")], ids=["no task", "it has ended"])
+def test_a_server_that_does_not_run_cannot_be_signalled(programs: Programs, tasks: str) -> None:
+    programs.add("docker", tasks)
     with pytest.raises(UserError, match="container stan of pod stan-1 does not run"):
         play(programs, "kill")
 

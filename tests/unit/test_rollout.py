@@ -49,6 +49,16 @@ def test_standbys_are_restarted_first_and_the_active_last_with_one_takeover(tmp_
     assert done.active in standbys
 
 
+def test_a_rollout_from_outside_hands_on_all_that_it_was_told(
+    cluster: PlayCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed: list[Settings] = []
+    monkeypatch.setattr(rollout, "run", lambda settings, *_: handed.append(settings))
+    told: dict[str, Any] = {"everything": True, "container": "broker", "monitor_port": 8333, "timeout": 7}
+    rollout.restart("messaging", "bus", kubeconfig=cluster.kubeconfig, **told)
+    assert handed == [Settings("messaging", "bus", **told)]
+
+
 def test_nothing_is_restarted_when_every_pod_is_up_to_date(cluster: PlayCluster) -> None:
     cluster.update_revision = "old"
     done = restart(cluster)
