@@ -211,6 +211,7 @@ class _Index:
         self.crc = crc
         self.there = path.exists()
         self.broken = ""
+        self.harm = Harm.NOTHING  # of a broken one
         self.unknown: list[int] = []  # sequences in the data that the index does not name
         self.wrong = ""
         self._entries = self._read() if self.there else iter(())
@@ -220,7 +221,7 @@ class _Index:
         with self.path.open("rb", buffering=1 << 18) as file:
             version = int.from_bytes(file.read(START), "little")
             if version != VERSION:
-                self.broken = f"begins with version {version}"
+                self.broken, self.harm = f"begins with version {version}", Harm.STOPS
                 return
             while entry := file.read(INDEX.size):
                 if len(entry) < INDEX.size:
@@ -254,8 +255,9 @@ class _Index:
             return [Finding(where, "missing", "is not there; a server makes it anew from the data", Harm.NOTHING)]
         found = []
         if self.broken and not live:
-            text = f"{self.broken}; a server makes it anew from the data"
-            found.append(Finding(where, "index-broken", text, Harm.NOTHING))
+            without = "" if self.harm is Harm.NOTHING else "without it "
+            text = f"{self.broken}; {without}a server makes it anew from the data"
+            found.append(Finding(where, "index-broken", text, self.harm))
         if self.wrong:
             found.append(Finding(where, "index-wrong", f"{self.wrong}: other messages would be delivered", Harm.LOSES))
         if self._next is not None and not live and data_is_whole:

@@ -23,7 +23,7 @@ class Ending(enum.Enum):
     """How a file of records ends."""
 
     WHOLE = "whole"
-    TORN = "torn"  # in the middle of a record: no server starts on it ("unexpected EOF")
+    TORN = "torn"  # in the middle of a record, or empty: no server starts on it ("unexpected EOF", "file version: EOF")
     ZEROS = "zeros"  # with zeros: the server cuts the file there by itself
     CORRUPT = "corrupt"  # what follows is no record
 
@@ -75,8 +75,9 @@ class RecordFile:
     def __iter__(self) -> Iterator[Record]:
         with self.path.open("rb", buffering=_READ) as file:
             size = self.path.stat().st_size
-            if size == 0:
+            if size < START:
                 self.end = 0
+                self._stop(Ending.TORN, "not even its version was written")
                 return
             version = int.from_bytes(file.read(START), "little")
             if version != VERSION:

@@ -235,6 +235,11 @@ def test_a_broken_index_is_made_anew_by_servers(store: Path) -> None:
     assert only(store, "index-broken").harm is Harm.NOTHING
 
 
+def test_an_index_without_its_version_stops_servers(store: Path) -> None:
+    (store / "orders" / "msgs.1.idx").write_bytes(b"")
+    assert only(store, "index-broken").harm is Harm.STOPS
+
+
 def test_an_index_without_its_data_is_lost_messages(store: Path) -> None:
     (store / "orders" / "msgs.3.dat").unlink()
     assert "missing" in {one.kind for one in found(store) if one.harm is Harm.LOSES}
@@ -262,6 +267,13 @@ def test_positions_over_a_channel_without_messages_are_named(store: Path) -> Non
 def test_a_cut_typed_file_stops_servers(store: Path, name: str) -> None:
     os.truncate(store / name, (store / name).stat().st_size - 2)
     assert {(one.where, one.kind, one.harm) for one in found(store)} >= {(name, "torn", Harm.STOPS)}
+
+
+@pytest.mark.parametrize("name", ["orders/msgs.3.dat", "orders/subs.dat", "clients.dat"])
+@pytest.mark.parametrize("left", [b"", b"\1"])
+def test_a_file_without_its_version_stops_servers(store: Path, name: str, left: bytes) -> None:
+    (store / name).write_bytes(left)
+    assert (name, "torn", Harm.STOPS) in {(one.where, one.kind, one.harm) for one in found(store)}
 
 
 @pytest.mark.parametrize(("name", "kind"), [("orders/subs.dat", "corrupt"), ("clients.dat", "corrupt")])
