@@ -210,7 +210,7 @@ def test_a_stall_after_the_fault_makes_a_slow_run_that_counts() -> None:
     found = seen(stall=("stan-1", 9.0))
     assert convicted(found)[0] is Word.OK
     assert measure(found)["slow"] == "stan-1 stood still for 9.0 s after the fault"
-    assert measure(seen(stall=("stan-1", 3.0)))["slow"] == ""
+    assert measure(seen(stall=("stan-1", 3.0), lease=9))["slow"] == ""
 
 
 @pytest.mark.parametrize(
@@ -272,6 +272,11 @@ def test_the_figures_of_a_run_are_told_from_the_fault_on() -> None:
         ([(111.0, "stan-0", FROZEN), (116.0, "stan-0", THAWED)], 4.0),
         ([(111.0, "stan-0", FROZEN), (113.0, "stan-0", ENDED), (116.0, "stan-0", THAWED)], 0.0),
         ([(111.0, "stan-0", THAWED), (115.0, "stan-0", ENDED)], 3.0),
+        ([(111.0, "stan-1", THAWED), (115.0, "stan-0", ENDED)], 3.0),
+        (
+            [(111.0, "stan-0", FROZEN), (113.0, "stan-0", THAWED), (116.0, "stan-0", THAWED), (117.0, "stan-0", ENDED)],
+            4.0,
+        ),
     ],
 )
 def test_two_actives_are_the_time_in_which_both_could_act(after: list[tuple[float, str, str]], seconds: float) -> None:
