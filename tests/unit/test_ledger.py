@@ -555,6 +555,15 @@ def test_missing_counts_down_to_nothing_as_deliveries_come() -> None:
     assert history.ledger.missing(history.view) == 0
 
 
+def test_only_what_was_acknowledged_is_missing_however_far_the_deliveries_are_behind() -> None:
+    history = History(1025)
+    history.deliver(1)
+    assert history.ledger.missing(history.view) == 1024
+    history.deliver(1025)
+    history.send(Outcome.UNKNOWN)
+    assert history.ledger.missing(history.view) == 1023
+
+
 # --- keeping ------------------------------------------------------------------------------------------------------
 
 
