@@ -69,7 +69,7 @@ REFUSED: Final = {
     "podTemplate: {extraVolumes: [{name: data, emptyDir: {}}]}": r"extraVolumes: two volumes .* called data\.",
     "podTemplate: {extraContainers: [{name: stan, image: a}]}": r"two containers of the pods would be called stan\.",
     "promExporter: {merge: {name: stan}}": r"cannot work:\s+- \S+, \S+: two containers .* called stan\.",
-    "podTemplate: {extraContainers: [{name: a, image: b, volumeMounts: [x]}]}": r"container a mounts ",
+    "podTemplate: {extraContainers: [{name: a, image: b, volumeMounts: [x]}]}": r"mounts one without a name",
     "podTemplate: {extraInitContainers: [{name: metrics, image: a}]}": r"two containers .* called metrics\.",
     "persistence: {existingClaim: a b}": r"persistence\.existingClaim: .* no name of a claim",
     "persistence: {staticVolume: {efs: {volumeHandle: fs-1}}}": r"volumeHandle: .* no file system of EFS",

@@ -618,13 +618,13 @@ stan-ft/store-encryption: {{ empty .Values.store.encryption.enabled | not | tern
 {{- end -}}
 {{- range $containers -}}
 {{- $container := kindIs "map" . | ternary . dict -}}
-{{- $name := get $container "name" -}}
+{{- $name := get $container "name" | default "without a name" -}}
 {{- range include "stan-ft.twice" (list (get $container "volumeMounts") "mountPath") | fromYamlArray -}}
 {{- include "stan-ft.problem" (printf "container.extraVolumeMounts, persistence.mountPath: two volumes would be mounted at %s in the container %s. Mount yours elsewhere." . $name) -}}
 {{- end -}}
 {{- $mounts := get $container "volumeMounts" -}}
 {{- range kindIs "slice" $mounts | ternary $mounts list -}}
-{{- $mounted := get (kindIs "map" . | ternary . dict) "name" -}}
+{{- $mounted := get (kindIs "map" . | ternary . dict) "name" | default "one without a name" -}}
 {{- if not (has $mounted $volumes) -}}
 {{- include "stan-ft.problem" (printf "podTemplate.extraVolumes: the container %s mounts %s, and the pods have no such volume. Add it there, or take the mount out." $name $mounted) -}}
 {{- end -}}
