@@ -124,7 +124,7 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- $accounts := kindIs "map" (index .conf "accounts") | ternary (index .conf "accounts") dict -}}
 {{- with get .conf "system_account" -}}
 {{- if not (or (hasKey $accounts (toString .)) (hasKey $accounts "include") (hasKey $.conf "include") (hasKey $.conf "operator") (eq (toString .) "$G")) -}}
-{{- include "stan-ft.problem" (printf "config.system_account: config.accounts has no account %s, and the server would not start. Add it there, or take it out." .) -}}
+{{- include "stan-ft.problem" (printf "config.system_account: config.accounts has no account %v, and the server would not start. Add it there, or take it out." .) -}}
 {{- end -}}
 {{- end -}}
 {{- $named := get .conf "server_name" | toString -}}
@@ -620,13 +620,13 @@ stan-ft/store-encryption: {{ empty .Values.store.encryption.enabled | not | tern
 {{- $container := kindIs "map" . | ternary . dict -}}
 {{- $name := get $container "name" | default "without a name" -}}
 {{- range include "stan-ft.twice" (list (get $container "volumeMounts") "mountPath") | fromYamlArray -}}
-{{- include "stan-ft.problem" (printf "container.extraVolumeMounts, persistence.mountPath: two volumes would be mounted at %s in the container %s. Mount yours elsewhere." . $name) -}}
+{{- include "stan-ft.problem" (printf "container.extraVolumeMounts, persistence.mountPath: two volumes would be mounted at %s in the container %v. Mount yours elsewhere." . $name) -}}
 {{- end -}}
 {{- $mounts := get $container "volumeMounts" -}}
 {{- range kindIs "slice" $mounts | ternary $mounts list -}}
 {{- $mounted := get (kindIs "map" . | ternary . dict) "name" | default "one without a name" -}}
 {{- if not (has $mounted $volumes) -}}
-{{- include "stan-ft.problem" (printf "podTemplate.extraVolumes: the container %s mounts %s, and the pods have no such volume. Add it there, or take the mount out." $name $mounted) -}}
+{{- include "stan-ft.problem" (printf "podTemplate.extraVolumes: the container %v mounts %v, and the pods have no such volume. Add it there, or take the mount out." $name $mounted) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
