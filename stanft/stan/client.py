@@ -167,7 +167,7 @@ class Client:
         pings = f"_INBOX.{self._unit}.pings"
         await self._core.subscribe(pings, cb=self._on_ping_answer)
         discover = f"{self.options.discover_prefix}.{self.cluster_id}"
-        asked_before, last = False, "no active server answers"
+        asked_before, last = False, ""
         while (left := deadline - time.monotonic()) > 0:
             # A new inbox for each try: the server asks the old one whether a client of this name still lives.
             inbox = f"_INBOX.{self._unit}.heartbeat.{_new_id()}"
@@ -189,9 +189,12 @@ class Client:
                 if TAKEN not in str(error) or not asked_before:
                     raise ConnectError(f"{self.client_id} was refused by {self.cluster_id}: {error}") from error
                 last = str(error)
-            except (NoActiveError, UnknownError) as error:
-                asked_before = asked_before or isinstance(error, UnknownError)
+            except NoActiveError as error:
                 last = str(error)
+            except UnknownError as error:
+                asked_before = True
+                # A try for which hardly any time was left says nothing of the server.
+                last = last if last and left < self.options.request_timeout else str(error)
             else:
                 loop = asyncio.get_running_loop()
                 self._tasks = [loop.create_task(self._sweep()), loop.create_task(self._ping(pings))]
@@ -199,7 +202,9 @@ class Client:
             with contextlib.suppress(nats.errors.Error):
                 await heartbeats.unsubscribe()
             await asyncio.sleep(min(RETRY_PAUSE, left))
-        raise ConnectError(f"no session with {self.cluster_id} as {self.client_id}: {last}")
+        raise ConnectError(
+            f"no session with {self.cluster_id} as {self.client_id}: {last or 'no active server answers'}"
+        )
 
     # --- asking the server ------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import nats
 import pytest
@@ -13,7 +14,7 @@ from loopback import run
 from harness.loopback.server import Group
 from stanft.stan import protocol_pb2 as pb
 from stanft.stan.client import Client
-from stanft.stan.errors import ConnectError, ConnectionLostError, RefusedError
+from stanft.stan.errors import ConnectError, ConnectionLostError, RefusedError, UnknownError
 from stanft.stan.options import ConnectOptions, Start
 from stanft.stan.outcome import Outcome, PublishResult
 from stanft.stan.subscription import Message, Subscription
@@ -343,6 +344,23 @@ def test_a_name_that_the_server_does_not_allow_is_refused_at_once(shared_group: 
 
 def test_a_wrong_cluster_id_finds_nobody(shared_group: Group, name: str) -> None:
     with pytest.raises(ConnectError, match=r"no session with other-cluster as .*nobody answers"):
+        run(Client.connect(shared_group.urls, client_id=name, cluster_id="other-cluster", wait=0.3))
+
+
+def test_a_last_try_without_time_does_not_hide_why_the_ones_before_failed(
+    shared_group: Group, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Client._ask
+
+    async def ask(self: Client, subject: str, request: Any, kind: Any, timeout: float) -> Any:
+        monkeypatch.setattr(Client, "_ask", too_late)
+        return await first(self, subject, request, kind, timeout)
+
+    async def too_late(self: Client, subject: str, request: Any, kind: Any, timeout: float) -> Any:
+        raise UnknownError(f"no answer on {subject} within {timeout:.3g} s")
+
+    monkeypatch.setattr(Client, "_ask", ask)
+    with pytest.raises(ConnectError, match=r"nobody answers"):
         run(Client.connect(shared_group.urls, client_id=name, cluster_id="other-cluster", wait=0.3))
 
 
