@@ -45,19 +45,6 @@ def objects(where: str) -> list[Object]:
     return [each for chart in made for each in chart]
 
 
-def mount_options(found: list[Object]) -> list[str]:
-    """Those of the volumes: of the StorageClass, or of the volume itself."""
-    return [
-        option
-        for each in found
-        for option in {
-            "StorageClass": each.get("mountOptions"),
-            "PersistentVolume": each.get("spec", {}).get("mountOptions"),
-        }.get(each["kind"])
-        or []
-    ]
-
-
 def containers(found: list[Object]) -> list[dict[str, Any]]:
     """Those of the servers' pods."""
     return [
@@ -71,7 +58,6 @@ def read_ahead(found: list[Object]) -> str | None:
 
 
 IS_ON: dict[str, Callable[[list[Object]], bool]] = {
-    "mount option `sync`": lambda found: "sync" in mount_options(found),
     "no read-ahead": lambda found: read_ahead(found) == "0",
     "the supervisor": lambda found: any(
         "/opt/stan/supervisor.py" in one.get("command", ()) for one in containers(found)
@@ -94,15 +80,6 @@ def test_a_remedy_is_on_where_the_page_says_so_and_nowhere_else(remedy: str) -> 
 @pytest.mark.parametrize(
     ("remedy", "values"),
     [
-        (
-            "mount option `sync`",
-            {
-                "persistence": {
-                    "existingClaim": "",
-                    "staticVolume": {**VOLUME, "nfs": {"server": "a", "mountOptions": ["nfsvers=4.1", "hard"]}},
-                }
-            },
-        ),
         ("no read-ahead", {"config": {"streaming": {"file_options": {"read_buffer_size": "2mb"}}}}),
         ("the supervisor", {"fencing": {"mode": "off"}}),
     ],

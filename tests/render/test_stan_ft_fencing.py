@@ -124,6 +124,17 @@ def test_the_notes_say_what_is_risked_without_it(mode: str, words: str) -> None:
     assert ("fencing.mode" in told) == bool(words)
 
 
+@pytest.mark.parametrize(
+    ("mode", "options", "told"),
+    [("require", ["hard"], False), ("off", ["hard"], True), ("off", ["hard", "sync"], False)],
+)
+def test_the_notes_ask_for_sync_where_no_supervisor_writes_through(mode: str, options: list[str], told: bool) -> None:
+    nfs = {"server": "nfs.example", "mountOptions": ["nfsvers=4.1", *options]}
+    volume = {"existingClaim": "", "staticVolume": {"enabled": True, "driver": "nfs", "nfs": nfs}}
+    notes = render_notes("stan-ft", {"fencing": {"mode": mode}, "persistence": volume})
+    assert ("Add sync." in notes) == told
+
+
 def test_a_changed_supervisor_makes_new_pods() -> None:
     annotations = dig(find(render("stan-ft", {}), "StatefulSet"), "spec.template.metadata.annotations", {})
     assert len(annotations["checksum/fencing"]) == 64

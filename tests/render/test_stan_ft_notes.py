@@ -34,7 +34,11 @@ RISKS: list[tuple[dict[str, Any], str, str]] = [
     (
         layered(
             at("store.durability", "throughput"),
-            {"persistence": {"existingClaim": "", "staticVolume": {"enabled": True, "nfs": {"server": "n"}}}},
+            at("persistence.existingClaim", ""),
+            at(
+                "persistence.staticVolume",
+                {"enabled": True, "nfs": {"server": "n", "mountOptions": ["sync", "vers=4.1"]}},
+            ),
         ),
         "persistence.staticVolume.nfs.mountOptions",
         "Leave it out",

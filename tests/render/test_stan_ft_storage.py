@@ -107,7 +107,7 @@ def test_an_nfs_volume_of_the_chart_is_bound_to_its_claim_alone() -> None:
     assert volume["spec"]["capacity"]["storage"] == made["spec"]["resources"]["requests"]["storage"]
 
 
-def test_its_mount_options_are_those_that_aws_recommends_for_efs_and_sync() -> None:
+def test_its_mount_options_are_those_that_aws_recommends_for_efs() -> None:
     options = find(render("stan-ft", NFS), "PersistentVolume")["spec"]["mountOptions"]
     assert options == [
         "nfsvers=4.1",
@@ -117,7 +117,6 @@ def test_its_mount_options_are_those_that_aws_recommends_for_efs_and_sync() -> N
         "timeo=600",
         "retrans=2",
         "noresvport",
-        "sync",
     ]
 
 

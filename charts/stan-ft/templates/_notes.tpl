@@ -109,6 +109,10 @@
 {{- $where := include "stan-ft.supervised" . | empty | ternary "" ", where its store cannot be guarded," -}}
 {{- include "stan-ft.problem" (printf "fencing.mode: a server that lost its lease%s writes over messages that the next active acknowledged." $where) -}}
 {{- end -}}
+{{- $static := .Values.persistence.staticVolume -}}
+{{- if and $file (eq (toString .Values.fencing.mode) "off") $static.enabled (eq $static.driver "nfs") (not (has "sync" $static.nfs.mountOptions)) -}}
+{{- include "stan-ft.problem" "persistence.staticVolume.nfs.mountOptions: without a supervisor nothing writes the files of clients and subscriptions through, and no server starts on one that a loss of power cut. Add sync." -}}
+{{- end -}}
 {{- if regexMatch "^v?0\\.(1?[0-9]|2[0-3])\\." (toString .Values.image.tag) -}}
 {{- include "stan-ft.problem" (printf "image.tag: server %s has no /healthz, so the probes ask its root page." .Values.image.tag) -}}
 {{- end -}}
