@@ -86,8 +86,16 @@ def _cut_all(scene: Scene, injection: Injection, undo: contextlib.ExitStack) -> 
     _drop(scene, pod.spec.node_name, rules, undo)
 
 
-def _stop_api(scene: Scene, undo: contextlib.ExitStack) -> None:
+def _api_back(scene: Scene) -> None:
     cluster = local(scene)
+    cluster.node_exec(cluster.control_plane, "sh", "-c", f"test ! -e {_ASIDE} || mv {_ASIDE} {_MANIFEST}")
+    cluster.wait_ready()
+
+
+def _api_gone(scene: Scene, injection: Injection, undo: contextlib.ExitStack) -> None:
+    cluster = local(scene)
+    injection.victims.append(cluster.control_plane)
+    injection.at = time.monotonic()
     undo.callback(_api_back, scene)
     cluster.node_exec(cluster.control_plane, "mv", _MANIFEST, _ASIDE)
     # The kubelet ends it in its own time; what is wanted is that it is gone now.
@@ -97,18 +105,6 @@ def _stop_api(scene: Scene, undo: contextlib.ExitStack) -> None:
         "the API server did not stay away after its manifest was moved aside.",
         every=0.5,
     )
-
-
-def _api_back(scene: Scene) -> None:
-    cluster = local(scene)
-    cluster.node_exec(cluster.control_plane, "sh", "-c", f"test ! -e {_ASIDE} || mv {_ASIDE} {_MANIFEST}")
-    cluster.wait_ready()
-
-
-def _api_gone(scene: Scene, injection: Injection, undo: contextlib.ExitStack) -> None:
-    injection.victims.append(local(scene).control_plane)
-    injection.at = time.monotonic()
-    _stop_api(scene, undo)
 
 
 def _freeze_api(scene: Scene, undo: contextlib.ExitStack) -> None:
