@@ -31,7 +31,6 @@ class Reign:
     pod: str
     first: float
     last: float
-    asked: float  # when the first proving question was asked: it was active no later than first
 
 
 @dataclass(frozen=True)
@@ -125,10 +124,9 @@ class Watch:
             for reign in self.reigns:
                 if reign.server == server:
                     reign.first = min(reign.first, answered)
-                    reign.asked = min(reign.asked, asked)
                     reign.last = max(reign.last, asked)
                     return
-            self.reigns.append(Reign(server, pod, answered, asked, asked))
+            self.reigns.append(Reign(server, pod, answered, asked))
 
     def ordered(self) -> list[Reign]:
         """The reigns in the order in which they began."""

@@ -37,7 +37,7 @@ def watch() -> Watch:
 
 def reign(server: str, first: float, last: float) -> Reign:
     """A process that was provably active from first to last."""
-    return Reign(server, f"pod-{server}", first, last, first - 0.01)
+    return Reign(server, f"pod-{server}", first, last)
 
 
 def test_two_servers_that_claim_to_be_active_in_turns_were_active_at_once() -> None:
