@@ -6,6 +6,7 @@ The monitoring port is read through the API server's pod proxy, so nothing but a
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,13 +153,20 @@ class Group:
             return f"active: {', '.join(actives) or 'none'}; standing by: {', '.join(standbys) or 'none'}"
         return ""
 
-    def wait_whole(self, timeout: float = bounds.WHOLE) -> list[ServerState]:
-        """Wait until problem() finds none; timeout in seconds. Raises UserError that says what is still missing."""
+    def wait_whole(
+        self, timeout: float = bounds.WHOLE, tell: Callable[[str], object] = lambda _: None
+    ) -> list[ServerState]:
+        """Wait until problem() finds none; timeout in seconds, tell gets each problem when it is met first.
+
+        Raises UserError that says what is still missing.
+        """
         problem = ""
 
         def whole() -> bool:
             nonlocal problem
-            problem = self._problem_or_error()
+            before, problem = problem, self._problem_or_error()
+            if problem and problem != before:
+                tell(problem)
             return not problem
 
         wait.until(

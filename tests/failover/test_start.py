@@ -42,8 +42,11 @@ def test_three_servers_start_on_an_empty_store_within_twenty_seconds(
     def first_start() -> float:
         started = time.monotonic()
         releases.ensure("stan", "stan-ft", values, kubeconfig=cluster.kubeconfig, namespace=empty_namespace)
-        servers = Group.connect(kubeconfig=cluster.kubeconfig, namespace=empty_namespace).wait_whole(60)
+        servers = Group.connect(kubeconfig=cluster.kubeconfig, namespace=empty_namespace).wait_whole(
+            60, lambda problem: print(f"after {time.monotonic() - started:.1f} s: {problem}")
+        )
         took = time.monotonic() - started
+        print("restarts:", *(server.restarts for server in servers))
         prove(servers)
         releases.uninstall("stan", kubeconfig=cluster.kubeconfig, namespace=empty_namespace)
         cluster.kubectl("-n", empty_namespace, "wait", "--for=delete", "pvc", "--all", "--timeout=60s")

@@ -151,7 +151,9 @@ def test_waiting_for_a_group_ends_as_soon_as_it_is_whole(cluster: PlayCluster) -
             played.pods["stan-1"].routes = 2
 
     cluster.on_look = mend
-    assert [server.routes for server in group(cluster).wait_whole(timeout=60)] == [2, 2, 2]
+    told: list[str] = []
+    assert [server.routes for server in group(cluster).wait_whole(60, told.append)] == [2, 2, 2]
+    assert told == ["stan-1 has routes to 0 of 2 other servers"], "each thing that is missing is told once"
 
 
 def test_the_active_is_found_and_two_of_them_are_an_error(cluster: PlayCluster) -> None:
