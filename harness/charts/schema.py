@@ -75,7 +75,7 @@ _BLOCKS: Final[dict[str, keys.Table]] = {
     "sql_options": keys.SQL_OPTIONS,
     "streaming_tls": keys.STREAMING_TLS,
 }
-# The blocks of the NATS part, whose other keys pass: a later NATS may know them.
+# The blocks of the NATS part, whose other keys pass the schema: they may be variables, and the templates know those.
 _NATS: Final[dict[str, keys.Table]] = {
     "nats": keys.NATS,
     "nats_cluster": keys.CLUSTER,
@@ -96,6 +96,7 @@ _RANGES: Final[dict[str, Schema]] = {
     "parallel_recovery": {"minimum": 1},
 }
 SECRETS: Final = ("password", "pass", "token", "encryption_key", "source")  # keys whose value is a secret
+_CAPITALS: Final[Schema] = {"patternProperties": {"[A-Z]": {}}}  # the templates say how the server reads such a key
 _KINDS: Final[dict[str, Schema]] = {
     "text": {"type": ["string", "null"]},
     "time": {"type": ["string", "null"], "x-kind": "time"},
@@ -281,6 +282,7 @@ def _mapping(
     if note.get("config"):
         known = definitions[note["config"]]["properties"]
         properties = {**known, **{key: _refined(known.get(key, {}), each) for key, each in properties.items()}}
+        found |= {} if free else _CAPITALS
     return {**found, "properties": properties, "additionalProperties": bool(free)}
 
 
@@ -334,7 +336,12 @@ def _block(name: str) -> Schema:
             properties[key] = {"type": ["object", "null"], "additionalProperties": below}
         else:
             properties[key] = {**_KINDS[kind], **_RANGES.get(plain, {})}
-    return {"type": ["object", "null"], "properties": properties, "additionalProperties": False}
+    return {
+        "type": ["object", "null"],
+        "properties": properties,
+        "additionalProperties": False,
+        **_CAPITALS,
+    }
 
 
 def _open(name: str) -> Schema:
@@ -362,11 +369,10 @@ def facts(chart: str) -> dict[str, Any]:
     if any("config" in note for note in source.notes.values()):
         found["spellings"] = {name: _others(name) for name in _BLOCKS}
         found["defaults"] = _defaults(source.values["config"])
-        found["kinds"] = {name: kinds(name) for name in (*_BLOCKS, "nats", "nats_cluster")}
+        found["kinds"] = {name: kinds(name) for name in (*_BLOCKS, *_NATS)}
         found["sizes"] = sorted(
             {key for name in (*_BLOCKS, *_NATS) for key, kind in kinds(name).items() if kind == "number"}
         )
-        found["nats"] = sorted(kinds("nats"))
         found["secrets"] = list(SECRETS)
     return found
 

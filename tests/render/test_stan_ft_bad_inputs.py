@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.charts.render import RenderError, at, chart_values, layered, render
+from harness.charts.render import RenderError, at, chart_values, layered, render, stan_conf
 from harness.ground.paths import CHARTS
 
 Values = dict[str, Any]
@@ -481,6 +481,38 @@ def test_an_unknown_key_is_refused_where_it_stands(key: str) -> None:
     above, _, name = key.rpartition(".")
     place = re.escape(f"at '/{above.replace('.', '/')}': additional properties ")
     assert re.search(rf"{place}[^\n]*'{name}'[^\n]* not allowed|  - {re.escape(key)}: there is no such value", message)
+
+
+@pytest.mark.parametrize(
+    ("key", "remedy"),
+    [
+        ("config.max_payloadd", "would ignore it without a word. Take it out, or correct its spelling."),
+        ("config.cluster.retries", "would ignore it without a word. Take it out, or correct its spelling."),
+        ("config.authorization.usr", "would ignore it without a word. Take it out, or correct its spelling."),
+        ("config.tls.cert", "would not start. Take it out, or correct its spelling."),
+        ("config.cluster.tls.key", "would not start. Take it out, or correct its spelling."),
+        ("config.maxPayload", "Write it as max_payload."),
+        ("config.max_channels", "Write it as config.streaming.store_limits.max_channels."),
+        ("config.store_limits", "Write it as config.streaming.store_limits."),
+        ("config.cluster_id", "Write it as config.streaming.id."),
+        ("config.advertise", "Write it as config.cluster.advertise."),
+        ("config.streaming.maxPayload", "Write it as config.max_payload."),
+        ("config.streaming.bogusKey", "Take it out, or correct its spelling."),
+        ("config.streaming.ID", "the server reads it as id, beside or instead of the chart's. Write it so."),
+        ("config.streaming.store_limits.maxChannels", "the server reads it as max_channels, "),
+        ("config.streaming.store_limits.MC", "the server reads it as max_channels, "),
+        ("config.streaming.file_options.syncOnFlush", "Write it as sync_on_flush."),
+    ],
+)
+def test_a_key_that_the_server_does_not_read_there_is_refused_with_what_to_write(key: str, remedy: str) -> None:
+    line = next(line for line in refusal(at(key, "x")).splitlines() if line.startswith(f"  - {key}: "))
+    assert remedy in line
+
+
+def test_keys_that_are_variables_or_include_a_file_are_taken() -> None:
+    cluster = {"HOST": "0.0.0.0", "host": "$HOST"}
+    config = {"Depth": 5, "max_sub_tokens": "$Depth", "cluster": cluster, "include": "/etc/more/a.conf"}
+    assert "Depth: 5" in stan_conf(render("stan-ft", {"config": config}))
 
 
 def test_one_bad_value_alone_is_told_alone() -> None:

@@ -243,7 +243,7 @@ tls:
 {{- $variables := dict -}}
 {{- $rest := dict -}}
 {{- range $key, $value := $written -}}
-{{- $_ := set (has (lower $key) $.facts.nats | ternary $rest $variables) $key $value -}}
+{{- $_ := set (hasKey $.facts.kinds.nats (lower $key) | ternary $rest $variables) $key $value -}}
 {{- end -}}
 {{- $_ := set . "written" (printf "%s%s" (include "stan-ft.config.text" (list . $variables)) (include "stan-ft.config.text" (list . $rest)) | trim) -}}
 {{- end -}}

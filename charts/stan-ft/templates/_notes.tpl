@@ -19,10 +19,7 @@
 {{- include "stan-ft.problem" (printf "configFile.existingConfigMap: the values of config have no effect on the file, and a change of %s restarts no pod." .Values.configFile.existingConfigMap) -}}
 {{- else -}}
 {{- range $key, $_ := .conf -}}
-{{- if regexMatch (printf "\\$%s\\b" $key) $.written -}}
-{{- else if not (has (lower $key) $.facts.nats) -}}
-{{- include "stan-ft.problem" (printf "config.%s: NATS 2.9 does not know this key, and ignores it without a word." $key) -}}
-{{- else if has (lower $key) (list "jetstream" "websocket" "ws" "mqtt" "leafnodes" "leaf" "gateway") -}}
+{{- if has $key (list "jetstream" "websocket" "ws" "mqtt" "leafnodes" "leaf" "gateway") -}}
 {{- include "stan-ft.problem" (printf "config.%s: the %s of NATS 2.9 has published flaws that are not mended any more." $key $key) -}}
 {{- end -}}
 {{- end -}}

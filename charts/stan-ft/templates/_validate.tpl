@@ -67,9 +67,9 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- $kind := get $kinds $key -}}
 {{- $variable := and (kindIs "string" $value) (regexMatch "^\\$[A-Za-z_][A-Za-z0-9_]*$" (toString $value)) -}}
 {{- if or (kindIs "invalid" $value) $variable -}}
-{{- else if and (not $kind) (hasPrefix "nats" (index $ 1)) -}}
+{{- else if and (not $kind) (hasPrefix "nats" (index $ 1)) (or (eq $key "include") (regexMatch (printf "\\$%s\\b" $key) (index $ 0).written)) -}}
 {{- else if not $kind -}}
-{{- include "stan-ft.problem" (printf "%s: the server does not know this key, and would ignore it without a word. Take it out, or correct its spelling." $here) -}}
+{{- include "stan-ft.problem" (printf "%s: %s" $here (include "stan-ft.validate.unknown" (list (index $ 0).facts (index $ 1) $key))) -}}
 {{- else if and (eq $kind "time") (not (and $value (regexMatch "^(0|(([0-9]{1,6}(\\.[0-9]{0,6})?|\\.[0-9]{1,6})h)?(([0-9]{1,8}(\\.[0-9]{0,6})?|\\.[0-9]{1,6})m)?(([0-9]{1,9}(\\.[0-9]{0,6})?|\\.[0-9]{1,6})s)?(([0-9]{1,12}(\\.[0-9]{0,6})?|\\.[0-9]{1,6})ms)?([0-9]{1,15}(us|µs|μs))?([0-9]{1,18}ns)?)$" (toString $value)))) -}}
 {{- include "stan-ft.problem" (printf "%s: %s is no duration. Write a number with its unit, such as 90s, 15m or 1h." $here (toString $value)) -}}
 {{- else if and (eq $kind "number") (kindIs "string" $value) (not (regexMatch "(?i)^[0-9]+([kmgtpe]([ib]|ib)?)?$" $value)) -}}
@@ -92,12 +92,45 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- end -}}
 {{- end -}}
 
+{{/* What to write instead of a key that a block of stan.conf does not have: facts, block, key. */}}
+{{- define "stan-ft.validate.unknown" -}}
+{{- $kinds := (index . 0).kinds -}}
+{{- $block := index . 1 -}}
+{{- $small := lower (index . 2) -}}
+{{- $read := eq (printf "%s %s" $block $small) "nats stan" | ternary "streaming" $small -}}
+{{- $names := list $read (snakecase (index . 2)) -}}
+{{- $spelled := "" -}}
+{{- $below := "" -}}
+{{- range $place := list (list $block "") (list "streaming" "streaming") (list "store_limits" "streaming.store_limits") (list "file_options" "streaming.file_options") (list "nats" "") (list "nats_cluster" "cluster") -}}
+{{- range $name := $names -}}
+{{- if and (not $spelled) (hasKey (get $kinds (first $place)) $name) -}}
+{{- $spelled = get (get (index $ 0).spellings (first $place) | default dict) $name | default $name -}}
+{{- $below = eq (first $place) $block | ternary "" (printf "config.%s" (last $place) | trimSuffix ".") -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and $spelled (not $below) (hasKey (get $kinds $block) $read) -}}
+{{- printf "the server reads it as %s, beside or instead of the chart's. Write it so." $spelled -}}
+{{- else -}}
+{{- printf "the server does not know this key%s, and would %s. " (ternary " here" "" (ne $below "")) (eq $block "nats_tls" | ternary "not start" "ignore it without a word") -}}
+{{- if $below -}}{{- printf "Write it as %s.%s." $below $spelled -}}
+{{- else if $spelled -}}{{- printf "Write it as %s." $spelled -}}
+{{- else -}}Take it out, or correct its spelling.{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "stan-ft.validate.config" -}}
 {{- $streaming := .conf.streaming -}}
 {{- range .twice | default list | uniq -}}{{- include "stan-ft.problem" . -}}{{- end -}}
 {{- include "stan-ft.validate.block" (list . "streaming" $streaming "config.streaming") -}}
-{{- include "stan-ft.validate.block" (list . "nats" (omit .conf "streaming") "config") -}}
-{{- include "stan-ft.validate.block" (list . "nats_cluster" .conf.cluster "config.cluster") -}}
+{{- range $path, $map := dict "config" .conf "config.cluster" .conf.cluster -}}
+{{- include "stan-ft.validate.block" (list $ (eq $path "config" | ternary "nats" "nats_cluster") (omit $map "streaming") $path) -}}
+{{- range $key := list "tls" "authorization" -}}
+{{- if kindIs "map" (get $map $key) -}}
+{{- include "stan-ft.validate.block" (list $ (printf "nats_%s" $key) (get $map $key) (printf "%s.%s" $path $key)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if not (regexMatch "^[A-Za-z0-9_-]+$" .cluster) -}}
 {{- include "stan-ft.problem" (printf "config.streaming.id: %q is no cluster id. Use letters, digits, dashes and underscores." .cluster) -}}
 {{- end -}}
@@ -107,13 +140,6 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- with get $streaming "discover_prefix" -}}
 {{- if or (not (regexMatch "^[!-)+-=?-~]+$" .)) (contains ".." .) (hasPrefix "." .) (hasSuffix "." .) -}}
 {{- include "stan-ft.problem" (printf "config.streaming.discover_prefix: %q is no subject. Use words with dots between them, without * and >." .) -}}
-{{- end -}}
-{{- end -}}
-{{- range $path, $map := dict "config" .conf "config.cluster" .conf.cluster -}}
-{{- range $key, $_ := $map -}}
-{{- if or (and (ne $key (lower $key)) (not (regexMatch (printf "\\$%s\\b" $key) $.written))) (and (eq $path "config") (eq $key "stan")) -}}
-{{- include "stan-ft.problem" (printf "%s.%s: the server reads it as %s, beside or instead of the chart's. Write it so." $path $key (eq $key "stan" | ternary "streaming" (lower $key))) -}}
-{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- range $path, $value := dict "config.streaming.ft_group_name" (get $streaming "ft_group_name") "config.cluster.name" .conf.cluster.name -}}
