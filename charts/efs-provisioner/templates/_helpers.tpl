@@ -129,6 +129,13 @@ imagePullSecrets:
 {{- end -}}
 {{- end -}}
 
+{{/* What is at a path through maps, as JSON, null where there is nothing: object, path. */}}
+{{- define "efs-provisioner.at" -}}
+{{- $value := index . 0 -}}
+{{- range splitList "." (index . 1) -}}{{- $value = index (kindIs "map" $value | ternary $value dict) . -}}{{- end -}}
+{{- toJson $value -}}
+{{- end -}}
+
 {{/* A whole object with what the user merges into it: context, path of merge in the values, text, merge where it has no such path. */}}
 {{- define "efs-provisioner.object" -}}
 {{- $path := index . 1 -}}
@@ -144,22 +151,32 @@ imagePullSecrets:
 {{- $own := fromYaml $text -}}
 {{- $text = include "efs-provisioner.merged" (list (index . 0) $merge $text $path) -}}
 {{- $made := fromYaml $text -}}
-{{- range list "apiVersion" "kind" "metadata.name" "metadata.namespace" "spec.selector" "spec.podSelector" "spec.clusterIP" "spec.publishNotReadyAddresses" "spec.accessModes" "spec.mountOptions" "mountOptions" "provisioner" -}}
-{{- $there := $made -}}
-{{- $here := $own -}}
-{{- range splitList "." . -}}
-{{- $there = index (kindIs "map" $there | ternary $there dict) . -}}
-{{- $here = index (kindIs "map" $here | ternary $here dict) . -}}
-{{- end -}}
-{{- if and (ne (toJson $there) (toJson $here)) (or (not (kindIs "invalid" $here)) (hasSuffix "mountOptions" .)) -}}
+{{- range list "apiVersion" "kind" "metadata.name" "metadata.namespace" "spec.selector" "spec.podSelector" "spec.clusterIP" "spec.publishNotReadyAddresses" "spec.accessModes" "spec.mountOptions" "mountOptions" "provisioner" "roleRef" "spec.template.spec.serviceAccountName" -}}
+{{- $there := include "efs-provisioner.at" (list $made .) -}}
+{{- $here := include "efs-provisioner.at" (list $own .) -}}
+{{- if and (ne $there $here) (or (ne $here "null") (hasSuffix "mountOptions" .)) -}}
 {{- include "efs-provisioner.refuse" (list (printf "%s.%s: the chart's other objects count on it. Take it out of merge, and use the chart's own value for it." $path .)) -}}
 {{- end -}}
 {{- end -}}
-{{- $ports := list -}}
-{{- range (empty (get $own "spec" | default dict).ports | ternary dict (get $made "spec" | default dict)).ports -}}{{- $ports = append $ports (get (kindIs "map" . | ternary . dict) "name") -}}{{- end -}}
-{{- range (get $own "spec" | default dict).ports -}}
-{{- if not (has .name $ports) -}}
-{{- include "efs-provisioner.refuse" (list (printf "%s.spec.ports: a list replaces the chart's, and port %s is missing in it. Write it too, or take the list out." $path .name)) -}}
+{{- $lists := list "spec.ports" "rules" "subjects" -}}
+{{- if has $own.kind (list "Job" "Pod") -}}
+{{- range list "containers" "volumes" -}}{{- $lists = append $lists (printf "%s.%s" (eq $own.kind "Job" | ternary "spec.template.spec" "spec") .) -}}{{- end -}}
+{{- end -}}
+{{- range $place := $lists -}}
+{{- $names := list -}}
+{{- range include "efs-provisioner.at" (list $made $place) | fromJsonArray -}}{{- $names = append $names (get (kindIs "map" . | ternary . dict) "name" | default (toJson .)) -}}{{- end -}}
+{{- range include "efs-provisioner.at" (list $own $place) | fromJsonArray -}}
+{{- if not (has (.name | default (toJson .)) $names) -}}
+{{- include "efs-provisioner.refuse" (list (printf "%s.%s: a list replaces the chart's, and %s is missing in it. Write it too, or take the list out." $path $place (.name | default (toJson .)))) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $field := list "data" "metadata.annotations" -}}
+{{- $there := include "efs-provisioner.at" (list $made $field) | fromJson -}}
+{{- range $key, $value := include "efs-provisioner.at" (list $own $field) | fromJson -}}
+{{- if or (and (eq $field "data") (not (hasKey $there $key))) (and (eq $key "helm.sh/hook") (ne (get $there $key | toString) $value)) -}}
+{{- include "efs-provisioner.refuse" (list (printf "%s.%s.%s: the chart counts on it. Take it out of merge." $path $field $key)) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- range $field := list "labels" "annotations" -}}

@@ -686,13 +686,7 @@ stan-ft/store-encryption: {{ empty .Values.store.encryption.enabled | not | tern
 {{- $made := index . 1 -}}
 {{- $own := include "stan-ft.statefulSet.own" $root | fromYaml -}}
 {{- range $path := list "metadata.name" "metadata.namespace" "spec.replicas" "spec.serviceName" "spec.selector" "spec.updateStrategy.type" "spec.volumeClaimTemplates" "spec.ordinals" -}}
-{{- $there := $made -}}
-{{- $here := $own -}}
-{{- range splitList "." $path -}}
-{{- $there = index ($there | default dict) . -}}
-{{- $here = index ($here | default dict) . -}}
-{{- end -}}
-{{- if ne (toJson $there) (toJson $here) -}}
+{{- if ne (include "stan-ft.at" (list $made $path)) (include "stan-ft.at" (list $own $path)) -}}
 {{- include "stan-ft.problem" (printf "statefulSet.merge.%s: the chart's other objects count on it. Take it out of merge, and use the chart's own value for it." $path) -}}
 {{- end -}}
 {{- end -}}
@@ -721,13 +715,8 @@ stan-ft/store-encryption: {{ empty .Values.store.encryption.enabled | not | tern
 {{- end -}}
 {{- end -}}
 {{- include "stan-ft.validate.probes" (list $server "container.merge") -}}
-{{- $limit := $server -}}
-{{- $set := $plain -}}
-{{- range list "resources" "limits" "memory" -}}
-{{- $limit = index (kindIs "map" $limit | ternary $limit dict) . -}}
-{{- $set = index (kindIs "map" $set | ternary $set dict) . -}}
-{{- end -}}
-{{- if ne (toString $limit) (toString $set) -}}
+{{- $memory := "resources.limits.memory" -}}
+{{- if ne (include "stan-ft.at" (list $server $memory) | trimAll "\"") (include "stan-ft.at" (list $plain $memory) | trimAll "\"") -}}
 {{- include "stan-ft.problem" "container.merge.resources.limits.memory: GOMEMLIMIT follows container.resources. Set the limit there." -}}
 {{- end -}}
 {{- range list "env" "volumeMounts" "ports" -}}
