@@ -99,7 +99,7 @@ def _plays(options: argparse.Namespace) -> Iterator[tuple[str, str, Outcome | st
                     for name, line in (steps | after).items():
                         yield where, name, _play(root, name, line)
                         if options.short and name == UNIT_AND_RENDER:
-                            root.take("build/test/unit-and-render.xml", rehearsed.REPORT)
+                            root.take(f"build/test/{rehearsed.junit(name)}", rehearsed.REPORT)
             except UserError as error:
                 yield where, "make the root", f"not played: {str(error).splitlines()[0]}"
                 break

@@ -247,7 +247,7 @@ def _run(
     """Play a suite, or only some of its tests: its numbers and what is wrong."""
     say(f"\n==> suite {suite.name}")
     _prepare(suite)
-    report = REPORTS / f"{suite.name.replace(' ', '-')}.xml"
+    report = REPORTS / rehearsed.junit(suite.name)
     report.parent.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", *(only or (f"tests/{folder}" for folder in folders))]

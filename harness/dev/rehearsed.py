@@ -16,6 +16,11 @@ def python() -> str:
     return "Python " + ".".join(platform.python_version_tuple()[:2])
 
 
+def junit(suite: str) -> str:
+    """The name of a suite's JUnit file, here and in a rehearsal."""
+    return f"{suite.replace(' ', '-')}.xml"
+
+
 def left() -> list[str] | None:
     """The tests that a rehearsal skipped, as pytest takes them; None if all of them have to be played here.
 
