@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Iterator
 
@@ -21,6 +22,8 @@ NAMESPACE = "first-start"
 # From the request to one active and three Ready servers, with the images present: making the volume takes 3 to 5 s, a
 # server that finds no heartbeat takes the lock after 1.4 s at most, and readiness is asked for every few seconds.
 FIRST_START_LIMIT = 20.0  # seconds
+# Times what pods that do nothing take with a new volume, which is 4 to 5 s on two free cores: what a busy machine has.
+PLAIN_SHARE = 2.5
 
 
 @pytest.fixture
@@ -32,8 +35,9 @@ def empty_namespace(cluster: Cluster) -> Iterator[str]:
 
 
 def test_three_servers_start_on_an_empty_store_within_twenty_seconds(
-    deployment: Deployment, cluster: Cluster, empty_namespace: str
+    deployment: Deployment, cluster: Cluster, group: Group, empty_namespace: str
 ) -> None:
+    image = group.pods()[0].spec.containers[0].image
     values = dict(deployment.plan.values["stan-ft"])
     values["service"] = {"type": "ClusterIP"}
     values["rollout"] = {"onInstall": False}  # the Job would only wait for what is timed here
@@ -52,7 +56,46 @@ def test_three_servers_start_on_an_empty_store_within_twenty_seconds(
         cluster.kubectl("-n", empty_namespace, "wait", "--for=delete", "pvc", "--all", "--timeout=60s")
         return took
 
-    assert_most_within(FIRST_START_LIMIT, first_start)
+    def limit() -> float:
+        return max(FIRST_START_LIMIT, PLAIN_SHARE * plain_start(cluster, empty_namespace, image))
+
+    assert_most_within(limit, first_start)
+
+
+def plain_start(cluster: Cluster, namespace: str, image: str) -> float:
+    """Seconds until three pods of this image that do nothing run with a new volume; they are taken away again."""
+    meta = {"name": "plain", "labels": {"app": "plain"}}
+    claim = {
+        "accessModes": ["ReadWriteMany"],
+        "storageClassName": "aws-efs",
+        "resources": {"requests": {"storage": "1Mi"}},
+    }
+    container = {
+        "name": "plain",
+        "image": image,
+        "command": ["sleep", "600"],
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+    }
+    pod = {
+        "containers": [container],
+        "terminationGracePeriodSeconds": 0,
+        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "plain"}}],
+    }
+    template = {"metadata": meta, "spec": pod}
+    spec = {"replicas": 3, "selector": {"matchLabels": meta["labels"]}, "template": template}
+    items = [
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": claim},
+        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec},
+    ]
+    started = time.monotonic()
+    cluster.kubectl(
+        *("-n", namespace, "apply", "-f", "-"), stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    )
+    cluster.wait_rollout("deployment/plain", namespace, 60)
+    took = time.monotonic() - started
+    cluster.kubectl("-n", namespace, "delete", "deployment,pvc", "plain", "--timeout=60s")
+    print(f"three pods that do nothing: {took:.1f} s")
+    return took
 
 
 def test_the_servers_come_back_when_all_pods_are_deleted_at_once(cluster: Cluster, group: Group) -> None:

@@ -12,6 +12,7 @@ from harness.cli import test as command
 from harness.dev import rehearsed
 
 UNIT = next(suite for suite in command.SUITES if "unit" in suite.folders)
+LAB = next(suite for suite in command.SUITES if "nfs" in suite.folders)
 
 
 @pytest.fixture
@@ -85,10 +86,16 @@ def test_everything_is_left_where_a_change_is_not_committed(clone: Path) -> None
     assert rehearsed.left() is None
 
 
-@pytest.mark.parametrize(("suites", "played"), [((), SKIPPED), (("unit", "render"), ["tests/unit", "tests/render"])])
+WHOLE = [["prepare nfs"], ["prepare unit and render"], SKIPPED, ["prepare nfs"], ["tests/nfs"]]  # the rest may need it
+
+
+@pytest.mark.parametrize(
+    ("suites", "played"),
+    [((), WHOLE), (("unit", "render"), [["prepare unit and render"], ["tests/unit", "tests/render"]])],
+)
 def test_only_a_run_that_rehearses_plays_no_more_than_the_rest_and_counts_all(
     clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-    suites: tuple[str, ...], played: list[str],
+    suites: tuple[str, ...], played: list[list[str]],
 ) -> None:  # fmt: skip
     ran: list[list[str]] = []
 
@@ -103,14 +110,14 @@ def test_only_a_run_that_rehearses_plays_no_more_than_the_rest_and_counts_all(
         return False
 
     play(clone)  # an earlier one, which says nothing of this one
-    monkeypatch.setattr(command, "SUITES", (UNIT,))
+    monkeypatch.setattr(command, "SUITES", (UNIT, LAB))
     monkeypatch.setattr(command, "REPO", clone)
     monkeypatch.setattr(command, "REPORTS", clone / "build")
-    monkeypatch.setattr(command, "_prepare", lambda _: None)
+    monkeypatch.setattr(command, "_prepare", lambda suite: ran.append([f"prepare {suite.name}"]))
     monkeypatch.setattr(command, "_ahead", lambda _: command.nullcontext(lambda: None))
     monkeypatch.setattr(command.shell, "stream", stream)
     (clone / "build" / "lint.log").touch()
     monkeypatch.setattr(sys, "argv", ["scripts/test", *suites])
     assert command.main() == 0
-    assert ran == [played]
-    assert capsys.readouterr().out.startswith(f"{1 if suites else 2} passed, 0 failed, 0 skipped")
+    assert ran == played
+    assert capsys.readouterr().out.startswith(f"{1 if suites else 3} passed, 0 failed, 0 skipped")
