@@ -45,7 +45,6 @@ RISKS: list[tuple[dict[str, Any], str, str]] = [
     ),
     (at("config.jetstream.max_mem", 1), "config.jetstream", "jetstream"),
     (at("config.websocket.port", 1), "config.websocket", "websocket"),
-    (at("config.max_payloads", 1), "config.max_payloads", "does not know"),
     (at("config.streaming.store_limits.max_channels", 0), "config.streaming.store_limits.max_channels", "64 MiB"),
     (at("service.type", "LoadBalancer"), "service.type", "config.client_advertise"),
     (at("image.tag", "0.22.1"), "image.tag", "root page"),

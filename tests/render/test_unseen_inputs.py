@@ -22,7 +22,7 @@ REFUSED: Final = {
     "headlessService: {merge: {spec: {publishNotReadyAddresses: false}}}": r"\.spec\.publishNotReadyAddresses: ",
     "headlessService: {merge: {spec: {selector: {a: b}}}}": r"headlessService\.merge\.spec\.selector: ",
     "service: {merge: {spec: {selector: {role: active}}}}": r"service\.merge\.spec\.selector: ",
-    "service: {merge: {spec: {ports: []}}}": r"service\.merge\.spec\.ports: .* port client is missing",
+    "service: {merge: {spec: {ports: []}}}": r"service\.merge\.spec\.ports: .* client is missing",
     "networkPolicy: {merge: {spec: {podSelector: {a: b}}}}": r"networkPolicy\.merge\.spec\.podSelector: ",
     "podDisruptionBudget: {merge: {spec: {selector: null}}}": r"podDisruptionBudget\.merge\.spec\.selector: ",
     "persistence: {existingClaim: '', claim: {merge: {spec: {accessModes: [ReadWriteOnce]}}}}": r"accessModes: ",
