@@ -62,10 +62,11 @@ _REGISTRY = ("docker-registry", "docker-registry")  # an OCI registry on loopbac
 _NATS = tuple(name for name in toolchain.names() if name.startswith(("nats-", "stan-")))
 _ON_KIND = (*_NATS, "ct", "directory-provisioner", "helm", "helm-render", "kind", "kubectl")
 SUITES = (
+    # Many of these wait for a while, so more of them than cores can run: 173 s with four on 2 cores, 285 s with two.
     Suite(
         "unit and render",
         ("unit", "render"),
-        workers=2,
+        workers=4,
         room=0,
         tools=("helm", "helm-docs", "helm-render", "kubectl", "nats-streaming-server"),
     ),
