@@ -29,6 +29,7 @@ from stanft.ground.errors import UserError
 from stanft.ground.progress import say
 
 REPORTS = REPO / "build" / "test"
+_OPEN = (Path("/var/tmp"),)  # noqa: S108 (a directory of our own in it) # for large files, and open to every user
 LAST = 40  # lines or tests that are told again at the end of the run
 REHEARSAL = "rehearsal"  # what a newcomer sees on a bare system: the short form of scripts/rehearse
 
@@ -280,13 +281,18 @@ def _run(
 
 @contextmanager
 def room(wanted: int) -> Iterator[dict[str, str]]:
-    """The variables that give a suite that many bytes for its files: none, or TMPDIR in the cache for a small /tmp."""
+    """The variables that give a suite that many bytes for its files: none, or TMPDIR elsewhere for a small /tmp.
+
+    Root's tests have processes of other users, who do not get into root's home, where the cache is.
+    """
     usual = Path(tempfile.gettempdir())
     if shutil.disk_usage(usual).free >= wanted:
         yield {}
         return
-    say(f"    {usual} has less than {wanted >> 30} GiB free: temporary files go into the cache, and away at the end")
-    with tempfile.TemporaryDirectory(prefix="tmp-", dir=cache(), ignore_cleanup_errors=True) as directory:
+    place = next((place for place in _OPEN if not os.geteuid() and shutil.disk_usage(place).free >= wanted), cache())
+    say(f"    {usual} has less than {wanted >> 30} GiB free: temporary files go into {place}, and away at the end")
+    with tempfile.TemporaryDirectory(prefix="tmp-", dir=place, ignore_cleanup_errors=True) as directory:
+        Path(directory).chmod(0o711)
         yield {"TMPDIR": directory}
 
 

@@ -137,10 +137,26 @@ def test_a_suite_works_in_the_cache_where_the_temporary_directory_is_small_and_l
     monkeypatch: pytest.MonkeyPatch, free: int, moved: bool
 ) -> None:
     monkeypatch.setattr(command.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    monkeypatch.setattr(command.os, "geteuid", lambda: 1000)
     with command.room(1 << 30) as variables:
         assert [Path(variables[name]).parent for name in variables] == [cache()] * moved
         assert all(Path(directory).is_dir() for directory in variables.values())
     assert not any(Path(directory).exists() for directory in variables.values())
+
+
+def test_other_users_get_to_the_files_of_roots_suites_where_the_temporary_directory_is_small(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    large = tmp_path / "large"
+    large.mkdir()
+    monkeypatch.setattr(command.shutil, "disk_usage", lambda path: SimpleNamespace(free=(path == large) << 40))
+    monkeypatch.setattr(command.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(command, "_OPEN", (large,))
+    with command.room(1 << 30) as variables:
+        directory = Path(variables["TMPDIR"])
+        assert directory.parent == large
+        assert directory.stat().st_mode & 0o111 == 0o111
+    assert not directory.exists()
 
 
 def test_the_junit_file_is_counted(tmp_path: Path) -> None:
