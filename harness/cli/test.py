@@ -289,7 +289,8 @@ def room(wanted: int) -> Iterator[dict[str, str]]:
     if shutil.disk_usage(usual).free >= wanted:
         yield {}
         return
-    place = next((place for place in _OPEN if not os.geteuid() and shutil.disk_usage(place).free >= wanted), cache())
+    open_to_all = [place for place in _OPEN if not os.geteuid() and place.is_dir()]
+    place = next((place for place in open_to_all if shutil.disk_usage(place).free >= wanted), cache())
     say(f"    {usual} has less than {wanted >> 30} GiB free: temporary files go into {place}, and away at the end")
     with tempfile.TemporaryDirectory(prefix="tmp-", dir=place, ignore_cleanup_errors=True) as directory:
         Path(directory).chmod(0o711)
