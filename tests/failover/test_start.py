@@ -22,7 +22,7 @@ NAMESPACE = "first-start"
 # From the request to one active and three Ready servers, with the images present: making the volume takes 3 to 5 s, a
 # server that finds no heartbeat takes the lock after 1.4 s at most, and readiness is asked for every few seconds.
 FIRST_START_LIMIT = 20.0  # seconds
-# Times what pods that do nothing take with a new volume, which is 4 to 5 s on two free cores: what a busy machine has.
+# Times what pods that do nothing take with a new volume, measured beside each start: what a busy machine has.
 PLAIN_SHARE = 2.5
 
 
