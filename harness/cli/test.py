@@ -29,7 +29,7 @@ from stanft.ground.errors import UserError
 from stanft.ground.progress import say
 
 REPORTS = REPO / "build" / "test"
-_OPEN = (Path("/var/tmp"),)  # noqa: S108 (a directory of our own in it) # for large files, and open to every user
+_OPEN = Path("/var/tmp")  # noqa: S108 (a directory of our own in it; it is for large files, and open to every user)
 LAST = 40  # lines or tests that are told again at the end of the run
 REHEARSAL = "rehearsal"  # what a newcomer sees on a bare system: the short form of scripts/rehearse
 
@@ -289,8 +289,8 @@ def room(wanted: int) -> Iterator[dict[str, str]]:
     if shutil.disk_usage(usual).free >= wanted:
         yield {}
         return
-    open_to_all = [place for place in _OPEN if not os.geteuid() and place.is_dir()]
-    place = next((place for place in open_to_all if shutil.disk_usage(place).free >= wanted), cache())
+    fits = not os.geteuid() and _OPEN.is_dir() and shutil.disk_usage(_OPEN).free >= wanted
+    place = _OPEN if fits else cache()
     say(f"    {usual} has less than {wanted >> 30} GiB free: temporary files go into {place}, and away at the end")
     with tempfile.TemporaryDirectory(prefix="tmp-", dir=place, ignore_cleanup_errors=True) as directory:
         Path(directory).chmod(0o711)

@@ -151,7 +151,7 @@ def test_other_users_get_to_the_files_of_roots_suites_where_the_temporary_direct
     large.mkdir()
     monkeypatch.setattr(command.shutil, "disk_usage", lambda path: SimpleNamespace(free=(path == large) << 40))
     monkeypatch.setattr(command.os, "geteuid", lambda: 0)
-    monkeypatch.setattr(command, "_OPEN", (large,))
+    monkeypatch.setattr(command, "_OPEN", large)
     with command.room(1 << 30) as variables:
         directory = Path(variables["TMPDIR"])
         assert directory.parent == large

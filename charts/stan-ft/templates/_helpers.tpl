@@ -136,6 +136,13 @@ imagePullSecrets:
 {{- toJson $value -}}
 {{- end -}}
 
+{{/* What each item of a list is called, as a JSON list, by its JSON where it has no name: object, path of the list. */}}
+{{- define "stan-ft.itemNames" -}}
+{{- $names := list -}}
+{{- range include "stan-ft.at" . | fromJsonArray -}}{{- $names = append $names (get (kindIs "map" . | ternary . dict) "name" | default (toJson .)) -}}{{- end -}}
+{{- toJson $names -}}
+{{- end -}}
+
 {{/* A whole object with what the user merges into it: context, path of merge in the values, text, merge where it has no such path. */}}
 {{- define "stan-ft.object" -}}
 {{- $path := index . 1 -}}
@@ -163,11 +170,10 @@ imagePullSecrets:
 {{- range list "containers" "volumes" -}}{{- $lists = append $lists (printf "%s.%s" (eq $own.kind "Job" | ternary "spec.template.spec" "spec") .) -}}{{- end -}}
 {{- end -}}
 {{- range $place := $lists -}}
-{{- $names := list -}}
-{{- range include "stan-ft.at" (list $made $place) | fromJsonArray -}}{{- $names = append $names (get (kindIs "map" . | ternary . dict) "name" | default (toJson .)) -}}{{- end -}}
-{{- range include "stan-ft.at" (list $own $place) | fromJsonArray -}}
-{{- if not (has (.name | default (toJson .)) $names) -}}
-{{- include "stan-ft.refuse" (list (printf "%s.%s: a list replaces the chart's, and %s is missing in it. Write it too, or take the list out." $path $place (.name | default (toJson .)))) -}}
+{{- $names := include "stan-ft.itemNames" (list $made $place) | fromJsonArray -}}
+{{- range include "stan-ft.itemNames" (list $own $place) | fromJsonArray -}}
+{{- if not (has . $names) -}}
+{{- include "stan-ft.refuse" (list (printf "%s.%s: a list replaces the chart's, and %s is missing in it. Write it too, or take the list out." $path $place .)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
