@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from harness.ground import paths, system, toolchain
-from harness.nfs_lab import accelerator, image, network, packages, report
-from harness.nfs_lab.faults import FAULTS
+from harness.nfs_lab import engines, image, jobs, packages, report
+from harness.nfs_lab.computer import Engine
+from harness.nfs_lab.faults import FAULTS, Fault
 from harness.nfs_lab.lab import Settings
 from harness.nfs_lab.pod import NONE, REMEDIES, SUPERVISOR
 from harness.nfs_lab.run import Result, once
@@ -33,9 +36,11 @@ def parser() -> argparse.ArgumentParser:
         description="Runs NATS Streaming in fault-tolerant mode on small virtual machines that share a real NFSv4.1\n"
         "mount, injects a fault, and says what became of the messages. Each run boots machines of its own.",
         epilog=f"faults:\n{faults}\n\nscenes:\n{scenes}\n\n"
-        "It needs root, Debian 12 on x86-64 and 1.5 GiB of memory; QEMU and a few tools "
-        "are installed.\nA run that proves nothing (known before its fault) is made again, once. The exit code is 0 if "
-        "every run with the\nsupervisor was ok in the end and no attempt of one did harm or left a doubt, else 1.",
+        "It needs root, Debian 12 on x86-64 and 1.5 GiB of memory for each lab; QEMU and a few tools are installed.\n"
+        "Machines run with KVM where it works, else as Linux in user mode. A fault that stops a machine's clocks\n"
+        "cannot be played by that, and is emulated where there is no KVM, which is slow. A run that proves nothing\n"
+        "(known before its fault) is made again, once. The exit code is 0 if every run with the supervisor was ok in\n"
+        "the end and no attempt of one did harm or left a doubt, else 1.",
     )
     what = made.add_mutually_exclusive_group()
     what.add_argument("--smoke", action="store_true", help=f"one run of each of {', '.join(SMOKE)} (the default)")
@@ -61,6 +66,16 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--grace", type=_seconds, metavar="S", help="the NFS server's grace time (default: the lease)")
     made.add_argument("--nodes", type=int, choices=(2, 3), default=2, help="machines of the group (default 2)")
     made.add_argument("--options", metavar="A,B", help="mount options instead of the chart's, comma separated")
+    made.add_argument(
+        "--machines", choices=engines.NAMES, help="how machines are played (default: the first that can and works here)"
+    )
+    made.add_argument(
+        "--jobs",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="labs at the same time (default 1; a core plays one or two in user mode, half a one in emulation)",
+    )
     made.add_argument(
         "--output", type=Path, metavar="FILE", help="add the results to this JSON file, a table beside it"
     )
@@ -91,37 +106,53 @@ def main() -> int:
     toolchain.ensure_all(image.TOOLS)  # by the user: what root built would leave files of root's in Go's caches
     system.become_root("harness.cli.nfs_lab")
     packages.require_host()
-    boot = image.ensure()
+    ways = engines.ensure()
     if options.prepare:
         return 0
-    engine = accelerator.choose(boot)
-    say(f"machines run with {'KVM' if engine == 'kvm' else 'software emulation (KVM does not work here)'}")
-    plan = _plan(options)
-    network.enter()
-    results: list[dict[str, Any]] = report.load(options.output) if options.output else []
+    plan = [(FAULTS[name], settings) for name, settings in _plan(options)]
+    players = {fault.name: engines.choose(fault, ways, options.machines) for fault, _ in plan}
+    for title in dict.fromkeys(engine.title for engine in players.values()):
+        faults = [name for name, engine in players.items() if engine.title == title]
+        say(f"machines are played by {title}: {', '.join(faults)}")
     keep = options.output.parent / f"{options.output.stem}-kept" if options.output else None
+    live = options.events
+    work = [
+        partial(_attempts, fault, settings, players[fault.name], f"run {number} of {len(plan)}", live=live, keep=keep)
+        for number, (fault, settings) in enumerate(plan, 1)
+    ]
+    results: list[dict[str, Any]] = report.load(options.output) if options.output else []
     judged: list[list[Word]] = []
-    for number, (name, settings) in enumerate(plan, 1):
-        what = f"run {number} of {len(plan)}: {FAULTS[name].title}, {settings.scene}, remedies: {settings.remedies}"
-        words: list[Word] = []
-        # A void run says something of this computer only, so it is repeated, once.
-        for attempt in (what, f"{what}, again"):
-            with step(attempt):
-                result = once(FAULTS[name], settings, boot, engine, number, live=options.events, keep=keep)
-            _tell(result)
-            words.append(result.word)
-            results = [*results, result.to_dict()]
-            if options.output:
-                report.save(options.output, results)
-            if result.word is not Word.VOID:
-                break
+    for place, attempts in jobs.each(work, options.jobs):
+        fault, settings = plan[place]
+        for result in attempts:
+            _tell(f"run {place + 1}, {_title(fault, settings)}", result)
+        results += [result.to_dict() for result in attempts]
+        if options.output:
+            report.save(options.output, results)
         if settings.remedies == SUPERVISOR:
-            judged.append(words)
+            judged.append([result.word for result in attempts])
     for made in (options.output, options.output.with_suffix(".md"), keep) if options.output and keep else ():
         if made.exists():
             paths.keep_owner(made)  # root wrote it into a user's folder
     print(report.table(results), end="")
     return exit_code(judged)
+
+
+def _title(fault: Fault, settings: Settings) -> str:
+    return f"{fault.title}, {settings.scene}, remedies: {settings.remedies}"
+
+
+def _attempts(
+    fault: Fault, settings: Settings, engine: Engine, number: str, *, live: bool, keep: Path | None
+) -> list[Result]:
+    """One run; a void one says something of this computer only, so it is repeated, once."""
+    made: list[Result] = []
+    for again in ("", ", again"):
+        with step(f"{number}: {_title(fault, settings)}{again}"):
+            made.append(once(fault, settings, engine, uuid4().hex[:8], live=live, keep=keep))
+        if made[-1].word is not Word.VOID:
+            break
+    return made
 
 
 def _plan(options: argparse.Namespace) -> list[tuple[str, Settings]]:
@@ -141,7 +172,8 @@ def _plan(options: argparse.Namespace) -> list[tuple[str, Settings]]:
     ]
 
 
-def _tell(result: Result) -> None:
+def _tell(title: str, result: Result) -> None:
+    say(f"    {title}:")
     for problem in result.judgement.problems:
         say(f"    {str(result.word).upper()}: {problem}")
     found = result.measures

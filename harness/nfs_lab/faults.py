@@ -17,13 +17,17 @@ Act = Callable[[Lab, Machine], None]
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault. inject and heal get the lab and the node that was active; hold gives seconds from the lease time."""
+    """One fault. inject and heal get the lab and the node that was active; hold gives seconds from the lease time.
+
+    pauses: it stops a machine's clocks with its processor, which not every engine can.
+    """
 
     name: str
     title: str
     inject: Act
     heal: Act
     hold: Callable[[int], float]
+    pauses: bool = False
 
 
 def _others(lab: Lab, active: Machine) -> list[str]:
@@ -129,6 +133,7 @@ FAULTS = {
             _freeze,
             _thaw,
             _beyond_lease,
+            pauses=True,
         ),
         Fault(
             "freeze-stop",
@@ -143,6 +148,7 @@ FAULTS = {
             _freeze,
             _thaw,
             lambda lease: lease / 2,
+            pauses=True,
         ),
         Fault(
             "cut-store",
@@ -174,6 +180,7 @@ FAULTS = {
             lambda lab, _: _freeze(lab, lab.nfs),
             lambda lab, _: _thaw(lab, lab.nfs),
             _beyond_lease,
+            pauses=True,
         ),
         Fault("disk-full", "file system full, then freed", _fill, _empty, _ten_seconds),
     )

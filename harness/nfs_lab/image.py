@@ -22,6 +22,11 @@ from stanft.ground.progress import step
 GUEST = Path(__file__).resolve().parent / "guest"
 TOOLS = ("helm-render", "nats-streaming-server")  # pinned tools that the lab needs
 
+# Kernel and modules below the unpacked packages: for QEMU and for user mode.
+KERNELS = {
+    "qemu": ("boot/vmlinuz-*", "lib/modules/*"),
+    "uml": ("usr/bin/linux.uml", "usr/lib/uml/modules/*"),
+}
 # In this order: each is loaded with what it depends on before it.
 MODULES = ("virtio_pci", "virtio_net", "virtio_blk", "virtio_console", "nfsv4", "nfsd")
 PROGRAMS = (
@@ -48,26 +53,26 @@ LIBRARY_FOLDERS = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu")
 
 @dataclass(frozen=True)
 class Image:
-    """What a machine boots: the kernel and its initramfs, and the name of the kernel's release."""
+    """What a machine boots: the kernel and its initramfs."""
 
     kernel: Path
     initramfs: Path
-    release: str
 
 
-def ensure() -> Image:
-    """The lab's boot image, built once per content. Raises UserError if a package or a tool cannot be had."""
+def ensure() -> dict[str, Image]:
+    """What the lab's machines boot, by KERNELS, built once per content.
+
+    Raises UserError if a package or a tool cannot be had.
+    """
     debian = packages.unpacked()
     server = toolchain.ensure("nats-streaming-server")
-    kernel = next(debian.glob("boot/vmlinuz-*"))
-    release = kernel.name.removeprefix("vmlinuz-")
     # The builder is part of the key: a change of this file changes what it builds.
     key = content.digest(debian.name, server.parent.name, GUEST, SUPERVISOR.parent, Path(__file__))
-    folder = content.built("nfs-lab", "image", key, lambda target: _build(debian, server, release, target))
-    return Image(kernel, folder / "initramfs.cpio", release)
+    folder = content.built("nfs-lab", "image", key, lambda target: _build(debian, server, target))
+    return {name: Image(next(debian.glob(kernel)), folder / f"{name}.cpio") for name, (kernel, _) in KERNELS.items()}
 
 
-def _build(debian: Path, server: Path, release: str, target: Path) -> None:
+def _build(debian: Path, server: Path, target: Path) -> None:
     with step("building the initramfs of the lab's machines"):
         root = target / "root"
         for name in FOLDERS:
@@ -85,11 +90,13 @@ def _build(debian: Path, server: Path, release: str, target: Path) -> None:
         (root / "sbin/mount.nfs4").symlink_to("mount.nfs")
         extensions = _python(debian, root)
         _libraries(debian, root, extensions)
-        _modules(debian / "lib/modules" / release, root)
         for script in GUEST.iterdir():
             _copy(script, root / "lab" / script.name, executable=True)
         (root / "init").symlink_to("lab/init.sh")
-        _archive(root, target / "initramfs.cpio")
+        for name, (_, modules) in KERNELS.items():
+            _modules(next(debian.glob(modules)), root)
+            _archive(root, target / f"{name}.cpio")
+            shutil.rmtree(root / "lib/modules")
         shutil.rmtree(root)
 
 

@@ -15,12 +15,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from harness.ground.paths import cache
 from harness.nfs_lab import network
-from harness.nfs_lab.image import Image
+from harness.nfs_lab.computer import Engine, MachineError, Spec
 from harness.nfs_lab.judge import ACTIVE_LINE, ENDED_LINE, FROZEN, POWERED_OFF, THAWED
-from harness.nfs_lab.machine import Line, Machine, MachineError
+from harness.nfs_lab.machine import Line, Machine
 from harness.nfs_lab.pod import SERVER, SUPERVISOR, Pod
 from stanft.ground import shell
 from stanft.ground.progress import say
@@ -94,7 +95,7 @@ class Lab:
 
     def client_url(self, node: Machine) -> str:
         """Where clients reach the node's server."""
-        return f"nats://{node.address}:4222"
+        return f"nats://{node.spec.address}:4222"
 
     def stall(self, since: float, until: float = math.inf) -> tuple[str, float]:
         """The machine that gave no sign of life for longest between two times, and for how long (seconds).
@@ -150,8 +151,8 @@ class Lab:
             self.nfs.thaw()
             self.nfs.run("sync")
         self.nfs.power_off()
-        assert self.nfs.disk is not None
-        return self.nfs.disk
+        assert self.nfs.spec.disk is not None
+        return self.nfs.spec.disk
 
     # ---- inside ----
 
@@ -198,7 +199,7 @@ def exports(environment: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def running(settings: Settings, pod: Pod, image: Image, accelerator: str, *, live: bool = False) -> Iterator[Lab]:
+def running(settings: Settings, pod: Pod, engine: Engine, *, live: bool = False) -> Iterator[Lab]:
     """A lab with its group up and one server active; everything ends with the block, whatever happens in it.
 
     Call network.enter() first. Raises MachineError if it does not come up.
@@ -213,13 +214,17 @@ def running(settings: Settings, pod: Pod, image: Image, accelerator: str, *, liv
         shell.run(["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=1", disk])
         addresses = {pod.hostname(number): f"{network.PREFIX}.{11 + number}" for number in range(pod.replicas)}
         hosts = {f"{name}.{pod.domain}": address for name, address in addresses.items()}
-        nfs = Machine("nfs", SERVER, image, folder, accelerator, disk=disk)
-        nodes = [Machine(name, address, image, folder, accelerator, hosts=hosts) for name, address in addresses.items()]
+
+        def machine(name: str, address: str, **more: Any) -> Machine:
+            return Machine(Spec(name, address, network.add_port(name), folder, **more), engine)
+
+        nfs = machine("nfs", SERVER, disk=disk)
+        nodes = [machine(name, address, hosts=hosts) for name, address in addresses.items()]
         machines += [nfs, *nodes]
         lab = Lab(settings, pod, nfs, nodes, folder, live=live)
-        for machine in machines:
-            machine.on_line = lab.on_line
-            machine.start()
+        for each in machines:
+            each.on_line = lab.on_line
+            each.start()
         nfs.wait_ready()
         lab.start_nfs()
         for node in nodes:
@@ -229,11 +234,11 @@ def running(settings: Settings, pod: Pod, image: Image, accelerator: str, *, liv
         lab.wait_active()
         yield lab
     finally:
-        for machine in machines:
+        for each in machines:
             with suppress(OSError):
-                machine.power_off()
-        for machine in machines:
-            network.remove_port(machine.name)
+                each.power_off()
+        for each in machines:
+            network.remove_port(each.name)
         network.heal()
         for directory in (folder, store):
             shutil.rmtree(directory, ignore_errors=True)

@@ -22,7 +22,8 @@ HOST_TOOLS = {
     "mkfs.ext4": "e2fsprogs",
 }
 
-# The NFS programs of the machines and the libraries that they load (checked by image.py against the ELF headers).
+# The NFS programs of the machines, the libraries that they load (checked by image.py against the ELF headers), and a
+# kernel that is a process.
 GUEST_PACKAGES = (
     "busybox",
     "libblkid1",
@@ -54,6 +55,7 @@ GUEST_PACKAGES = (
     "nfs-common",
     "nfs-kernel-server",
     "python3.11-minimal",
+    "user-mode-linux",
     "util-linux",
     "zlib1g",
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.ground.paths import make
+from harness.nfs_lab.engines import EMULATED
 from harness.nfs_lab.faults import FAULTS
 from harness.nfs_lab.pod import REMEDIES
 from harness.nfs_lab.scenes import SCENES
@@ -21,6 +22,7 @@ COLUMNS = (
     "scene",
     "lease",
     "remedies",
+    "machines",
     "runs",
     "takeover",
     "outage of the worst client",
@@ -64,9 +66,11 @@ def table(results: Iterable[dict[str, Any]]) -> str:
             (*REMEDIES, *EARLIER).index(settings["remedies"]),
             options,
             list(SCENES).index(settings.get("scene", "plain")),
+            # Before it was told they were always emulated.
+            result.get("machines") or EMULATED,
         )
         groups.setdefault(key, []).append(result)
-    for (fault, lease, remedies, options, scene), group in sorted(groups.items(), key=lambda item: item[0]):
+    for (fault, lease, remedies, options, scene, machines), group in sorted(groups.items(), key=lambda item: item[0]):
         good = [each for each in group if not each["void"]]
         void = len(group) - len(good)
         cells = [
@@ -74,6 +78,7 @@ def table(results: Iterable[dict[str, Any]]) -> str:
             list(SCENES)[scene],
             f"{lease} s",
             ", ".join(text for text in ((*REMEDIES, *EARLIER)[remedies], options) if text),
+            machines,
             f"{len(good)}" + (f" ({void} void)" if void else ""),
             _spread([each["takeover"] for each in good]),
             # Before each client was judged only the time without any acknowledgement was kept.

@@ -6,17 +6,17 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness.nfs_lab import disk, judge
 from harness.nfs_lab.clients import Clients
+from harness.nfs_lab.computer import Engine, MachineError
 from harness.nfs_lab.faults import Fault
-from harness.nfs_lab.image import Image
 from harness.nfs_lab.judge import WARM_UP, Seen, takeovers
 from harness.nfs_lab.lab import PAUSES, Lab, Settings, running
-from harness.nfs_lab.machine import Machine, MachineError
+from harness.nfs_lab.machine import Machine
 from harness.nfs_lab.pod import rendered, values
 from harness.nfs_lab.scenes import SCENES, mount_options
 from stanft.ground import wait
@@ -31,7 +31,10 @@ SETTLE = 4.0  # seconds of traffic after everything flows again
 
 @dataclass(frozen=True)
 class Result:
-    """What one run came to; measures are those of judge.measure(), kept is where its disk and ledger are."""
+    """What one run came to.
+
+    measures are those of judge.measure(), kept is where its disk and ledger are, machines who played them (engines.py).
+    """
 
     fault: str
     settings: dict[str, Any]
@@ -39,6 +42,7 @@ class Result:
     active: str = ""
     measures: dict[str, Any] = field(default_factory=dict)
     kept: str = ""
+    machines: str = ""
 
     @property
     def word(self) -> Word:
@@ -57,6 +61,7 @@ class Result:
             "doubts": list(found.unknown),
             "void": found.void,
             "kept": self.kept,
+            "machines": self.machines,
             **self.measures,
         }
 
@@ -64,33 +69,33 @@ class Result:
 def once(
     fault: Fault,
     settings: Settings,
-    image: Image,
-    accelerator: str,
-    number: int,
+    engine: Engine,
+    name: str,
     *,
     live: bool = False,
     keep: Path | None = None,
 ) -> Result:
-    """Do one run in a lab of its own; keep is the folder for what is left of a run with harm or doubt.
+    """Do one run, called name, in a lab of its own; keep is the folder for what is left of one with harm or doubt.
 
     Raises UserError or RenderError only where the lab itself cannot run.
     """
     scene = SCENES[settings.scene]
     pod = rendered(chart_values(settings))
+    void = Result(fault.name, asdict(settings), Judgement(), machines=engine.name)
     try:
-        with running(settings, pod, image, accelerator, live=live) as lab:
-            clients = Clients(lab, f"{fault.name}-{number}", scene)
+        with running(settings, pod, engine, live=live) as lab:
+            clients = Clients(lab, f"{fault.name}-{name}", scene)
             try:
                 active, why = _before(lab, clients, settings)
                 if why:
-                    return Result(fault.name, asdict(settings), Judgement(void=why), active.name)
+                    return replace(void, judgement=Judgement(void=why), active=active.name)
                 seen = _through_the_fault(lab, clients, fault, active)
             finally:
                 clients.close()
-            return _result(lab, seen, settings, keep)
+            return replace(_result(lab, seen, settings, keep), machines=engine.name)
     except MachineError as error:
         # From the fault on, what a machine does not do is part of what was seen.
-        return Result(fault.name, asdict(settings), Judgement(void=f"the lab failed before the fault: {error}"))
+        return replace(void, judgement=Judgement(void=f"the lab failed before the fault: {error}"))
     except OSError as error:
         raise UserError(f"the NFS lab cannot run here: {error}") from error
 

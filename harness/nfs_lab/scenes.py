@@ -72,14 +72,14 @@ SCENES = {
         Scene(
             "quiet",
             "two channels that are quiet since the takeover, with a message waiting at the thaw",
-            ("freeze", "freeze-stop", "cut-both"),
+            ("freeze-stop", "cut-both"),
             quiet=("lab.quiet-1", "lab.quiet-2"),
             before=_take_over,
         ),
         Scene(
             "consumers",
             "durable consumers with acknowledgements in flight",
-            ("kill", "freeze", "cut-both"),
+            ("kill", "freeze-stop", "cut-both"),
             consumers=2,
             acks_after=0.5,
         ),
@@ -93,7 +93,7 @@ SCENES = {
         Scene(
             "limits",
             "slices that roll, and a limit that drops the oldest messages",
-            ("freeze", "cut-both"),
+            ("freeze-stop", "cut-both"),
             values={
                 "config": {"streaming": {"store_limits": {"max_msgs": KEPT}, "file_options": {"slice_max_msgs": 50}}}
             },
@@ -103,7 +103,7 @@ SCENES = {
         Scene(
             "compaction",
             "clients.dat and subs.dat compacted all the time",
-            ("freeze", "cut-both"),
+            ("freeze-stop", "cut-both"),
             values={
                 "config": {
                     "streaming": {
@@ -115,7 +115,7 @@ SCENES = {
         ),
         Scene("failback", "back to the first node within the time for which it keeps names", ("failback",)),
         Scene("reclaim", "a short restart of the NFS server, locks reclaimed in the grace period", ("nfs-reclaim",)),
-        Scene("three", "three nodes, as by default", ("kill", "freeze", "cut-both"), nodes=3),
+        Scene("three", "three nodes, as by default", ("kill", "freeze-stop", "cut-both"), nodes=3),
         Scene(
             "channels",
             "90 channels, each used before the fault and after it",

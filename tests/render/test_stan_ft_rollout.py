@@ -232,3 +232,11 @@ def test_the_place_of_the_job_can_be_set() -> None:
 def test_a_wrong_strategy_is_refused_with_its_name() -> None:
     with pytest.raises(RenderError, match="/rollout/strategy"):
         render("stan-ft", {"rollout": {"strategy": "Recreate"}})
+
+
+def test_the_job_asks_for_no_more_memory_than_the_smallest_limit_that_is_taken() -> None:
+    small = {"requests": {"memory": "16Mi"}, "limits": {"memory": "16Mi"}}
+    job = find(hooks({"container": {"resources": small}}), "Job")
+    all_of_it = [*pod_spec(job).get("initContainers", []), *pod_spec(job)["containers"]]
+    limited = [each["resources"] for each in all_of_it if each["resources"]["limits"]["memory"] == "16Mi"]
+    assert [each["requests"]["memory"] for each in limited] == ["16Mi"]

@@ -288,3 +288,12 @@ def test_secret_files_can_be_read_by_the_servers_group_or_by_all_without_one() -
 
     assert modes({}) == {0o440}
     assert modes(at("podTemplate.securityContext.fsGroup", None)) == {0o444}
+
+
+@pytest.mark.parametrize("right", ["publish", "subscribe"])
+def test_no_client_may_forge_or_hear_a_heartbeat_of_the_servers(right: str) -> None:
+    text = config({})
+    clients = text[text.index("authorization {") : text.index('user: "clients"')]
+    denied = re.search(rf"{right} {{\s*deny: \[([^\]]*)\]", clients)
+    assert denied is not None
+    assert denied[1].strip() == '"_STAN.ft.>"'

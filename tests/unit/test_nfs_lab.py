@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
+import base64
+import dataclasses
+import multiprocessing
+import os
+import socket
 import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,12 +19,14 @@ from typing import Any
 import pytest
 
 from harness.cli import nfs_lab
-from harness.nfs_lab import image, report
+from harness.nfs_lab import engines, image, jobs, report, user_mode
 from harness.nfs_lab import run as lab_run
+from harness.nfs_lab.computer import Computer, Engine, MachineError, Spec
 from harness.nfs_lab.faults import FAULTS
+from harness.nfs_lab.image import Image
 from harness.nfs_lab.judge import Seen
 from harness.nfs_lab.lab import Lab, Settings
-from harness.nfs_lab.machine import Machine, MachineError
+from harness.nfs_lab.machine import Machine
 from harness.nfs_lab.pod import REMEDIES, Pod, rendered, values
 from harness.nfs_lab.run import Result, chart_values
 from harness.nfs_lab.scenes import ENVIRONMENTS, KEPT, SCENES, Scene, mount_options
@@ -79,7 +88,7 @@ def test_a_scene_is_played_with_its_own_faults_and_nodes_unless_others_are_asked
     plan = nfs_lab._plan(options("--scene", "three", "--scene", "failback"))
     assert [(name, settings.scene, settings.nodes) for name, settings in plan] == [
         ("kill", "three", 3),
-        ("freeze", "three", 3),
+        ("freeze-stop", "three", 3),
         ("cut-both", "three", 3),
         ("failback", "failback", 2),
     ]
@@ -134,18 +143,158 @@ def test_a_kept_disk_may_lack_what_the_limits_of_its_scene_dropped(
     assert found.word is (Word.LOST if lost else Word.UNKNOWN)
 
 
-def test_a_stopped_machine_stands_still_until_it_goes_on() -> None:
-    with subprocess.Popen(["sleep", "60"]) as process:
-        machine = Machine.__new__(Machine)
-        machine._process = process
-        state = Path(f"/proc/{process.pid}/stat")
-        machine.stop()
-        assert wait.happens(lambda: state.read_text().split()[2] == "T", 5)
-        machine.go_on()
-        assert wait.happens(lambda: state.read_text().split()[2] != "T", 5)
-        process.kill()
-    machine._process = None
+class Sleeper(Computer):
+    """A computer that does nothing but live."""
+
+    def __init__(self, spec: Spec, *_: object) -> None:
+        super().__init__(spec, ["sleep", "60"])
+        self.log, self.end = socket.socketpair()
+
+    def commands(self) -> socket.socket:
+        """Answers every command with what it was, and code 0."""
+        ours, theirs = socket.socketpair()
+
+        def answer() -> None:
+            with theirs.makefile("rwb") as file:
+                for line in file:
+                    number, length = line.split()
+                    file.write(number + b" 0 " + base64.b64encode(file.read(int(length))) + b"\n")
+                    file.flush()
+
+        threading.Thread(target=answer, daemon=True).start()
+        return ours
+
+
+ENGINE = Engine("user-mode", "Linux in user mode", Image(Path("kernel"), Path("initramfs")), Sleeper, pauses=False)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """A machine that has power and has said nothing yet."""
+    made = Machine(Spec("stan-0", "10.99.0.11", "tap-stan-0", tmp_path), ENGINE)
+    made.start()
+    yield made
+    made.power_off()
+
+
+def played_by(made: Machine) -> Sleeper:
+    """The computer that plays a machine."""
+    assert isinstance(made._computer, Sleeper)
+    return made._computer
+
+
+def test_a_stopped_machine_stands_still_until_it_goes_on(machine: Machine) -> None:
+    state = Path(f"/proc/{played_by(machine).process.pid}/stat")
+    machine.stop()
+    assert wait.happens(lambda: state.read_text().split()[2] == "T", 5)
     machine.go_on()
+    assert wait.happens(lambda: state.read_text().split()[2] != "T", 5)
+
+
+def test_a_machine_without_power_can_be_told_to_go_on(machine: Machine) -> None:
+    machine.power_off()
+    machine.go_on()
+    machine.thaw()
+    assert not machine.running
+    with pytest.raises(MachineError, match="stan-0 is off"):
+        machine.stop()
+
+
+def test_a_machine_takes_commands_once_it_says_so_however_long_they_are(machine: Machine) -> None:
+    with pytest.raises(MachineError, match="takes no commands"):
+        machine.run("true")
+    played_by(machine).end.sendall(b"lab: ready\n")
+    machine.wait_ready(5)
+    long = "echo\n" * 50_000
+    assert machine.run(long) == long
+
+
+def test_a_reset_machine_is_another_process_and_has_to_boot(machine: Machine) -> None:
+    before = played_by(machine).process
+    machine.reset()
+    assert before.poll() is not None
+    assert played_by(machine).process.pid != before.pid
+    with pytest.raises(MachineError, match="takes no commands"):
+        machine.run("true")
+
+
+def test_clocks_that_cannot_be_stopped_are_told(machine: Machine) -> None:
+    with pytest.raises(MachineError, match="clocks of such a machine cannot be stopped"):
+        machine.freeze()
+
+
+def ways(monkeypatch: pytest.MonkeyPatch, *work: str) -> dict[str, Engine]:
+    """The three engines, of which these work here."""
+    made = {
+        name: dataclasses.replace(ENGINE, name=name, title=name, pauses=name != engines.USER_MODE)
+        for name in engines.NAMES
+    }
+    monkeypatch.setattr(engines, "works", lambda engine: engine.name in work)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("work", "fault", "played"),
+    [
+        (("kvm", "user-mode"), "kill", "kvm"),
+        (("user-mode",), "kill", "user-mode"),
+        (("user-mode",), "freeze", "emulated"),
+        (("kvm", "user-mode"), "freeze", "kvm"),
+        ((), "kill", "emulated"),
+    ],
+)
+def test_a_fault_is_played_by_the_first_engine_that_works_and_can(
+    monkeypatch: pytest.MonkeyPatch, work: tuple[str, ...], fault: str, played: str
+) -> None:
+    assert engines.choose(FAULTS[fault], ways(monkeypatch, *work), None).name == played
+
+
+def test_an_engine_that_cannot_play_a_fault_is_refused_with_what_to_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="take --machines emulated, or a fault that lets them jump"):
+        engines.choose(FAULTS["nfs-hang"], ways(monkeypatch, "user-mode"), "user-mode")
+    assert engines.choose(FAULTS["kill"], ways(monkeypatch), "user-mode").name == "user-mode"
+
+
+def test_a_computer_that_boots_nothing_plays_no_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, line, code in (("good", "panic: Unable to mount root fs", 134), ("bad", "ptrace failed", 1)):
+        kernel = tmp_path / name
+        kernel.write_text(f"#!/bin/sh\necho {line}\nexit {code}\n")
+        kernel.chmod(0o755)
+        assert engines._boots("user-mode", Image(kernel, kernel)) == (name == "good")
+
+
+def test_memory_goes_where_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(user_mode.shutil, "disk_usage", lambda _: SimpleNamespace(free=64 * 2**20))
+    assert user_mode.memory(tmp_path) == str(tmp_path)
+
+
+def piece(number: int) -> Callable[[], int]:
+    """A piece of work: the double of its number, or an error for 3."""
+
+    def work() -> int:
+        if number == 3:
+            raise UserError("three")
+        return number * 2
+
+    return work
+
+
+def test_runs_are_played_side_by_side_and_each_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs.network, "enter", lambda: None)
+    assert dict(jobs.each([piece(number) for number in (4, 5, 6)], 2)) == {0: 8, 1: 10, 2: 12}
+
+
+def test_a_run_that_the_lab_cannot_play_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs.network, "enter", lambda: None)
+    with pytest.raises(UserError, match="three"):
+        list(jobs.each([piece(3), lambda: time.sleep(60)], 2))
+    assert not multiprocessing.active_children()
+
+
+def test_a_run_whose_process_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs.network, "enter", lambda: None)
+    with pytest.raises(RuntimeError, match="ended with 7 and no result"):
+        list(jobs.each([lambda: os._exit(7)], 1))
 
 
 def test_grace_follows_the_lease_unless_given() -> None:

@@ -3,7 +3,7 @@
 # disk and its list of clients, so that they can reclaim their locks during the grace period as on a real server.
 set -e
 mkdir -p /disk
-grep -q ' /disk ' /proc/mounts || mount -t ext4 /dev/vda /disk
+grep -q ' /disk ' /proc/mounts || mount -t ext4 "$DISK" /disk
 mkdir -p /disk/export /disk/nfs/nfsdcld /disk/nfs/rpc_pipefs
 chown "$3" /disk/export
 [ -L /var/lib/nfs ] || { rm -rf /var/lib/nfs && ln -s /disk/nfs /var/lib/nfs; }
