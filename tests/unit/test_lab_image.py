@@ -62,7 +62,9 @@ def debian(tmp_path_factory: pytest.TempPathFactory) -> Path:
     texts = {f"etc/{name}": "x" for name in ("netconfig", "protocols", "services")}
     texts |= {f"boot/vmlinuz-{RELEASE}": "kernel"}
     texts |= {f"{image.PYTHON}/{name.replace('.', '/')}.py": "" for name in ("encodings.__init__", *image.PYTHON_OWN)}
-    texts |= {f"lib/modules/{RELEASE}/kernel/{name}.ko": f"ELF\0{says}\0end" for name, says in MODULES.items()}
+    texts |= {"usr/bin/linux.uml": "kernel in user mode"}
+    for folder_of_modules in (f"lib/modules/{RELEASE}", "usr/lib/uml/modules/6.1.0"):
+        texts |= {f"{folder_of_modules}/kernel/{name}.ko": f"ELF\0{says}\0end" for name, says in MODULES.items()}
     texts["DEBIAN/control"] = (
         "Package: all\nVersion: 1.0\nArchitecture: amd64\nMaintainer: test <t@example.org>\nDescription: test\n"
     )
@@ -84,23 +86,25 @@ def programs(tmp_path: Path, debian: Path, monkeypatch: pytest.MonkeyPatch) -> P
     return made
 
 
-@pytest.fixture
-def booted(programs: Programs, tmp_path: Path) -> Path:
-    """What the image's machine finds at its start: the unpacked initramfs."""
+@pytest.fixture(params=image.KERNELS)
+def booted(request: pytest.FixtureRequest, programs: Programs, tmp_path: Path) -> Path:
+    """What each kernel's machine finds at its start: the unpacked initramfs."""
     folder = tmp_path / "machine"
     folder.mkdir()
-    with image.ensure().initramfs.open("rb") as file:
+    with image.ensure()[request.param].initramfs.open("rb") as file:
         subprocess.run(["cpio", "--extract", "--quiet", "--make-directories"], stdin=file, cwd=folder, check=True)
     return folder
 
 
-def test_the_image_names_the_kernel_and_its_release_and_is_built_once(programs: Programs) -> None:
+def test_the_images_name_their_kernels_and_are_built_once(programs: Programs) -> None:
     first = image.ensure()
-    made = first.initramfs.stat().st_mtime_ns
-    assert first.release == RELEASE
-    assert first.kernel.read_text() == "kernel"
+    made = [each.initramfs.stat().st_mtime_ns for each in first.values()]
+    assert {name: each.kernel.read_text() for name, each in first.items()} == {
+        "qemu": "kernel",
+        "uml": "kernel in user mode",
+    }
     assert image.ensure() == first
-    assert first.initramfs.stat().st_mtime_ns == made
+    assert [each.initramfs.stat().st_mtime_ns for each in first.values()] == made
     [download] = [call for call in programs.asked("apt-get") if "download" in call]
     assert f"{KERNEL}=1.0" in download.split()
 
@@ -165,6 +169,6 @@ def test_lists_that_name_a_version_which_the_mirror_has_no_more_are_renewed(
     programs.add(
         "apt-get", f'case "$*" in *download*) {gone}; cp {debian}/*.deb . ;; update) touch {new} ;; *) exit 64 ;; esac'
     )
-    assert image.ensure().release == RELEASE
+    assert image.ensure()["qemu"].kernel.name == f"vmlinuz-{RELEASE}"
     asked = [call for call in programs.asked("apt-get") if "download" in call or "update" in call]
     assert ["download" if "download" in call else "update" for call in asked] == ["download", "update", "download"]
