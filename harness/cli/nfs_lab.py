@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,9 @@ def main() -> int:
     if options.prepare:
         return 0
     plan = [(FAULTS[name], settings) for name, settings in _plan(options)]
-    players = {fault.name: engines.choose(fault, ways, options.machines) for fault, _ in plan}
+    players = {
+        fault.name: engines.choose(fault, ways, options.machines) for fault in dict.fromkeys(fault for fault, _ in plan)
+    }
     for title in dict.fromkeys(engine.title for engine in players.values()):
         faults = [name for name, engine in players.items() if engine.title == title]
         say(f"machines are played by {title}: {', '.join(faults)}")
@@ -149,7 +152,8 @@ def _attempts(
     made: list[Result] = []
     for again in ("", ", again"):
         with step(f"{number}: {_title(fault, settings)}{again}"):
-            made.append(once(fault, settings, engine, uuid4().hex[:8], live=live, keep=keep))
+            result = once(fault, settings, engine, uuid4().hex[:8], live=live, keep=keep)
+        made.append(replace(result, machines=engine.name))
         if made[-1].word is not Word.VOID:
             break
     return made

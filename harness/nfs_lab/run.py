@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -81,21 +81,20 @@ def once(
     """
     scene = SCENES[settings.scene]
     pod = rendered(chart_values(settings))
-    void = Result(fault.name, asdict(settings), Judgement(), machines=engine.name)
     try:
         with running(settings, pod, engine, live=live) as lab:
             clients = Clients(lab, f"{fault.name}-{name}", scene)
             try:
                 active, why = _before(lab, clients, settings)
                 if why:
-                    return replace(void, judgement=Judgement(void=why), active=active.name)
+                    return Result(fault.name, asdict(settings), Judgement(void=why), active.name)
                 seen = _through_the_fault(lab, clients, fault, active)
             finally:
                 clients.close()
-            return replace(_result(lab, seen, settings, keep), machines=engine.name)
+            return _result(lab, seen, settings, keep)
     except MachineError as error:
         # From the fault on, what a machine does not do is part of what was seen.
-        return replace(void, judgement=Judgement(void=f"the lab failed before the fault: {error}"))
+        return Result(fault.name, asdict(settings), Judgement(void=f"the lab failed before the fault: {error}"))
     except OSError as error:
         raise UserError(f"the NFS lab cannot run here: {error}") from error
 
