@@ -26,8 +26,8 @@ BAD = {
         r"no_such_flag.*The value to look at: container\.args",
     ),
     "less memory than the recovery of the store needs": (
-        {"container": {"resources": {"requests": {"memory": "16Mi"}, "limits": {"memory": "24Mi"}}}},
-        r"killed, most likely for want of memory.*The value to look at: container\.resources\.limits\.memory",
+        {"container": {"resources": {"requests": {"memory": "16Mi"}, "limits": {"memory": "40Mi"}}}},
+        r"it took \d+ MiB of memory .* its limit leaves it 16 MiB .*to look at: container\.resources\.limits\.memory",
     ),
     "an image that cannot be pulled": (
         {"image": {"tag": "no-such-tag"}, "rollout": {"timeoutSeconds": 20}},

@@ -423,6 +423,16 @@ COMBINATIONS: list[tuple[Values, str, str]] = [
     (at("config.streaming.nats_server_url", "nats:4222"), "config.streaming.nats_server_url", "nats://HOST:4222"),
     (at("config.streaming.nats_server_url", "nats://a:b@c:1"), "config.streaming.nats_server_url", "auth.server"),
     (at("container.env.GOMEMLIMIT", "3GiB"), "container.env.GOMEMLIMIT", "limits.memory"),
+    (
+        at("container.resources", {"limits": {"memory": "39Mi"}, "requests": None}),
+        "container.resources.limits.memory",
+        "39Mi is less than any server starts with beside the supervisor. Set 40Mi or more",
+    ),
+    (
+        layered(at("container.resources", {"limits": {"memory": "15Mi"}, "requests": None}), at("fencing.mode", "off")),
+        "container.resources.limits.memory",
+        "15Mi is less than any server starts with. Set 16Mi or more",
+    ),
     (at("clusterDomain", "cluster_local"), "clusterDomain", "cluster.local"),
     (at("image.registry", "https://x"), "image", "without https://"),
     (at("global.imageRegistry", "https://x"), "tests.image", "without https://"),

@@ -234,9 +234,19 @@ def test_a_wrong_strategy_is_refused_with_its_name() -> None:
         render("stan-ft", {"rollout": {"strategy": "Recreate"}})
 
 
+def test_the_trial_knows_what_the_limit_leaves_a_server_beside_the_supervisor() -> None:
+    values = {"container": {"resources": {"limits": {"memory": "48Mi"}, "requests": None}}}
+    assert "--memory=25165824" in container(find(hooks(values), "Job"), "trial")["args"]
+
+
+def test_the_trial_of_a_server_without_a_limit_is_told_none() -> None:
+    args = container(find(hooks({"container": {"resources": None}}), "Job"), "trial")["args"]
+    assert not [each for each in args if each.startswith("--memory")]
+
+
 def test_the_job_asks_for_no_more_memory_than_the_smallest_limit_that_is_taken() -> None:
-    small = {"requests": {"memory": "16Mi"}, "limits": {"memory": "16Mi"}}
+    small = {"requests": {"memory": "16Mi"}, "limits": {"memory": "40Mi"}}
     job = find(hooks({"container": {"resources": small}}), "Job")
     all_of_it = [*pod_spec(job).get("initContainers", []), *pod_spec(job)["containers"]]
-    limited = [each["resources"] for each in all_of_it if each["resources"]["limits"]["memory"] == "16Mi"]
+    limited = [each["resources"] for each in all_of_it if each["resources"]["limits"]["memory"] == "40Mi"]
     assert [each["requests"]["memory"] for each in limited] == ["16Mi"]

@@ -55,6 +55,7 @@ class Job:
         self.starter: list[str | Path] = [TRIAL]
         self.env: dict[str, str] = {}
         self.limit = 20.0
+        self.memory: int | None = None
 
     def start(self, values: dict[str, Any] | None = None) -> subprocess.Popen[str]:
         """Start it with the configuration that the chart renders for it."""
@@ -72,7 +73,8 @@ class Job:
             f"--client={client}",
             "--discover=_STAN.discover.test-cluster",
         ]
-        command += [f"--limit={self.limit}", *key, "--", *self.arguments]
+        memory = [] if self.memory is None else [f"--memory={self.memory}"]
+        command += [f"--limit={self.limit}", *memory, *key, "--", *self.arguments]
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=self.env)
 
     def verdict(self, values: dict[str, Any] | None = None) -> Verdict:
@@ -205,6 +207,16 @@ def test_a_server_that_is_killed_is_said_to_want_memory(job: Job) -> None:
     job.program.write_text("#!/bin/sh\nkill -9 $$\n")
     job.program.chmod(0o755)
     assert job.verdict().value == "container.resources.limits.memory"
+
+
+def test_a_server_that_became_active_with_more_than_its_limit_leaves_it_is_said_to_want_memory(job: Job) -> None:
+    """It would be killed under the first clients, when the last old server is gone."""
+    job.memory = 8 << 20
+    verdict = job.verdict()
+    assert (verdict.result, verdict.value) == ("failed", "container.resources.limits.memory"), verdict
+    assert re.match(r"it took \d\d MiB of memory to become active, and its limit leaves it 8 MiB", verdict.words)
+    job.memory = 1 << 30
+    assert job.verdict().result == "passed"
 
 
 def test_a_program_that_does_not_come_is_said_to_be_the_image(job: Job) -> None:

@@ -19,6 +19,16 @@ digits would be a number. The second variable puts quotes around the first.
   value: {{ printf "\"$(%s_RAW)\"" .name | squote }}
 {{- end -}}
 
+{{- /* The container's limit in bytes; nothing without one. */}}
+{{- define "stan-ft.memoryLimit" -}}
+{{- with get (get (.Values.container.resources | default dict) "limits" | default dict) "memory" }}{{ include "stan-ft.bytes" . }}{{ end -}}
+{{- end -}}
+
+{{- /* Bytes beside a server, 24 MiB for the supervisor; nothing without it. */}}
+{{- define "stan-ft.supervisorMemory" -}}
+{{- if include "stan-ft.supervised" . }}25165824{{ end -}}
+{{- end -}}
+
 {{- define "stan-ft.env" -}}
 - name: POD_NAME
   valueFrom:
@@ -40,13 +50,11 @@ digits would be a number. The second variable puts quotes around the first.
 - name: SERVER_LOGIN
   value: server-$(POD_UID)
 {{- end }}
-{{- $limit := get (get (.Values.container.resources | default dict) "limits" | default dict) "memory" }}
-{{- if and $limit (not (hasKey (.Values.container.env | default dict) "GOMEMLIMIT")) }}
-{{- $bytes := include "stan-ft.bytes" $limit | int64 }}
+{{- $bytes := include "stan-ft.memoryLimit" . | int64 }}
+{{- if and $bytes (not (hasKey (.Values.container.env | default dict) "GOMEMLIMIT")) }}
 {{- $most := mulf (float64 $bytes) 0.88 | int64 }}
-{{- if include "stan-ft.supervised" . }}
-{{- /* It takes 24 MiB, which is more than a small limit leaves. */}}
-{{- $most = min $most (max (div $bytes 2) (sub $bytes 50331648)) }}
+{{- with include "stan-ft.supervisorMemory" . | int64 }}
+{{- $most = min $most (max (div $bytes 2) (sub $bytes (mul 2 .))) }}
 {{- end }}
 - name: GOMEMLIMIT
   value: {{ printf "%dMiB" (div $most 1048576) | quote }}

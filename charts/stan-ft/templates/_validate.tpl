@@ -459,8 +459,10 @@ Each helper gives a list of problems; every message begins with the value and en
 {{- end -}}
 {{- end -}}
 {{- $limit := get (get (.Values.container.resources | default dict) "limits" | default dict) "memory" -}}
-{{- if and $limit (lt (include "stan-ft.bytes" $limit | int64) (include "stan-ft.bytes" "16Mi" | int64)) -}}
-{{- include "stan-ft.problem" (printf "container.resources.limits.memory: %s is less than any server starts with. Set 16Mi or more, better what a recovery takes (docs/what-to-expect-on-efs.md)." (toString $limit)) -}}
+{{- $supervisor := include "stan-ft.supervisorMemory" . | int64 -}}
+{{- $least := add $supervisor 16777216 -}}
+{{- if and $limit (lt (include "stan-ft.memoryLimit" . | int64) $least) -}}
+{{- include "stan-ft.problem" (printf "container.resources.limits.memory: %s is less than any server starts with%s. Set %dMi or more, better what a recovery takes (docs/what-to-expect-on-efs.md)." (toString $limit) (ternary " beside the supervisor" "" (gt $supervisor 0)) (div $least 1048576)) -}}
 {{- end -}}
 {{- $collect := get (.Values.container.env | default dict) "GOMEMLIMIT" -}}
 {{- if and $limit (kindIs "string" $collect) -}}

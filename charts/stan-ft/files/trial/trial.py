@@ -125,6 +125,12 @@ def once(options: argparse.Namespace, until: float) -> str:
     finally:
         memory = server.end()
         shutil.rmtree(copy, ignore_errors=True)
+    if options.memory is not None and memory > options.memory:
+        raise FailedError(
+            f"it took {memory >> 20} MiB of memory to become active, "
+            f"and its limit leaves it {options.memory >> 20} MiB beside what runs with it",
+            "container.resources.limits.memory",
+        )
     return (
         f"a new server became active on a copy of the store in {ready - copied:.1f} s "
         f"with {memory >> 20} MiB of memory; "
@@ -181,6 +187,7 @@ def main(words: list[str]) -> int:
         parser.add_argument(name, type=Path, required=True)
     parser.add_argument("--client", type=int, default=0, help="port for clients")
     parser.add_argument("--discover", default="", help="subject on which clients are welcomed")
+    parser.add_argument("--memory", type=int, help="bytes that the limit leaves a server; without it there is no limit")
     parser.add_argument("--key", default="", help="Secret of the store's key; empty where it is not encrypted")
     parser.add_argument("--limit", type=float, required=True, help="seconds for the trial")
     parser.add_argument("arguments", nargs="*")
