@@ -150,8 +150,11 @@ def _words(outcome: Outcome | str) -> str:
     if isinstance(outcome, str):
         return outcome
     how = {0: "passed", None: "not done in time"}.get(outcome.code, f"failed (exit code {outcome.code})")
-    skips = [line.strip() for line in outcome.said.splitlines() if " skipped: " in line]
-    return f"{how}, {outcome.seconds:.0f} s{''.join(f'; {line}' for line in skips)}"
+    lines = outcome.said.splitlines()
+    # Which tests failed, as scripts/test tells it at its end, and its log is gone with the root's clone.
+    broken = [line.strip() for line in lines if outcome.code and re.match(r" +tests\.\w+\.\w", line)]
+    skips = [line.strip() for line in lines if " skipped: " in line]
+    return f"{how}, {outcome.seconds:.0f} s{''.join(f'; {line}' for line in [*broken, *skips])}"
 
 
 def _show(outcome: Outcome, lines: int) -> None:

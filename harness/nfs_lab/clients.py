@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import math
 import threading
 import time
 from collections.abc import Coroutine
@@ -28,12 +29,13 @@ CHANNEL = "lab"
 BESIDE = "beside-"  # the publisher beside a node
 RATE = 20.0  # messages per second and publisher: enough to see a gap of 0.1 s, little enough for emulated machines
 IN_FLIGHT = 20  # unanswered messages per publisher; then it waits, as a careful client does
-QUIET_RATE = 2.0  # the same in a quiet channel, once its time has come
+QUIET_RATE = 2.0  # the same in a quiet channel, once its time has come; less where there are many
 UNACKED = 64  # messages that a consumer may have open
 ACK_WAIT = 3  # seconds until the server sends again what a consumer has not acknowledged
 DRAIN = 10.0  # seconds without a message after which a consumer has all that it gets
 ACK_TIMEOUT = 5.0  # seconds until a publication counts as unknown; a later acknowledgement still counts as one
 SIZE = 256  # bytes per message
+READERS = 8  # channels that are read at the same time at the end
 
 T = TypeVar("T")
 
@@ -55,6 +57,8 @@ class Clients:
         self._tasks: list[asyncio.Task[None]] = []
         self._consumers: list[asyncio.Task[None]] = []
         self._names = itertools.count()
+        # All quiet channels together are no busier than the busy one.
+        self._pause = max(1 / QUIET_RATE, len(scene.quiet) / RATE)  # seconds
         self._thread.start()
 
     def start(self) -> None:
@@ -85,8 +89,10 @@ class Clients:
             if track.channel == CHANNEL
         }
 
-    def use_quiet_channels(self) -> None:
-        """From now on the quiet channels get messages, too."""
+    def fault(self, active: Machine) -> None:
+        """The fault comes now: from here on the quiet channels get messages, too."""
+        for number, view in enumerate(view for view in self.ledger.views if not view.last):
+            view.complete = not self.scene.keeps or self._beside(number)[0] is not active
         self._loop.call_soon_threadsafe(self.wake.set)
 
     def flowing(self, since: float, *, every: bool = True) -> bool:
@@ -123,13 +129,22 @@ class Clients:
 
         What a reading did not reach is told by its view.
         """
-        urls = [self.lab.client_url(node) for node in self.lab.nodes if node.running]
-        for channel in sorted({track.channel for track in self.ledger.tracks}):
-            view = self._wait(Reader(urls, limit=timeout).read(self.ledger, channel), timeout + 60)
+        reader = Reader([self.lab.client_url(node) for node in self.lab.nodes if node.running], limit=timeout)
+        channels = sorted({track.channel for track in self.ledger.tracks})
+        at_once = asyncio.Semaphore(READERS)
+
+        async def read(channel: str) -> View:
+            async with at_once:
+                return await reader.read(self.ledger, channel)
+
+        async def read_each() -> list[View]:
+            return await asyncio.gather(*(read(channel) for channel in channels))
+
+        for view in self._wait(read_each(), (timeout + 60) * math.ceil(len(channels) / READERS)):
             newest = max(view.sequences, default=0)
             view.first = self.scene.oldest(newest)
             for live in self.ledger.views:
-                if live.channel == channel and not live.last and max(live.sequences, default=0) < newest:
+                if live.channel == view.channel and not live.last and max(live.sequences, default=0) < newest:
                     live.unfinished = f"it got no further than sequence {max(live.sequences, default=0)} of {newest}"
 
     def close(self) -> None:
@@ -162,8 +177,13 @@ class Clients:
             begins = STORED not in track.codes and not client.in_flight
             if client.connected and client.in_flight < IN_FLIGHT and (begins or self.wake.is_set()):
                 await self._send(client, track)
-            await asyncio.sleep(1 / QUIET_RATE)
+            await asyncio.sleep(self._pause)
         await self._leave(client)
+
+    def _beside(self, number: int) -> list[Machine]:
+        """The nodes through which a consumer connects: the one that it is beside first."""
+        own = number % len(self.lab.nodes)
+        return [*self.lab.nodes[own:], *self.lab.nodes[:own]]
 
     async def _consume(self, number: int, view: View) -> None:
         """A durable subscriber of the busy channel that acknowledges late, through the node that is next."""
@@ -178,7 +198,6 @@ class Clients:
         await self._leave(client)
 
     async def _subscribe(self, number: int, view: View) -> Client | None:
-        nodes = self.lab.nodes[number % len(self.lab.nodes) :] + self.lab.nodes[: number % len(self.lab.nodes)]
         after = self.scene.acks_after
         client: Client | None = None
 
@@ -190,7 +209,9 @@ class Clients:
 
         with contextlib.suppress(StanError, OSError, TimeoutError):
             # The durable position belongs to the client's name, so a new session has to have the same one.
-            client = await Client.connect([self.lab.client_url(node) for node in nodes], client_id=view.name, wait=3.0)
+            client = await Client.connect(
+                [self.lab.client_url(node) for node in self._beside(number)], client_id=view.name, wait=3.0
+            )
             await client.subscribe(
                 CHANNEL,
                 handle,

@@ -19,7 +19,8 @@ Act = Callable[[Lab, Machine], None]
 class Fault:
     """One fault. inject and heal get the lab and the node that was active; hold gives seconds from the lease time.
 
-    pauses: it stops a machine's clocks with its processor, which not every engine can.
+    takeovers is how many it has right, at least and at most: more of them are outages that nobody needed. pauses: it
+    stops a machine's clocks with its processor, which not every engine can.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Fault:
     inject: Act
     heal: Act
     hold: Callable[[int], float]
+    takeovers: tuple[int, int] = (1, 1)
     pauses: bool = False
 
 
@@ -148,6 +150,7 @@ FAULTS = {
             _freeze,
             _thaw,
             lambda lease: lease / 2,
+            (0, 0),
             pauses=True,
         ),
         Fault(
@@ -163,6 +166,7 @@ FAULTS = {
             lambda lab, active: network.cut(active.name, _others(lab, active)),
             _heal_network,
             _beyond_lease,
+            (0, 0),
         ),
         Fault(
             "cut-both",
@@ -171,17 +175,20 @@ FAULTS = {
             _heal_network,
             _beyond_lease,
         ),
-        Fault("nfs-restart", "NFS server restarted (grace period)", _reset_nfs, _nothing, _at_once),
-        Fault("nfs-reclaim", "NFS service away for 2 s (locks reclaimed)", _restart_nfs, _nothing, _ten_seconds),
-        Fault("failback", "server killed, and the next one 10 s later", _fail_back, _nothing, _ten_seconds),
+        Fault("nfs-restart", "NFS server restarted (grace period)", _reset_nfs, _nothing, _at_once, (0, 1)),
+        Fault(
+            "nfs-reclaim", "NFS service away for 2 s (locks reclaimed)", _restart_nfs, _nothing, _ten_seconds, (0, 0)
+        ),
+        Fault("failback", "server killed, and the next one 10 s later", _fail_back, _nothing, _ten_seconds, (2, 2)),
         Fault(
             "nfs-hang",
             "NFS server silent for longer than the lease",
             lambda lab, _: _freeze(lab, lab.nfs),
             lambda lab, _: _thaw(lab, lab.nfs),
             _beyond_lease,
+            (0, 1),
             pauses=True,
         ),
-        Fault("disk-full", "file system full, then freed", _fill, _empty, _ten_seconds),
+        Fault("disk-full", "file system full, then freed", _fill, _empty, _ten_seconds, (0, 2)),
     )
 }

@@ -12,12 +12,13 @@ from typing import Any
 
 from stanft.stan.outcome import Outcome
 from stanft.traffic.ledger import Ledger
-from stanft.traffic.verdict import Judgement
+from stanft.traffic.verdict import Judgement, too_many_or_few
 
 ACTIVE_LINE = "STREAM: Server is active"
 ENDED_LINE = "lab: server ended"
 POWERED_OFF, FROZEN, THAWED = "powered off", "frozen", "thawed"
 FENCED = "supervisor: ends the server"
+OUT_OF_MEMORY = "Out of memory: Killed"  # a node's kernel
 WARM_UP = 5.0  # seconds of traffic before the fault
 MINIMUM_RATE = 3.0  # acknowledged messages per second before the fault, below which a run proves nothing
 STALL_SHARE = 3.0  # a machine that gets no processor time for this part of a lease was too slow
@@ -33,7 +34,8 @@ class Seen:
     publishers are the ledger's tracks by the node that each is beside; acks are (time, node, guid) of each
     acknowledgement in the servers' traces, sent when each guid was sent; flowing: every publisher was served at last;
     restarted is when all servers were ended for the last read; broken what the lab could not do or find out after the
-    fault; stall the machine that stood still for longest after the fault, and for how long.
+    fault; stall the machine that stood still for longest after the fault, and for how long; right how many takeovers
+    the fault has right, at least and at most.
     """
 
     fault: str
@@ -51,11 +53,17 @@ class Seen:
     flowing: bool = True
     broken: Sequence[str] = ()
     stall: tuple[str, float] = ("", 0.0)
+    right: tuple[int, int] = (1, 1)
 
     @property
     def took(self) -> list[float]:
         """When another server than the old active became active, from the fault on."""
         return takeovers(self.events, self.active, self.at)
+
+    @property
+    def takeovers(self) -> int:
+        """How often a server became active from the fault until the traffic ended."""
+        return sum(ACTIVE_LINE in text for when, _, text in self.events if self.at < when <= self.stopped)
 
     @property
     def late(self) -> tuple[list[str], list[str]]:
@@ -107,8 +115,15 @@ def judge(seen: Seen) -> Judgement:
     return Judgement(
         lost=(*messages.lost, *((f"store damaged: {'; '.join(damage)}",) if damage else ())),
         failed=tuple(_failures(seen)),
-        unknown=(*messages.unknown, *seen.broken, *seen.ledger.unread()),
+        unknown=(*messages.unknown, *seen.broken, *_small(seen), *seen.ledger.unread()),
     )
+
+
+def _small(seen: Seen) -> Iterator[str]:
+    """The lab's own fault, which may be behind whatever else was seen."""
+    for _, name, text in seen.events:
+        if OUT_OF_MEMORY in text:
+            yield f"{name} has too little memory for this scene: {text}"
 
 
 def _failures(seen: Seen) -> Iterator[str]:
@@ -119,6 +134,7 @@ def _failures(seen: Seen) -> Iterator[str]:
             yield f"{name} never came back"
     if by_loser := len(seen.late[0]):
         yield f"{by_loser} messages acknowledged by the old active after the takeover"
+    yield from too_many_or_few(seen.takeovers, seen.right)
 
 
 def measure(seen: Seen) -> dict[str, Any]:
@@ -132,6 +148,7 @@ def measure(seen: Seen) -> dict[str, Any]:
     slow = silence > seen.lease / STALL_SHARE
     return {
         "takeover": _since(at, seen.took),
+        "takeovers": seen.takeovers,
         "fenced": _since(at, [when for when, text in own if FENCED in text]),
         "ended": _since(at, [when for when, text in own if _is_end(text)]),
         "outage": round(max((outage.seconds for outage in each.values()), default=merged.seconds), 2),

@@ -20,7 +20,7 @@ from typing import Any
 from harness.ground.paths import cache
 from harness.nfs_lab import network
 from harness.nfs_lab.computer import Engine, MachineError, Spec
-from harness.nfs_lab.judge import ACTIVE_LINE, ENDED_LINE, FROZEN, POWERED_OFF, THAWED
+from harness.nfs_lab.judge import ACTIVE_LINE, ENDED_LINE, FROZEN, OUT_OF_MEMORY, POWERED_OFF, THAWED
 from harness.nfs_lab.machine import Line, Machine
 from harness.nfs_lab.pod import SERVER, SUPERVISOR, Pod
 from stanft.ground import shell
@@ -190,6 +190,7 @@ NOTABLE = (
     "claims to be active",
     "standby mode",
     "[ERR] STREAM",
+    OUT_OF_MEMORY,
 )
 
 
@@ -199,8 +200,10 @@ def exports(environment: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def running(settings: Settings, pod: Pod, engine: Engine, *, live: bool = False) -> Iterator[Lab]:
+def running(settings: Settings, pod: Pod, engine: Engine, memory: int, *, live: bool = False) -> Iterator[Lab]:
     """A lab with its group up and one server active; everything ends with the block, whatever happens in it.
+
+    memory is what each node has, in MiB.
 
     Call network.enter() first. Raises MachineError if it does not come up.
     """
@@ -219,7 +222,7 @@ def running(settings: Settings, pod: Pod, engine: Engine, *, live: bool = False)
             return Machine(Spec(name, address, network.add_port(name), folder, **more), engine)
 
         nfs = machine("nfs", SERVER, disk=disk)
-        nodes = [machine(name, address, hosts=hosts) for name, address in addresses.items()]
+        nodes = [machine(name, address, hosts=hosts, memory=memory) for name, address in addresses.items()]
         machines += [nfs, *nodes]
         lab = Lab(settings, pod, nfs, nodes, folder, live=live)
         for each in machines:

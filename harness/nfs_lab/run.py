@@ -82,7 +82,7 @@ def once(
     scene = SCENES[settings.scene]
     pod = rendered(chart_values(settings))
     try:
-        with running(settings, pod, engine, live=live) as lab:
+        with running(settings, pod, engine, scene.memory, live=live) as lab:
             clients = Clients(lab, f"{fault.name}-{name}", scene)
             try:
                 active, why = _before(lab, clients, settings)
@@ -125,7 +125,7 @@ def _through_the_fault(lab: Lab, clients: Clients, fault: Fault, active: Machine
     """The fault, its end, traffic until all is served, and the last read after a restart of all servers."""
     settings, broken = lab.settings, list[str]()
     at = lab.note("lab", f"fault: {fault.title}")
-    clients.use_quiet_channels()
+    clients.fault(active)
     with _noted(broken):
         fault.inject(lab, active)
     _hold(lab, active, at, fault.hold(settings.lease))
@@ -163,6 +163,7 @@ def _through_the_fault(lab: Lab, clients: Clients, fault: Fault, active: Machine
         flowing=flowing,
         broken=tuple(broken),
         stall=lab.stall(at),
+        right=fault.takeovers,
     )
 
 

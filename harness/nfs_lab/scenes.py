@@ -24,8 +24,9 @@ class Scene:
     faults are those that can hurt in it. values are laid over the chart's for the lab. quiet channels get a message
     through each node at the start, none until the fault, and some from then on. consumers are durable subscribers of
     the busy channel, each beside a node, that acknowledge acks_after seconds late. before is done with the active once
-    traffic flows and before the fault. keeps is how many messages a channel may hold (0: all). environment: the volume
-    is mounted as that one mounts it.
+    traffic flows and before the fault. keeps is how many messages a channel may hold (0: all); the consumer beside
+    the active may be away for longer than they last, and miss some. environment: the volume
+    is mounted as that one mounts it. memory is each node's, in MiB.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Scene:
     keeps: int = 0
     nodes: int = 2
     environment: str = ""
+    memory: int = 256
 
     def oldest(self, newest: int) -> int:
         """The lowest sequence that a channel with this newest one may still have, 0 if it has to have all."""
@@ -97,7 +99,7 @@ SCENES = {
             values={
                 "config": {"streaming": {"store_limits": {"max_msgs": KEPT}, "file_options": {"slice_max_msgs": 50}}}
             },
-            consumers=1,
+            consumers=2,
             keeps=KEPT,
         ),
         Scene(
@@ -119,14 +121,15 @@ SCENES = {
         Scene(
             "channels",
             "90 channels, each used before the fault and after it",
-            ("kill", "freeze"),
+            ("kill", "freeze-stop"),
             values={"config": {"streaming": {"store_limits": {"max_channels": 100}}}},
             quiet=tuple(f"lab.many-{number}" for number in range(89)),
+            memory=1024,  # each channel has buffers
         ),
         Scene(
             "throughput",
             "the preset throughput, which may lose the last 10 s at a loss of power",
-            ("kill", "power-off", "freeze"),
+            ("kill", "power-off", "freeze-stop"),
             values={"store": {"durability": "throughput"}},
         ),
         Scene("clock", "one node's clock an hour ahead, with max_age an hour", ("kill",), before=_put_clock_ahead),

@@ -12,7 +12,7 @@ from stanft.drill import server_log
 from stanft.drill.watch import Reign, two_actives
 from stanft.faults import Fault, Injection
 from stanft.traffic.ledger import Ledger, Outage
-from stanft.traffic.verdict import Judgement
+from stanft.traffic.verdict import Judgement, too_many_or_few
 
 AWAY = 1.0  # seconds before the end of the traffic by which a subscriber must have been served again
 RESTART, LIVE = "restart", "live"  # how the last read was made: after one more restart of all servers, or without
@@ -97,10 +97,7 @@ def _failures(seen: Seen) -> Iterator[str]:
         for pod, count in seen.restarts.items():
             if count and pod not in seen.injection.victims:
                 yield f"{pod} restarted although nothing was done to it"
-    fewest, most = seen.fault.takeovers
-    if not fewest <= seen.takeovers <= most:
-        right = str(fewest) if fewest == most else f"{fewest} to {most}"
-        yield f"{seen.takeovers} takeovers, where {right} would be right"
+    yield from too_many_or_few(seen.takeovers, seen.fault.takeovers)
 
 
 def _gone(seen: Seen) -> list[str]:

@@ -124,7 +124,8 @@ class View:
     have an order (those of several members have none between them); window = how many messages can be unacknowledged
     at once in a durable subscription, 0 where it does not matter; last = it read what the store holds after the run;
     unfinished = why it ended before it had seen everything that there was: what it misses then is unknown, not lost;
-    first = the lowest sequence that the channel may still have, if its limits drop the oldest.
+    begins = the lowest sequence that a message of the run can have; first = the lowest that the channel may still have,
+    if its limits drop the oldest.
     """
 
     def __init__(
@@ -144,6 +145,7 @@ class View:
         self.window = window
         self.last = last
         self.unfinished = ""
+        self.begins = 1
         self.first = 0
         self.times = array("d")
         self.tracks = array("i")  # index into the ledger's tracks, -1 = not one of ours
@@ -444,6 +446,7 @@ class Ledger:
             if view.last and not view.unfinished:
                 found["vanished"] += self._holes(view, holds[view.channel])
         doubts = [doubt for view in self.views if view.complete for doubt in self._missed(view, holds, found, where)]
+        doubts += [doubt for channel in sorted(holds) for doubt in self._unseen(channel, holds[channel])]
         recovered = [
             self._name(track, number)
             for index, track in enumerate(self.tracks)
@@ -544,9 +547,9 @@ class Ledger:
     ) -> Iterator[str]:
         """Sort what a subscription should have seen and did not into the findings; gives the doubts."""
         missed = gone = 0
-        stores = [each for each in self.views if each.last and not each.unfinished and each.channel == view.channel]
-        oldest = max((store.first for store in stores), default=0)
+        stores, oldest = self._stores(view.channel)
         known = {message: sequence for sequence, message in holds[view.channel].items()} if view.first or oldest else {}
+        unread, _ = self._dropped_unread(view.channel, holds[view.channel])
         for index, track in enumerate(self.tracks):
             if track.channel != view.channel:
                 continue
@@ -556,13 +559,14 @@ class Ledger:
                 if code != STORED or self._has(view, index, number):
                     continue
                 name, sequence = f"{self._name(track, number)} to {view.name}", known.get((index, number), 0)
-                if 0 < sequence < view.first:
+                dropped = (index, number) in unread
+                if 0 < sequence < view.first or (view.last and dropped):
                     found["dropped"].append(name)
                 elif view.unfinished:
                     missed += 1
                 elif any(self._has(store, index, number) for store in stores):
                     found["skipped"].append(name)
-                elif not view.last and 0 < sequence < oldest:
+                elif not view.last and (dropped or 0 < sequence < oldest):
                     gone += 1
                 else:
                     found["lost"].append(name)
@@ -574,6 +578,47 @@ class Ledger:
             yield (
                 f"{view.name} misses {gone} acknowledged messages that the channel's limits have dropped, "
                 "so nobody knows whether it skipped them"
+            )
+
+    def _stores(self, channel: str) -> tuple[list[View], int]:
+        """What read the whole of a channel after the run, and the lowest sequence that it may still have."""
+        stores = [view for view in self.views if view.last and not view.unfinished and view.channel == channel]
+        return stores, max((store.first for store in stores), default=0)
+
+    def _dropped_unread(self, channel: str, held: dict[int, tuple[int, int]]) -> tuple[set[tuple[int, int]], bool]:
+        """What was acknowledged and seen by nobody, and may be what the limits dropped; and whether it surely is.
+
+        It is no more than the sequences below the oldest at which nobody saw a message, and was sent before anything of
+        its publisher that was stored above. Surely: every such sequence is taken by what is sought here.
+        """
+        stores, oldest = self._stores(channel)
+        begins = min((store.begins for store in stores), default=1)
+        places = sum(sequence not in held for sequence in range(begins, oldest))
+        if not places:
+            return set(), True
+        placed = {message: sequence for sequence, message in held.items()}
+        waiting: list[tuple[float, tuple[int, int]]] = []
+        others = 0
+        for index, track in enumerate(self.tracks):
+            if track.channel != channel:
+                continue
+            for number, code in enumerate(track.codes, 1):
+                sequence = placed.get((index, number), 0)
+                if sequence >= oldest and code == STORED and number not in track.late:
+                    break
+                if not sequence and code == STORED:
+                    waiting.append((track.sent[number - 1], (index, number)))
+                others += not sequence and code in (UNKNOWN, PENDING)
+        unread = {message for _, message in sorted(waiting)[:places]}
+        return unread, places == len(waiting) + others
+
+    def _unseen(self, channel: str, held: dict[int, tuple[int, int]]) -> Iterator[str]:
+        """The doubt about messages that only a count speaks for."""
+        unread, surely = self._dropped_unread(channel, held)
+        if unread and not surely:
+            yield (
+                f"{len(unread)} acknowledged messages of {channel} were seen by nobody, and neither was what its "
+                "limits have dropped, so nobody knows whether they were stored"
             )
 
     # --- keeping ----------------------------------------------------------------------------------------------
@@ -606,6 +651,7 @@ class Ledger:
                     "window": view.window,
                     "last": view.last,
                     "unfinished": view.unfinished,
+                    "begins": view.begins,
                     "first": view.first,
                     "times": [round(at, 6) for at in view.times],
                     "tracks": list(view.tracks),
@@ -636,7 +682,7 @@ class Ledger:
         for page in data["views"]:
             kept = {key: page[key] for key in ("complete", "ordered", "window", "last")}
             view = ledger.view(page["name"], page["channel"], **kept)
-            view.unfinished, view.first = page["unfinished"], page["first"]
+            view.unfinished, view.begins, view.first = page["unfinished"], page.get("begins", 1), page["first"]
             view.times.extend(page["times"])
             view.tracks.extend(page["tracks"])
             view.numbers.extend(page["numbers"])

@@ -42,6 +42,7 @@ class Reader:
         deadline = time.monotonic() + self.limit
         while True:
             view = ledger.view(name, channel, last=True)
+            view.begins = first
             try:
                 await self._attempt(ledger, view, first, deadline)
             except (StanError, OSError, TimeoutError) as error:

@@ -67,6 +67,15 @@ class Judgement:
         }
 
 
+def too_many_or_few(takeovers: int, right: tuple[int, int]) -> tuple[str, ...]:
+    """The failure of a run in which the active changed more or less often than the fault has right; () for none."""
+    fewest, most = right
+    if fewest <= takeovers <= most:
+        return ()
+    wanted = str(fewest) if fewest == most else f"{fewest} to {most}"
+    return (f"{takeovers} takeovers, where {wanted} would be right",)
+
+
 def exit_code(runs: Iterable[Sequence[Word]]) -> int:
     """0 if every run came to ok, else 1; a run is the words of all its attempts, in order.
 

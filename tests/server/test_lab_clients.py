@@ -11,7 +11,7 @@ import pytest
 
 from harness.loopback.server import Group, Server
 from harness.nfs_lab.clients import CHANNEL, UNACKED, Clients
-from harness.nfs_lab.scenes import Scene
+from harness.nfs_lab.scenes import SCENES, Scene
 from stanft.ground import wait
 from stanft.stan.client import Client
 from stanft.traffic.ledger import STORED
@@ -45,7 +45,7 @@ def begun(make_group: Callable[..., Group]) -> Iterator[Callable[[Scene], tuple[
     made: list[Clients] = []
 
     def begin(scene: Scene) -> tuple[Clients, Group]:
-        group = make_group(size=2)
+        group = make_group(scene.values, size=2)
         group.start()
         lab: Any = PlayLab(group)
         clients = Clients(lab, "run", scene)
@@ -69,13 +69,41 @@ def test_a_quiet_channel_gets_one_message_at_the_start_and_none_until_its_time(
     assert list(clients.publishers) == ["stan-0", "stan-1"]
     before = time.monotonic()
     assert clients.flowing(before - 1), "what is quiet on purpose does not count"
-    clients.use_quiet_channels()
+    clients.fault(clients.lab.nodes[0])
     assert wait.happens(lambda: clients.flowing(before), 10)
     clients.stop()
     clients.read_all(20)
     assert all(len(track.sent) > 1 for track in quiet)
     assert clients.ledger.verdict().passed, clients.ledger.verdict().sentence()
     assert sorted(view.channel for view in clients.ledger.views) == sorted([CHANNEL, QUIET])
+
+
+def test_many_quiet_channels_are_together_no_busier_than_the_busy_one_and_are_all_read(
+    begun: Callable[[Scene], tuple[Clients, Group]],
+) -> None:
+    quiet = tuple(f"lab.many-{number}" for number in range(40))
+    clients, _ = begun(Scene("channels", "", (), SCENES["channels"].values, quiet=quiet))
+    before = time.monotonic()
+    clients.fault(clients.lab.nodes[0])
+    assert wait.happens(lambda: clients.flowing(before), 10)
+    clients.stop()
+    since = [(track.channel, at) for track in clients.ledger.tracks for at in track.sent if at > before]
+    busy = sum(channel == CHANNEL for channel, _ in since)
+    assert 80 <= len(since) - busy <= busy + 80, "one of each at once, as the task of each wakes in its turn"
+    clients.read_all(20)
+    assert {view.channel for view in clients.ledger.views if view.last} == {t.channel for t in clients.ledger.tracks}
+    assert clients.ledger.verdict().passed, clients.ledger.verdict().sentence()
+
+
+def test_only_the_consumer_beside_the_active_may_miss_what_the_limits_of_its_scene_drop(
+    begun: Callable[[Scene], tuple[Clients, Group]],
+) -> None:
+    clients, _ = begun(Scene("limits", "", (), consumers=2, keeps=100))
+    clients.fault(clients.lab.nodes[1])
+    assert {view.name: view.complete for view in clients.ledger.views} == {"consumer-0": True, "consumer-1": False}
+    clients.scene = Scene("consumers", "", (), consumers=2)
+    clients.fault(clients.lab.nodes[1])
+    assert {view.name: view.complete for view in clients.ledger.views} == {"consumer-0": True, "consumer-1": True}
 
 
 def test_consumers_that_acknowledge_late_get_everything_over_a_takeover(

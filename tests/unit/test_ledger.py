@@ -323,15 +323,95 @@ def test_an_older_message_that_the_limits_may_have_dropped_is_told_apart() -> No
     assert history.found() == {"dropped": 1, "lost": 1}
 
 
-def test_a_message_whose_sequence_nobody_knows_is_lost_whatever_the_limits_dropped() -> None:
-    history = History(4)
+def limited(seen: range, kept: range, *, messages: int = 10) -> History:
+    """A channel whose limits dropped what is older than kept; a subscription that may miss something has seen."""
+    history = History(messages)
     history.view.complete = False
-    history.deliver(2, 3, 4)
+    history.deliver(*seen)
+    read_store(history, kept)
+    return history
+
+
+def read_store(history: History, kept: range, *, shift: int = 0) -> View:
+    """The last read of what is kept, each under its number and shift."""
     store = history.ledger.view("last read", "channel", last=True)
-    for number in (3, 4):
-        history.ledger.deliver(store, encode("run", "pub", number), number, False, history.now)
-    store.first = 3
-    assert history.found() == {"dropped": 1, "lost": 1}
+    for number in kept:
+        history.ledger.deliver(store, encode("run", "pub", number), number + shift, False, history.now)
+    store.first = kept.start + shift
+    return store
+
+
+def test_what_nobody_read_and_the_limits_dropped_was_stored_if_its_sequences_are_all_there() -> None:
+    history = limited(range(1, 4), range(7, 11))
+    assert history.found() == {"dropped": 6}
+    assert history.ledger.verdict().passed
+
+
+def test_more_unread_messages_than_dropped_sequences_are_lost() -> None:
+    """Ten are acknowledged, and the store has counted nine: 6 fell out before the limits came to it."""
+    history = History(10)
+    history.view.complete = False
+    history.deliver(1, 2, 3)
+    read_store(history, range(7, 11), shift=-1)
+    assert history.found() == {"dropped": 5, "lost": 1}
+
+
+def test_a_message_after_one_that_is_kept_is_lost_whatever_the_limits_dropped() -> None:
+    history = History(11)
+    history.view.complete = False
+    store = read_store(history, range(7, 9))
+    for number in (9, 10):
+        history.ledger.deliver(store, encode("run", "pub", number + 1), number, False, history.now)
+    verdict = history.ledger.verdict()
+    assert verdict.findings["lost"].examples == ("channel/pub/9 to last read",)
+    assert not verdict.valid
+
+
+def test_whether_an_unread_message_was_stored_is_not_known_where_one_without_an_answer_may_have_its_place() -> None:
+    history = History(3)
+    history.view.complete = False
+    history.send(Outcome.UNKNOWN)
+    for _ in range(6):
+        history.store()
+    history.deliver(1, 2)
+    read_store(history, range(8, 11), shift=-1)
+    verdict = history.ledger.verdict()
+    assert (verdict.valid, verdict.passed) == (True, False)
+    assert verdict.doubts == (
+        "4 acknowledged messages of channel were seen by nobody, and neither was what its limits have dropped, "
+        "so nobody knows whether they were stored",
+    )
+
+
+def test_an_unanswered_message_leaves_no_doubt_where_the_sequences_have_a_place_for_it() -> None:
+    history = History(3)
+    history.view.complete = False
+    history.send(Outcome.UNKNOWN)
+    for _ in range(6):
+        history.store()
+    history.deliver(1, 2)
+    read_store(history, range(8, 11))
+    assert history.ledger.verdict().passed
+
+
+def test_sequences_from_before_the_run_are_no_places_for_its_messages() -> None:
+    history = History(10)
+    history.view.complete = False
+    store = read_store(history, range(8, 11), shift=100)
+    store.begins = 101
+    assert history.found() == {"dropped": 7}
+    store.begins = 102
+    assert history.found() == {"dropped": 6, "lost": 1}
+
+
+def test_a_subscription_that_must_see_everything_may_have_skipped_what_nobody_read() -> None:
+    history = limited(range(1, 4), range(7, 11))
+    history.view.complete = True
+    history.deliver(*range(7, 11))
+    assert history.ledger.verdict().doubts == (
+        "sub misses 3 acknowledged messages that the channel's limits have dropped, "
+        "so nobody knows whether it skipped them",
+    )
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def test_a_kept_disk_may_lack_what_the_limits_of_its_scene_dropped(
     ledger.view("last read", "lab", last=True).unfinished = "its session was lost"
     monkeypatch.setattr("harness.nfs_lab.disk.read", lambda *_: deliver(ledger.view("kept disk", "lab", last=True), 51))
     lab: Any = SimpleNamespace(take_disk=lambda: tmp_path / "disk", pod=None)
-    seen = Seen("kill", 10, ["stan-0"], "stan-0", 99.0, 101.0, 101.0, ledger, {"stan-0": 0})
+    seen = Seen("kill", 10, ["stan-0"], "stan-0", 99.0, 101.0, 101.0, ledger, {"stan-0": 0}, right=(0, 0))
     found = lab_run._result(lab, seen, Settings(scene=scene), None)
     assert found.measures["lost"] == lost
     assert found.word is (Word.LOST if lost else Word.UNKNOWN)

@@ -104,6 +104,26 @@ def test_service_that_does_not_come_back_by_itself_fails_the_run() -> None:
     assert convicted(seen(flowing=False)) == (Word.FAILED, ["service did not come back by itself"])
 
 
+def test_an_active_that_changes_more_often_or_less_often_than_the_fault_has_right_fails_the_run() -> None:
+    again = (*EVENTS, (115.0, "stan-0", ACTIVE))
+    assert convicted(seen(events=again)) == (Word.FAILED, ["2 takeovers, where 1 would be right"])
+    assert convicted(seen(events=again, right=(2, 2)))[0] is Word.OK
+    assert convicted(seen(right=(0, 0))) == (Word.FAILED, ["1 takeovers, where 0 would be right"])
+    assert convicted(seen(right=(2, 3))) == (Word.FAILED, ["1 takeovers, where 2 to 3 would be right"])
+
+
+def test_a_node_without_memory_leaves_a_doubt() -> None:
+    killed = "Out of memory: Killed process 87 (nats-streaming)"
+    problems = [f"unknown: stan-1 has too little memory for this scene: {killed}"]
+    assert convicted(seen(events=(*EVENTS, (115.0, "stan-1", killed)))) == (Word.UNKNOWN, problems)
+
+
+@pytest.mark.parametrize("when", [AT, 120.5])
+def test_who_became_active_before_the_fault_or_for_the_last_read_is_no_takeover(when: float) -> None:
+    found = seen(events=(*EVENTS, (when, "stan-0", ACTIVE)))
+    assert found.takeovers == 1
+
+
 def test_a_publisher_that_never_comes_back_fails_the_run() -> None:
     ledger = story(out={"beside-stan-0": (AT, 999.0)})
     assert convicted(seen(ledger)) == (Word.FAILED, ["lab/beside-stan-0 never came back"])
@@ -151,7 +171,7 @@ def test_the_last_moment_of_the_traffic_and_the_first_of_the_fault_count() -> No
 
 def test_without_a_takeover_there_is_no_loser() -> None:
     events = tuple(event for event in EVENTS if event[:2] != (112.0, "stan-1") and event[0] < 130)
-    assert convicted(seen(**LATE, sent={"guid": 111.0}, events=events))[0] is Word.OK
+    assert convicted(seen(**LATE, sent={"guid": 111.0}, events=events, right=(0, 1)))[0] is Word.OK
 
 
 @pytest.mark.parametrize(
