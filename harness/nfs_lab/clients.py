@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from harness.nfs_lab.lab import Lab
 from harness.nfs_lab.machine import Machine
@@ -47,6 +48,7 @@ class Clients:
         self.lab = lab
         self.scene = scene
         self.wake = asyncio.Event()  # the quiet channels are used from now on
+        self._sessions: dict[str, Client] = {}  # consumer -> its last one
         self.came: dict[str, float] = {}  # consumer -> when a message came last
         self.ledger = Ledger(run)
         self.guids: dict[str, tuple[Track, int]] = {}
@@ -91,8 +93,11 @@ class Clients:
 
     def fault(self, active: Machine) -> None:
         """The fault comes now: from here on the quiet channels get messages, too."""
-        for number, view in enumerate(view for view in self.ledger.views if not view.last):
-            view.complete = not self.scene.keeps or self._beside(number)[0] is not active
+        if self.scene.keeps:
+            there = urlsplit(self.lab.client_url(active)).netloc
+            for view in self.ledger.views:
+                session = self._sessions.get(view.name)
+                view.complete = session is None or session.server != there
         self._loop.call_soon_threadsafe(self.wake.set)
 
     def flowing(self, since: float, *, every: bool = True) -> bool:
@@ -180,11 +185,6 @@ class Clients:
             await asyncio.sleep(self._pause)
         await self._leave(client)
 
-    def _beside(self, number: int) -> list[Machine]:
-        """The nodes through which a consumer connects: the one that it is beside first."""
-        own = number % len(self.lab.nodes)
-        return [*self.lab.nodes[own:], *self.lab.nodes[:own]]
-
     async def _consume(self, number: int, view: View) -> None:
         """A durable subscriber of the busy channel that acknowledges late, through the node that is next."""
         client: Client | None = None
@@ -199,6 +199,10 @@ class Clients:
 
     async def _subscribe(self, number: int, view: View) -> Client | None:
         after = self.scene.acks_after
+        own = number % len(self.lab.nodes)
+        # The first session is with the node that it is beside, whatever that one takes to answer.
+        others = [*self.lab.nodes[own + 1 :], *self.lab.nodes[:own]] if view.name in self._sessions else []
+        urls = [self.lab.client_url(node) for node in (self.lab.nodes[own], *others)]
         client: Client | None = None
 
         async def handle(message: Message) -> None:
@@ -209,9 +213,7 @@ class Clients:
 
         with contextlib.suppress(StanError, OSError, TimeoutError):
             # The durable position belongs to the client's name, so a new session has to have the same one.
-            client = await Client.connect(
-                [self.lab.client_url(node) for node in self._beside(number)], client_id=view.name, wait=3.0
-            )
+            client = await Client.connect(urls, client_id=view.name, wait=3.0)
             await client.subscribe(
                 CHANNEL,
                 handle,
@@ -222,6 +224,7 @@ class Clients:
                 ack_wait=ACK_WAIT,
                 wait=5.0,
             )
+            self._sessions[view.name] = client
             return client
         await self._abandon(client)
         await asyncio.sleep(0.1)
