@@ -113,12 +113,16 @@ class Computer(ABC):
 
 @dataclass(frozen=True)
 class Engine:
-    """One way to play machines: the class of its computers, what they boot, and whether pause() works on them."""
+    """One way to play machines: the class of its computers, what they boot, and whether pause() works on them.
+
+    probe gives the command that boots a kernel without a disk in a folder, and so ends with its panic.
+    """
 
     name: str
     title: str
     image: Image
     computer: Callable[[Spec, Image, Sequence[str]], Computer]
+    probe: Callable[[Image, Sequence[str], Path], list[str]]
     pauses: bool = True
     options: tuple[str, ...] = ()
 

@@ -11,7 +11,6 @@ from harness.ground.paths import cache, keep_owner, make
 from harness.nfs_lab import image
 from harness.nfs_lab.computer import Engine
 from harness.nfs_lab.faults import Fault
-from harness.nfs_lab.image import Image
 from harness.nfs_lab.qemu import Qemu
 from harness.nfs_lab.user_mode import UserMode, memory
 from stanft.ground.errors import UserError
@@ -28,9 +27,9 @@ def ensure() -> dict[str, Engine]:
     found = image.ensure()
     qemu, user = found["qemu"], found["uml"]
     engines = (
-        Engine(KVM, "QEMU with KVM", qemu, Qemu, options=("-accel", "kvm")),
-        Engine(USER_MODE, "Linux in user mode", user, UserMode, pauses=False),
-        Engine(EMULATED, "software emulation", qemu, Qemu, options=("-accel", f"tcg,{CACHE}")),
+        Engine(KVM, "QEMU with KVM", qemu, Qemu, Qemu.probe, options=("-accel", "kvm")),
+        Engine(USER_MODE, "Linux in user mode", user, UserMode, UserMode.probe, pauses=False),
+        Engine(EMULATED, "software emulation", qemu, Qemu, Qemu.probe, options=("-accel", f"tcg,{CACHE}")),
     )
     return {each.name: each for each in engines}
 
@@ -62,19 +61,14 @@ def works(engine: Engine) -> bool:
     if not known.exists():
         with step(f"looking whether machines work here: {engine.title}"):
             make(known.parent)
-            known.write_text("yes" if _boots(engine.name, engine.image) else "no")
+            known.write_text("yes" if _boots(engine) else "no")
             keep_owner(known)
     return known.read_text() == "yes"
 
 
-def _boots(name: str, boot: Image) -> bool:
+def _boots(engine: Engine) -> bool:
     with tempfile.TemporaryDirectory() as folder:
-        command = [str(boot.kernel), "mem=64M", "con=null", "con0=null,fd:1", f"uml_dir={folder}/", "panic=-1"]
-        if name == KVM:
-            if not Path("/dev/kvm").exists():
-                return False
-            command = ["qemu-system-x86_64", "-accel", "kvm", "-m", "128", "-nodefaults", "-display", "none"]
-            command += ["-no-reboot", "-kernel", str(boot.kernel), "-append", "panic=-1 quiet"]
+        command = engine.probe(engine.image, engine.options, Path(folder))
         environment = {**os.environ, "TMPDIR": memory(Path(folder))}
         try:
             done = subprocess.run(
@@ -82,5 +76,4 @@ def _boots(name: str, boot: Image) -> bool:
             )
         except subprocess.TimeoutExpired:
             return False
-    # A kernel in user mode ends with a panic, as it finds no root; QEMU ends in order.
     return done.returncode == 0 or b"Unable to mount root" in done.stdout

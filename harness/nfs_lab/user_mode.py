@@ -37,6 +37,11 @@ class UserMode(Computer):
                 environment={"TMPDIR": memory(spec.folder)},
             )
 
+    @staticmethod
+    def probe(image: Image, _options: Sequence[str], folder: Path) -> list[str]:
+        """As Engine.probe."""
+        return [str(image.kernel), "mem=64M", "con=null", "con0=null,fd:1", f"uml_dir={folder}/", "panic=-1"]
+
     def commands(self) -> socket.socket:
         """A connection to the agent over the network: the line of a terminal would lose what is long."""
         return connected((self.spec.address, COMMANDS), self, ANSWER)

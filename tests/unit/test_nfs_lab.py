@@ -28,8 +28,10 @@ from harness.nfs_lab.judge import Seen
 from harness.nfs_lab.lab import Lab, Settings
 from harness.nfs_lab.machine import Machine
 from harness.nfs_lab.pod import REMEDIES, Pod, rendered, values
+from harness.nfs_lab.qemu import Qemu
 from harness.nfs_lab.run import Result, chart_values
 from harness.nfs_lab.scenes import ENVIRONMENTS, KEPT, SCENES, Scene, mount_options
+from harness.nfs_lab.user_mode import UserMode
 from stanft.ground import wait
 from stanft.ground.errors import UserError
 from stanft.kube.objects import dig
@@ -165,7 +167,8 @@ class Sleeper(Computer):
         return ours
 
 
-ENGINE = Engine("user-mode", "Linux in user mode", Image(Path("kernel"), Path("initramfs")), Sleeper, pauses=False)
+IMAGE = Image(Path("kernel"), Path("initramfs"))
+ENGINE = Engine("user-mode", "Linux in user mode", IMAGE, Sleeper, UserMode.probe, pauses=False)
 
 
 @pytest.fixture
@@ -260,7 +263,17 @@ def test_a_computer_that_boots_nothing_plays_no_machines(tmp_path: Path, monkeyp
         kernel = tmp_path / name
         kernel.write_text(f"#!/bin/sh\necho {line}\nexit {code}\n")
         kernel.chmod(0o755)
-        assert engines._boots("user-mode", Image(kernel, kernel)) == (name == "good")
+        assert engines._boots(dataclasses.replace(ENGINE, image=Image(kernel, kernel))) == (name == "good")
+
+
+def test_a_computer_without_kvm_plays_no_machines_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """QEMU itself says so, and ends."""
+    qemu = tmp_path / "qemu-system-x86_64"
+    qemu.write_text('#!/bin/sh\ntest "$1 $2" = "-accel tcg" || exit 1\n')
+    qemu.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    kvm, emulated = (Engine("x", "x", IMAGE, Qemu, Qemu.probe, options=("-accel", way)) for way in ("kvm", "tcg"))
+    assert (engines._boots(kvm), engines._boots(emulated)) == (False, True)
 
 
 def test_memory_goes_where_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
