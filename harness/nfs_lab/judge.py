@@ -151,12 +151,12 @@ def measure(seen: Seen) -> dict[str, Any]:
         "takeovers": seen.takeovers,
         "fenced": _since(at, [when for when, text in own if FENCED in text]),
         "ended": _since(at, [when for when, text in own if _is_end(text)]),
-        "outage": round(max((outage.seconds for outage in each.values()), default=merged.seconds), 2),
-        "outage_merged": round(merged.seconds, 2),
-        "outage_rest": round(
-            max((outage.seconds for name, outage in each.items() if name != seen.active), default=0.0), 2
+        "outage": _told(max((outage.seconds for outage in each.values()), default=merged.seconds)),
+        "outage_merged": _told(merged.seconds),
+        "outage_rest": _told(
+            max((outage.seconds for name, outage in each.items() if name != seen.active), default=0.0)
         ),
-        "two_actives": round(_overlap(_spans(seen)), 2),
+        "two_actives": _told(_overlap(_spans(seen))),
         "acks_by_loser": len(seen.late[0]),
         "late_acks": len(seen.late[1]),
         "acknowledged": verdict.acknowledged,
@@ -178,11 +178,15 @@ def _is_end(text: str) -> bool:
 
 
 def _since(at: float, times: list[float]) -> float | None:
-    return round(min(times) - at, 2) if times else None
+    return _told(min(times) - at) if times else None
 
 
-def _spans(seen: Seen) -> list[tuple[str, float, float]]:
-    """(node, from, to) for each time that a server took itself for active; frozen time is left out."""
+def _told(seconds: float) -> float:
+    return round(seconds, 2)
+
+
+def _spans(seen: Seen) -> list[tuple[float, float]]:
+    """From when to when a server took itself for active, each time; frozen time is left out."""
     spans = []
     for node in seen.nodes:
         began: float | None = None
@@ -193,18 +197,16 @@ def _spans(seen: Seen) -> list[tuple[str, float, float]]:
             if ACTIVE_LINE in text or (text == THAWED and asleep):
                 began, asleep = when, False
             elif began is not None and (_is_end(text) or text == FROZEN):
-                spans.append((node, began, when))
+                spans.append((began, when))
                 began, asleep = None, text == FROZEN
             elif _is_end(text):
                 asleep = False
         if began is not None:
-            spans.append((node, began, seen.stopped))
+            spans.append((began, seen.stopped))
     return spans
 
 
-def _overlap(spans: Sequence[tuple[str, float, float]]) -> float:
+def _overlap(spans: Sequence[tuple[float, float]]) -> float:
     return sum(
-        max(0.0, min(one[2], other[2]) - max(one[1], other[1]))
-        for one, other in itertools.combinations(spans, 2)
-        if one[0] != other[0]
+        max(0.0, min(one[1], other[1]) - max(one[0], other[0])) for one, other in itertools.combinations(spans, 2)
     )

@@ -118,6 +118,10 @@ def test_a_node_without_memory_leaves_a_doubt() -> None:
     assert convicted(seen(events=(*EVENTS, (115.0, "stan-1", killed)))) == (Word.UNKNOWN, problems)
 
 
+def test_who_becomes_active_as_the_traffic_ends_is_a_takeover() -> None:
+    assert seen(events=(*EVENTS, (120.0, "stan-0", ACTIVE))).takeovers == 2
+
+
 @pytest.mark.parametrize("when", [AT, 120.5])
 def test_who_became_active_before_the_fault_or_for_the_last_read_is_no_takeover(when: float) -> None:
     found = seen(events=(*EVENTS, (when, "stan-0", ACTIVE)))
@@ -279,6 +283,30 @@ def test_the_figures_of_a_run_are_told_from_the_fault_on() -> None:
     assert found["two_actives"] == 0
     assert found["events"][1] == (0.0, "lab", "fault: killed")
     assert found["lost_where"] == {"prefix": 0, "middle": 0, "postfix": 0}
+
+
+def test_the_figures_of_a_run_are_told_to_the_hundredth() -> None:
+    events = [(112.004, name, text) if when == 112.0 else (when, name, text) for when, name, text in EVENTS]
+    found = measure(seen(events=(*events, (113.0006, "stan-1", "x")), stall=("stan-1", 1.04)))
+    assert (found["takeover"], found["stall"]) == (2.0, 1.0)
+    assert (3.001, "stan-1", "x") in found["events"]
+
+
+def test_the_outage_of_the_rest_is_that_of_the_worst_publisher_beside_another_server() -> None:
+    ledger = story(out={"beside-stan-1": (AT, 115.0)})
+    third = ledger.track("lab", "beside-stan-2")
+    for step in range(200):
+        third.end(third.send(100 + step * 0.1), Outcome.STORED, 100 + step * 0.1)
+    found = measure(seen(ledger, publishers={"stan-0": 0, "stan-1": 1, "stan-2": 2}))
+    assert found["outage_rest"] == pytest.approx(5.05, abs=0.1)
+    assert measure(seen(publishers={"stan-0": 0}))["outage_rest"] == 0.0
+
+
+def test_a_standby_that_was_thawed_is_no_active() -> None:
+    nodes = ["stan-0", "stan-1", "stan-2"]
+    assert measure(seen(nodes=nodes, events=(*EVENTS, (113.0, "stan-2", THAWED))))["two_actives"] == 0.0
+    events = (*EVENTS, (115.0, "stan-2", ACTIVE), (116.0, "stan-2", ENDED))
+    assert measure(seen(nodes=nodes, events=events))["two_actives"] == 1.0
 
 
 @pytest.mark.parametrize(
