@@ -85,7 +85,7 @@ def test_many_quiet_channels_are_together_no_busier_than_the_busy_one_and_are_al
     clients, _ = begun(Scene("channels", "", (), SCENES["channels"].values, quiet=quiet))
     before = time.monotonic()
     clients.fault(clients.lab.nodes[0])
-    assert wait.happens(lambda: clients.flowing(before), 10)
+    assert wait.happens(lambda: clients.flowing(before), 30)
     clients.stop()
     since = [(track.channel, at) for track in clients.ledger.tracks for at in track.sent if at > before]
     busy = sum(channel == CHANNEL for channel, _ in since)
