@@ -16,7 +16,6 @@ from stanft.cli import common, where
 from stanft.conf import url
 from stanft.drill import reach
 from stanft.drill.judge import LIVE, RESTART
-from stanft.drill.reach import Place
 from stanft.drill.run import PLAN, Settings
 from stanft.exit import names
 from stanft.faults import Fault, Need, Scene
@@ -180,8 +179,8 @@ def _run(options: argparse.Namespace) -> int:
     try:
         if options.preload:
             with step(f"filling the store with {options.preload} messages"):
-                pods = [Place(pod.metadata.name, pod.status.pod_ip) for pod in scene.pods().values()]
-                preload.fill(way.urls(pods), options.cluster_id, preload.Amount.of(options.preload))
+                urls = way.urls(reach.places(scene.pods().values()))
+                preload.fill(urls, options.cluster_id, preload.Amount.of(options.preload))
         data = drill.drill(
             chosen,
             scene,

@@ -8,7 +8,7 @@ import json
 import socket
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,6 +27,11 @@ class Place:
 
     pod: str
     ip: str
+
+
+def places(pods: Iterable[Any]) -> list[Place]:
+    """Where the servers of these pods are; one without an address is nowhere yet."""
+    return [Place(pod.metadata.name, pod.status.pod_ip) for pod in pods if pod.status.pod_ip]
 
 
 class Reach(Protocol):
@@ -56,7 +61,7 @@ class Direct:
 
     def urls(self, _places: Sequence[Place]) -> list[str]:
         """One address per server."""
-        return [url(place.ip, CLIENT_PORT) for place in _places if place.ip]
+        return [url(place.ip, CLIENT_PORT) for place in _places]
 
     def monitor(self, place: Place, path: str, timeout: float) -> dict[str, Any] | None:
         """Ask the server itself."""

@@ -16,13 +16,12 @@ from typing import Any
 
 from stanft.drill import server_log
 from stanft.drill.judge import LIVE, RESTART, Seen, judge
-from stanft.drill.reach import Place, Reach
+from stanft.drill.reach import Reach, places
 from stanft.drill.watch import Watch, two_actives, without_active
 from stanft.faults import Fault, Injection, Scene
 from stanft.ground.errors import UserError
 from stanft.ground.progress import step
 from stanft.ground.textfile import write
-from stanft.group.live import Group
 from stanft.stan.errors import StanError
 from stanft.stan.options import ConnectOptions
 from stanft.traffic.clients import Plan, Traffic
@@ -112,7 +111,7 @@ def collect(fault: Fault, scene: Scene, reach: Reach, settings: Settings, number
         # Who is away for long has more to catch up with than anybody waits for.
         sleepers = 0 if (fault.lasts or 0) > LONG else settings.plan.sleepers
         plan = replace(settings.plan, channel=channel, connect_wait=patience, sleepers=sleepers)
-        urls = reach.urls(_places(group))
+        urls = reach.urls(places(group.pods()))
         reader = Reader(urls, settings.cluster_id, settings.options, limit=patience + LAST_READ)
         first = asyncio.run(_next_sequence(reader, channel))
         traffic = Traffic(urls, cluster_id=settings.cluster_id, plan=plan, options=settings.options)
@@ -199,7 +198,7 @@ def _read_again(seen: Seen, scene: Scene, reach: Reach, settings: Settings, *, r
             for pod in pods:
                 scene.wait_gone(pod)
         group.wait_whole(settings.whole_within)
-        reader = replace(reader, servers=reach.urls(_places(group)))
+        reader = replace(reader, servers=reach.urls(places(group.pods())))
     except Exception as error:  # whatever it is, the reading below shows whether anybody serves
         problem = f"the servers did not come back after the last restart: {error}"
     channel = seen.ledger.tracks[0].channel
@@ -233,10 +232,6 @@ def lowest(told: Mapping[str, Any], limits: Mapping[str, Any], first: int, *, la
     most, size, age = (limits.get(name) or 0 for name in ("max_msgs", "max_bytes", "max_age"))
     full = 0 < most <= told.get("msgs", 0) or 0 < size * NEARLY_FULL <= told.get("bytes", 0)
     return begins if full or 0 < age <= lasted * 1e9 else 0
-
-
-def _places(group: Group) -> list[Place]:
-    return [Place(pod.metadata.name, pod.status.pod_ip or "") for pod in group.pods()]
 
 
 def _outlast(fault: Fault, injection: Injection, traffic: Traffic, watch: Watch, reigns: int) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from stanft.drill.reach import Place, Reach
+from stanft.drill.reach import Place, Reach, places
 from stanft.ground import wait
 from stanft.group.live import Group
 from stanft.words import ACTIVE
@@ -50,14 +50,14 @@ class Watch:
         group: Group,
         reach: Reach,
         *,
-        places: Callable[[], list[Place]] | None = None,
+        find: Callable[[], list[Place]] | None = None,
         moved: Callable[[list[Place]], None] | None = None,
     ) -> None:
         self.group = group
         self.reach = reach
         self.reigns: list[Reign] = []
         self.changes: list[Change] = []
-        self._find = places or self._from_api
+        self._find = find or (lambda: places(group.pods()))
         self._moved = moved
         self._places: list[Place] = []
         self._pollers: dict[Place, threading.Event] = {}
@@ -65,9 +65,6 @@ class Watch:
         self._lock = threading.Lock()
         self._ending = threading.Event()
         self._threads: list[threading.Thread] = []
-
-    def _from_api(self) -> list[Place]:
-        return [Place(pod.metadata.name, pod.status.pod_ip or "") for pod in self.group.pods()]
 
     def __enter__(self) -> Self:
         self._renew()
@@ -90,7 +87,7 @@ class Watch:
                 self._renew()
 
     def _renew(self) -> None:
-        found = [place for place in self._find() if place.ip]
+        found = self._find()
         if found == self._places:
             return
         for place in [known for known in self._pollers if known not in found]:

@@ -15,7 +15,7 @@ from pytest_helm_charts.clusters import Cluster
 from harness.ground import toolchain
 from stanft import words
 from stanft.drill import reach
-from stanft.drill.reach import Place, Reach
+from stanft.drill.reach import Reach
 from stanft.faults import Scene
 from stanft.ground import programs
 from stanft.group.live import Group
@@ -70,6 +70,6 @@ def way(group: Group, kubeconfig: Path) -> Iterator[Reach]:
 @pytest.fixture(scope="module")
 def urls(group: Group, way: Reach) -> list[str]:
     """One address per server."""
-    found = way.urls([Place(pod.metadata.name, pod.status.pod_ip or "") for pod in group.pods()])
+    found = way.urls(reach.places(group.pods()))
     assert len(found) == group.replicas()
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import threading
@@ -108,7 +109,7 @@ def test_a_watch_follows_a_pod_to_its_new_address_and_tells_the_clients() -> Non
             moved_twice.set()
 
     answers: Any = Answers()
-    with Watch(NOWHERE, answers, places=lambda: list(where), moved=moved) as seen:
+    with Watch(NOWHERE, answers, find=lambda: list(where), moved=moved) as seen:
         where[:] = [Place("stan-0", "10.0.0.2")]
         assert moved_twice.wait(10)
         assert seen.wait_successor(1, 10) is not None
@@ -127,7 +128,7 @@ def test_a_watch_asks_a_server_again_that_did_not_answer_and_nobody_under_an_add
         return answers[place.ip]
 
     way: Any = SimpleNamespace(period=0.01, monitor=monitor)
-    with Watch(NOWHERE, way, places=lambda: list(where), moved=lambda found: found == where and moved.set()) as seen:
+    with Watch(NOWHERE, way, find=lambda: list(where), moved=lambda found: found == where and moved.set()) as seen:
         assert wait.happens(lambda: seen.changes, 10)
         answers |= {"10.0.0.1": {"state": ACTIVE, "server_id": "A"}, "10.0.0.2": {"state": STANDBY, "server_id": "B"}}
         assert seen.wait_successor(0, 10) is not None
@@ -146,10 +147,51 @@ def test_a_watch_asks_a_server_once_in_its_period() -> None:
         return {"state": ACTIVE, "server_id": "A"}
 
     way: Any = SimpleNamespace(period=60.0, monitor=monitor)
-    with Watch(NOWHERE, way, places=lambda: [Place("stan-0", "10.0.0.1")]) as seen:
+    with Watch(NOWHERE, way, find=lambda: [Place("stan-0", "10.0.0.1")]) as seen:
         assert seen.wait_successor(0, 10) is not None
         time.sleep(0.2)
     assert asked == ["10.0.0.1"]
+
+
+def test_a_watch_waits_for_the_rest_of_a_period_after_a_slow_answer() -> None:
+    asked: list[float] = []
+
+    def monitor(_place: Place, _path: str, _timeout: float) -> dict[str, Any]:
+        asked.append(time.monotonic())
+        time.sleep(0.2)
+        return {"state": ACTIVE, "server_id": "A"}
+
+    way: Any = SimpleNamespace(period=0.3, monitor=monitor)
+    with Watch(NOWHERE, way, find=lambda: [Place("stan-0", "10.0.0.1")]):
+        assert wait.happens(lambda: len(asked) > 5, 30)
+    # A machine that is busy for a moment delays one of them, hardly half.
+    assert sorted(after - before for before, after in itertools.pairwise(asked))[2] == pytest.approx(0.3, abs=0.08)
+
+
+def test_a_watch_that_is_over_has_ended_what_it_asked_and_looks_for_no_pods_any_more() -> None:
+    """What an answer that is still on its way says is part of what was seen."""
+    begun, looked = threading.Event(), threading.Event()
+    places = [Place("stan-0", "10.0.0.1")]
+
+    def monitor(_place: Place, _path: str, _timeout: float) -> dict[str, Any]:
+        begun.set()
+        time.sleep(0.5)
+        return {"state": ACTIVE, "server_id": "A"}
+
+    def find() -> list[Place]:
+        if begun.is_set():
+            looked.set()
+            time.sleep(1.0)
+        return places
+
+    before = set(threading.enumerate())
+    way: Any = SimpleNamespace(period=60.0, monitor=monitor)
+    with Watch(NOWHERE, way, find=find) as seen:
+        assert begun.wait(10)
+    assert [one.server for one in seen.ordered()] == ["A"]
+    with Watch(NOWHERE, way, find=find):
+        assert looked.wait(10)
+    assert set(threading.enumerate()) <= before
 
 
 def test_a_watch_asks_the_api_for_the_pods_that_have_an_address_and_leaves_no_thread_behind() -> None:

@@ -75,8 +75,16 @@ def test_urls_that_the_user_gives_are_taken_as_they_are() -> None:
 def test_addresses_that_answer_are_used_directly(listening: None) -> None:
     way = reach.choose(group("127.0.0.1", "127.0.0.1"), [], None, None)
     assert isinstance(way, reach.Direct)
-    assert way.urls([Place("stan-0", "127.0.0.1"), Place("stan-1", "")]) == [f"nats://127.0.0.1:{reach.CLIENT_PORT}"]
+    assert way.urls([Place("stan-0", "127.0.0.1")]) == [f"nats://127.0.0.1:{reach.CLIENT_PORT}"]
     way.close()
+
+
+def test_a_pod_without_an_address_is_nowhere_yet() -> None:
+    pods = [
+        SimpleNamespace(metadata=SimpleNamespace(name=name), status=SimpleNamespace(pod_ip=ip))
+        for name, ip in (("stan-0", "10.0.0.1"), ("stan-1", None))
+    ]
+    assert reach.places(pods) == [Place("stan-0", "10.0.0.1")]
 
 
 def test_servers_of_an_ipv6_cluster_have_addresses_in_brackets() -> None:
