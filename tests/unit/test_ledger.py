@@ -394,6 +394,63 @@ def test_an_unanswered_message_leaves_no_doubt_where_the_sequences_have_a_place_
     assert history.ledger.verdict().passed
 
 
+def test_of_more_unread_messages_than_dropped_sequences_the_youngest_are_lost() -> None:
+    """Two publishers take turns, none of whose last three messages is in the store."""
+    history = History(0)
+    other = history.ledger.track("channel", "other")
+    history.view.complete = False
+    store = history.ledger.view("last read", "channel", last=True)
+    for number in range(1, 5):
+        other.end(other.send(100 + number / 10), Outcome.STORED, 100 + number / 10)
+        history.track.end(history.track.send(100.05 + number / 10), Outcome.STORED, 100.05 + number / 10)
+    store.first = 6
+    found = history.ledger.verdict().findings
+    assert found["lost"].examples == (
+        "channel/pub/3 to last read",
+        "channel/pub/4 to last read",
+        "channel/other/4 to last read",
+    )
+    assert found["dropped"].count == 5
+
+
+def test_a_message_of_another_channel_takes_no_place_in_this_one() -> None:
+    history = limited(range(1, 4), range(7, 11))
+    elsewhere = history.ledger.track("elsewhere", "pub")
+    for outcome in (Outcome.STORED, Outcome.UNKNOWN):
+        elsewhere.end(elsewhere.send(99.0), outcome, 99.0)
+    assert history.found() == {"dropped": 6}
+    assert history.ledger.verdict().passed
+
+
+def test_a_message_without_an_answer_that_was_sent_after_one_that_is_kept_had_no_place_below_it() -> None:
+    history = History(10)
+    history.view.complete = False
+    history.send(Outcome.UNKNOWN)
+    read_store(history, range(4, 11))
+    assert history.found() == {"dropped": 3}
+    assert history.ledger.verdict().passed
+
+
+def test_a_message_that_a_hung_server_stored_late_says_nothing_of_those_sent_after_it() -> None:
+    history = History(2)
+    history.view.complete = False
+    late = history.send(Outcome.UNKNOWN)
+    history.track.end(late, Outcome.STORED, history.now)
+    history.store()
+    store = history.ledger.view("last read", "channel", last=True)
+    history.ledger.deliver(store, encode("run", "pub", late), 4, False, history.now)
+    store.first = 4
+    assert history.found() == {"dropped": 3}
+
+
+def test_the_store_that_was_read_furthest_back_says_where_the_run_begins() -> None:
+    history = History(10)
+    history.view.complete = False
+    for begins in (101, 104):
+        read_store(history, range(8, 11), shift=100).begins = begins
+    assert history.found() == {"dropped": 14}
+
+
 def test_sequences_from_before_the_run_are_no_places_for_its_messages() -> None:
     history = History(10)
     history.view.complete = False
