@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -163,6 +164,25 @@ def test_the_active_is_found_and_two_of_them_are_an_error(cluster: PlayCluster) 
     cluster.pods["stan-1"].state = "FT_ACTIVE"
     with pytest.raises(AssertionError, match="more than one active"):
         group(cluster).active()
+
+
+def test_the_servers_are_asked_at_the_same_time_so_that_their_states_belong_together(
+    cluster: PlayCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = threading.Barrier(3)
+
+    def monitor(_self: Group, _pod: str, path: str) -> dict[str, Any]:
+        if path == "streaming/serverz":
+            together.wait(10)
+        return {}
+
+    monkeypatch.setattr(Group, "monitor", monitor)
+    assert len(group(cluster).servers()) == 3
+
+
+def test_a_group_without_pods_has_no_servers(cluster: PlayCluster) -> None:
+    cluster.pods.clear()
+    assert group(cluster).servers() == []
 
 
 def test_of_several_groups_in_a_namespace_only_the_pods_of_the_one_are_looked_at(cluster: PlayCluster) -> None:
