@@ -180,6 +180,18 @@ def test_the_servers_are_asked_at_the_same_time_so_that_their_states_belong_toge
     assert len(group(cluster).servers()) == 3
 
 
+def test_a_pod_that_has_no_node_yet_is_a_server_of_which_nothing_is_known(
+    cluster: PlayCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = group(cluster)
+    pod = seen.pods()[0]
+    pod.spec.node_name = pod.status.pod_ip = pod.status.container_statuses = pod.status.conditions = None
+    monkeypatch.setattr(Group, "pods", lambda _: [pod])
+    monkeypatch.setattr(Group, "monitor", lambda *_: None)
+    [found] = seen.servers()
+    assert (found.node, found.ip, found.ready, found.restarts, found.state, found.routes) == ("", "", False, 0, "", 0)
+
+
 def test_a_group_without_pods_has_no_servers(cluster: PlayCluster) -> None:
     cluster.pods.clear()
     assert group(cluster).servers() == []
