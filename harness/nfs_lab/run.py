@@ -110,7 +110,7 @@ def _before(lab: Lab, clients: Clients, settings: Settings) -> tuple[Machine, st
     """Traffic before the fault; gives the active, and why a fault now would prove nothing ("" if it would)."""
     lab.wait_active()
     clients.start()
-    wait.happens(lambda: clients.flowing(0.0), 30, every=0.1)
+    wait.happens(lambda: clients.flowing(0.0), 30 + len(clients.scene.quiet), every=0.1)  # each makes a channel first
     if clients.scene.before is not None:
         clients.scene.before(lab, lab.wait_active())
         wait.happens(lambda: clients.flowing(time.monotonic() - 1), 30, every=0.1)
