@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 
 import pytest
 
@@ -752,3 +753,15 @@ def test_times_stay_apart_to_the_microsecond() -> None:
     ended = ledger.to_dict()["tracks"][0]["ended"]
     assert ended == [1.0, 1.000002]
     assert not any(math.isnan(at) for at in ended)
+
+
+@pytest.mark.parametrize("body", [b"run", b"run pub 1", b"run pub 1 . .", b""])
+def test_a_payload_of_other_parts_is_none_of_ours_though_its_checksum_is_right(body: bytes) -> None:
+    assert decode(b"%08x " % zlib.crc32(body) + body) is None
+
+
+def test_each_error_is_counted_with_the_attempts_that_it_ended() -> None:
+    track = Track("channel", "pub")
+    for error in ("no responders", "", "no responders", "connection lost"):
+        track.end(track.send(1.0), Outcome.UNKNOWN, 2.0, error)
+    assert track.errors == {"no responders": 2, "connection lost": 1}
