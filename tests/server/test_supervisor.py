@@ -19,6 +19,7 @@ import pytest
 from certificates import Authority
 from loopback import run
 
+from harness.charts.render import at, layered
 from harness.cluster.kind import wait_for
 from harness.loopback import supervised
 from harness.loopback.server import ACTIVE, HOST, Group, Server
@@ -170,6 +171,27 @@ def test_slices_roll_and_quiet_channels_go_under_the_gate(make_group: Callable[.
     wait_for(lambda: not (group.store / "channel").exists(), PATIENCE, lambda: "the quiet channel stays")
     assert metric(active, "stan_fencing_names_proven_total") > names
     assert active.alive
+
+
+def test_a_store_whose_node_lost_its_power_before_a_file_was_begun_is_served(make_group: Callable[..., Group]) -> None:
+    """The names are there, and nothing is in them: a server by itself ends on that, and so does each after it."""
+    values = {"replicas": 1, "allowSingleReplica": True}
+    group = make_group(layered(values, at("config.streaming.file_options.slice_max_msgs", 10)), size=1)
+    supervised.supervise(group)
+    group.start()
+    group.wait_active()
+    publish(group, "orders", 25)
+    [server] = group.servers
+    server.kill()
+    folder = group.store / "orders"
+    for name in ("msgs.3.dat", "msgs.3.idx", "subs.dat"):
+        (folder / name).write_bytes(b"")
+    server.start()
+    group.wait_active()
+    publish(group, "orders", 3)
+    assert "orders/msgs.3.dat was empty and is begun" in server.log
+    assert (folder / "msgs.3.dat").stat().st_size > 100
+    group.stop()
 
 
 def test_a_server_whose_store_is_elsewhere_is_ended_and_told(make_group: Callable[..., Group], tmp_path: Path) -> None:

@@ -179,6 +179,77 @@ def test_an_open_that_fails_fails_with_the_kernels_own_error(play: Play) -> None
     assert play.open(play.store / ("x" * 300)) == errno.ENAMETOOLONG
 
 
+# --- files that were made and never begun
+
+
+BEGINNING = b"\x01\x00\x00\x00"  # as a server begins them
+
+
+@pytest.fixture
+def channel(play: Play) -> Path:
+    """The folder of a channel."""
+    folder = play.store / "orders"
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.parametrize("name", ["msgs.1.dat", "msgs.12.dat", "msgs.1.idx", "subs.dat"])
+def test_a_channels_file_that_was_made_and_never_begun_is_begun_and_told(play: Play, channel: Path, name: str) -> None:
+    (channel / name).touch()
+    assert play.open(channel / name) == "given"
+    assert (channel / name).read_bytes() == BEGINNING
+    assert play.told == [f"{channel / name} was empty and is begun: what was to be in it never reached the storage"]
+    assert os.read(play.given[0], 4) == BEGINNING, "the server reads it from the first byte on"
+
+
+def test_a_file_whose_messages_the_index_tells_stays_empty_for_somebody_to_see(play: Play, channel: Path) -> None:
+    (channel / "msgs.2.dat").touch()
+    (channel / "msgs.2.idx").write_bytes(BEGINNING + b"x")
+    assert play.open(channel / "msgs.2.dat") == "given"
+    assert (channel / "msgs.2.dat").read_bytes() == b""
+    assert play.told == []
+
+
+def test_a_file_whose_index_holds_no_more_than_its_beginning_is_begun(play: Play, channel: Path) -> None:
+    (channel / "msgs.2.dat").touch()
+    (channel / "msgs.2.idx").write_bytes(BEGINNING)
+    play.open(channel / "msgs.2.dat")
+    assert (channel / "msgs.2.dat").read_bytes() == BEGINNING
+
+
+def test_the_index_of_a_file_that_has_messages_is_begun_as_the_server_makes_it_anew(play: Play, channel: Path) -> None:
+    (channel / "msgs.2.dat").write_bytes(BEGINNING + b"message")
+    (channel / "msgs.2.idx").touch()
+    play.open(channel / "msgs.2.idx")
+    assert (channel / "msgs.2.idx").read_bytes() == BEGINNING
+
+
+@pytest.mark.parametrize(
+    "name", ["server.dat", "clients.dat", "msgs.1.dat", "orders/msgs.1.dat.bak", "orders/a/subs.dat"]
+)
+def test_other_empty_files_stay_so(play: Play, channel: Path, name: str) -> None:
+    """An empty server.dat is a store of which nothing is known: no server may go on as if it were a new one."""
+    (channel / "a").mkdir()
+    (play.store / name).touch()
+    assert play.open(play.store / name) == "given"
+    assert (play.store / name).read_bytes() == b""
+
+
+def test_nothing_is_begun_that_the_server_makes_cuts_or_only_reads(play: Play, channel: Path) -> None:
+    assert play.open(channel / "subs.dat") == "given"
+    (channel / "msgs.1.dat").touch()
+    assert play.open(channel / "msgs.1.dat", os.O_RDWR | os.O_TRUNC) == "given"
+    assert play.open(channel / "msgs.1.dat", os.O_RDONLY) == "given"
+    assert [each.read_bytes() for each in sorted(channel.iterdir())] == [b"", b""]
+
+
+def test_nothing_is_begun_without_the_lease(play: Play, channel: Path) -> None:
+    (channel / "msgs.1.dat").touch()
+    play.failure = LOST
+    assert play.open(channel / "msgs.1.dat") == errno.EIO
+    assert (channel / "msgs.1.dat").read_bytes() == b""
+
+
 # --- locks that are not there
 
 

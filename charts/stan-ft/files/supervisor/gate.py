@@ -26,6 +26,9 @@ PROBE = b"/proc/stan-supervisor-probe"  # what a new child opens to find out whe
 ROOT_LOCK = b".rootdir.lck"  # the server's own lock, taken with fcntl(2): a flock of ours would keep it out on NFS
 # Files that the server writes and does not sync (stores/filestore.go of 0.25.6), and those they are compacted into.
 NEVER_SYNCED = re.compile(rb"(clients|server|subs)(\.dat|\d+)")
+# What a channel's files begin with, without which no server starts: fileVersion in stores/filestore.go.
+BEGINNING = (1).to_bytes(4, "little")
+BEGUN = re.compile(rb"(?P<slice>msgs\.\d+)\.(?:dat|idx)|subs\.dat")
 PATIENCE = 10.0  # seconds for the locks of a server that has just been killed: its kernel closes file by file
 TELLS = 60.0  # seconds between two lines about locks that are not to be had
 _LINKS = 40  # symbolic links in one path, as in the kernel
@@ -194,6 +197,8 @@ class Gate:
             self.lease.prove()
             if flags & os.O_TRUNC and stat.S_ISREG(os.fstat(descriptor).st_mode):
                 os.truncate(f"/proc/self/fd/{descriptor}", 0)  # the call may ask for it without asking to write
+            if guarded and not made and not flags & os.O_TRUNC:
+                self._begin(descriptor, place)
             self.tally.count("locked" if locked else "unguarded", int(guarded))
             self.answers.give(notification, descriptor, cloexec=bool(flags & os.O_CLOEXEC))
         except GoneError:
@@ -209,6 +214,25 @@ class Gate:
             raise
         finally:
             os.close(descriptor)
+
+    def _begin(self, descriptor: int, place: Place) -> None:
+        """Begin a channel's file that was made and, as its node lost its power, never begun.
+
+        Not one of whose messages the index tells: then it had some, and somebody has to know.
+        """
+        name = BEGUN.fullmatch(place.name)
+        if not name or os.path.dirname(place.where) != self.store or os.fstat(descriptor).st_size:
+            return
+        if place.name.endswith(b".dat") and name["slice"]:
+            try:
+                index = os.stat(name["slice"] + b".idx", dir_fd=place.directory).st_size
+            except FileNotFoundError:
+                index = 0
+            if index > len(BEGINNING):
+                return
+        os.pwrite(descriptor, BEGINNING, 0)
+        os.fsync(descriptor)
+        self.tell(f"{os.fsdecode(place.path)} was empty and is begun: what was to be in it never reached the storage")
 
     def _opened(self, place: Place, flags: int, mode: int) -> tuple[int, bool]:
         """The file's descriptor, and whether this made it. Nothing is made or cut before a proof."""
