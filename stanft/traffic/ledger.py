@@ -364,7 +364,7 @@ class Ledger:
         )
         if not took:
             return {}
-        return {"p50": took[len(took) // 2], "p99": took[min(int(len(took) * 0.99), len(took) - 1)], "max": took[-1]}
+        return {"p50": took[len(took) // 2], "p99": took[int(len(took) * 0.99)], "max": took[-1]}
 
     # --- judging ----------------------------------------------------------------------------------------------
 

@@ -516,6 +516,49 @@ def acknowledged(*times: float, until: float | None = None) -> Ledger:
     return ledger
 
 
+@pytest.mark.parametrize(("others_until", "recovered"), [(152.4, True), (152.6, False)])
+def test_who_sends_rarely_may_end_three_of_its_pauses_before_the_others(others_until: float, recovered: bool) -> None:
+    """Four messages in 30 s: it may be silent for 22.5 s after the last one."""
+    ledger = acknowledged(100.001, 110.001, 120.001, 130.001)
+    busy = ledger.track("channel", "busy")
+    busy.end(busy.send(others_until), Outcome.STORED, others_until)
+    assert ledger.outage(115.0, tracks=[ledger.tracks[0]]).recovered is recovered
+
+
+def test_an_acknowledgement_at_the_end_of_what_is_looked_at_ends_the_outage() -> None:
+    ledger = acknowledged(1.0, 3.0, until=99.0)
+    assert ledger.outage(2.0, 3.0).recovered
+    assert not ledger.outage(2.0, 3.5).recovered
+
+
+def test_a_gap_as_long_as_the_shortest_that_is_listed_is_listed() -> None:
+    assert acknowledged(1.0, 1.5, 1.75).outage(1.0, threshold=0.5).gaps == ((1.0, 0.5),)
+
+
+def test_traffic_that_began_late_is_measured_from_its_beginning() -> None:
+    ledger = acknowledged(*(9.0 + number / 600 for number in range(600)))
+    assert ledger.too_quiet(10.0) == ""
+
+
+def test_as_much_traffic_as_is_needed_is_enough() -> None:
+    ledger = acknowledged(*(number / 2 for number in range(20)))
+    assert ledger.too_quiet(10.0, minimum=2.0) == ""
+    assert (
+        ledger.too_quiet(10.0, minimum=2.1)
+        == "2 acknowledged messages per second before the fault, at least 2 are needed"
+    )
+
+
+def test_of_a_run_without_traffic_the_store_is_what_nobody_read() -> None:
+    ledger = Ledger("run")
+    assert ledger.unread() == ["the store was not read again, so nobody knows what the store holds"]
+    ledger.view("last read", "channel", last=True)
+    assert ledger.unread() == []
+    assert acknowledged(1.0).unread() == [
+        "the channel channel was not read again, so nobody knows what the store holds"
+    ]
+
+
 def test_the_outage_is_the_longest_gap_after_the_fault() -> None:
     outage = acknowledged(1.0, 3.0, 3.1, 3.2, 4.4, 4.5, 4.7).outage(3.2)
     assert outage.seconds == pytest.approx(1.2)
