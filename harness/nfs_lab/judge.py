@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stanft.stan.outcome import Outcome
-from stanft.traffic.ledger import Ledger
+from stanft.traffic.ledger import EXAMPLES, Ledger
 from stanft.traffic.verdict import Judgement, too_many_or_few
 
 ACTIVE_LINE = "STREAM: Server is active"
@@ -129,9 +129,10 @@ def _small(seen: Seen) -> Iterator[str]:
 def _failures(seen: Seen) -> Iterator[str]:
     if not seen.flowing:
         yield "service did not come back by itself"
-    for name, outage in seen.ledger.outages(seen.at).items():
-        if not outage.recovered:
-            yield f"{name} never came back"
+    gone = [name for name, outage in seen.ledger.outages(seen.at).items() if not outage.recovered]
+    if gone:
+        others = len(gone) - EXAMPLES
+        yield f"{', '.join(gone[:EXAMPLES])}{f' and {others} others' if others > 0 else ''} never came back"
     if by_loser := len(seen.late[0]):
         yield f"{by_loser} messages acknowledged by the old active after the takeover"
     yield from too_many_or_few(seen.takeovers, seen.right)

@@ -43,9 +43,10 @@ def load(path: Path) -> list[dict[str, Any]]:
 
 
 def save(path: Path, results: list[dict[str, Any]]) -> None:
-    """Write the results as JSON, and their table beside it as Markdown."""
+    """Write the results as JSON, a line each, and their table beside it as Markdown."""
     make(path.parent)
-    path.write_text(json.dumps(results, indent=1) + "\n")
+    lines = ",\n".join(json.dumps(each) for each in results)
+    path.write_text(f"[\n{lines}\n]\n")
     path.with_suffix(".md").write_text(table(results))
 
 

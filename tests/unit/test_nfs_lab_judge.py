@@ -186,6 +186,18 @@ def test_an_acknowledgement_is_the_losers_while_another_became_active_last(when:
     assert found.outdated("stan-0", when) is outdated
 
 
+@pytest.mark.parametrize(("number", "others"), [(10, ""), (12, " and 2 others")])
+def test_of_many_publishers_that_never_came_back_some_are_named(number: int, others: str) -> None:
+    ledger = story()
+    for which in range(number):
+        track = ledger.track("lab", f"many-{which}")
+        track.end(track.send(100.0), Outcome.STORED, 100.0)
+        sequence = max(ledger.views[0].sequences) + 1
+        ledger.deliver(ledger.views[0], encode("run", track.publisher, 1), sequence, False, 135.0)
+    [problem] = convicted(seen(ledger))[1]
+    assert problem == f"{', '.join(f'lab/many-{which}' for which in range(10))}{others} never came back"
+
+
 def test_what_the_lab_could_not_do_after_the_fault_makes_the_run_unknown() -> None:
     assert convicted(seen(broken=["stan-1: no answer"])) == (Word.UNKNOWN, ["unknown: stan-1: no answer"])
 
