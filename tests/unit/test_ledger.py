@@ -808,3 +808,33 @@ def test_each_error_is_counted_with_the_attempts_that_it_ended() -> None:
     for error in ("no responders", "", "no responders", "connection lost"):
         track.end(track.send(1.0), Outcome.UNKNOWN, 2.0, error)
     assert track.errors == {"no responders": 2, "connection lost": 1}
+
+
+def test_a_message_without_an_answer_is_recovered_if_one_of_several_subscriptions_had_it() -> None:
+    history = History(0)
+    history.view.complete = False
+    history.send(Outcome.UNKNOWN)
+    history.deliver(1)
+    history.ledger.view("other", "channel", complete=False)
+    assert history.found() == {"recovered": 1}
+
+
+def test_the_last_value_is_compared_with_the_newest_that_any_subscription_of_the_channel_had() -> None:
+    history = History(20)
+    history.deliver(*range(1, 21))
+    other = history.ledger.view("other", "channel", complete=False)
+    history.ledger.deliver(other, encode("run", "pub", 1), 1, False, history.now)
+    history.ledger.view("elsewhere", "other-channel", complete=False)
+    history.ledger.last_value("channel", 20)
+    history.ledger.last_value("other-channel", 0)
+    assert history.found() == {}
+    history.ledger.last_value("channel", 19)
+    assert history.found() == {"stale": 1}
+
+
+def test_what_was_delivered_is_what_the_subscription_got_that_got_most() -> None:
+    assert Ledger("run").verdict().delivered == 0
+    history = History(5)
+    history.deliver(*range(1, 6))
+    history.ledger.view("other", "channel", complete=False)
+    assert history.ledger.verdict().delivered == 5
