@@ -838,3 +838,122 @@ def test_what_was_delivered_is_what_the_subscription_got_that_got_most() -> None
     history.deliver(*range(1, 6))
     history.ledger.view("other", "channel", complete=False)
     assert history.ledger.verdict().delivered == 5
+
+
+# --- edges that only a store and a subscription together show
+
+
+def keep(history: History, store: View, *places: tuple[int, int]) -> None:
+    """The last read gave these messages, as (number, sequence)."""
+    for number, sequence in places:
+        history.ledger.deliver(store, encode("run", "pub", number), sequence, False, history.now)
+
+
+def store_of(history: History, *places: tuple[int, int], first: int) -> View:
+    """A last read that gave these messages; first is the lowest sequence that the limits may have left."""
+    store = history.ledger.view("last read", "channel", last=True)
+    keep(history, store, *places)
+    store.first = first
+    return store
+
+
+def test_what_is_none_of_ours_conflicts_with_nothing() -> None:
+    history = History(2)
+    history.ledger.deliver(history.view, b"somebody else's", 1, False, history.now)
+    history.deliver(1, 2)
+    assert history.found() == {"unexpected": 1}
+
+
+def test_what_came_again_from_the_newest_message_back_is_counted_from_the_newest_on() -> None:
+    history = History(20)
+    history.view.window = 1
+    history.deliver(*range(1, 21))
+    history.deliver(20, 19, 18, marked=True)
+    assert history.found() == {"redelivered": 2, "rewound": 1}
+
+
+def test_a_hole_at_an_acknowledged_message_is_a_loss_and_nothing_else() -> None:
+    history = History(3)
+    history.send(Outcome.UNKNOWN)
+    history.deliver(1, 2, 3, 4)
+    store_of(history, (1, 1), (3, 3), (4, 4), first=0)
+    assert history.found() == {"lost": 1, "recovered": 1}
+
+
+def test_of_a_reading_that_did_not_end_what_limits_dropped_is_not_missing() -> None:
+    history = History(4)
+    history.deliver(1, 2, 3, 4)
+    store_of(history, (4, 4), first=3).unfinished = "it was cut off"
+    verdict = history.ledger.verdict()
+    assert verdict.findings["dropped"].count == 2
+    assert verdict.doubts == ("last read misses 1 acknowledged messages, and its reading did not end: it was cut off",)
+
+
+def test_each_store_owes_what_lies_above_its_own_lowest_sequence() -> None:
+    history = History(6)
+    history.deliver(*range(1, 7))
+    store_of(history, (3, 3), (5, 5), (6, 6), first=3)
+    store_of(history, (5, 5), (6, 6), first=5)
+    assert history.found() == {"dropped": 6, "lost": 1}
+
+
+def test_a_subscription_may_have_missed_what_any_of_the_stores_had_dropped() -> None:
+    history = History(6)
+    history.deliver(1, 2, 3, 5, 6)
+    for first in (3, 5):
+        store_of(history, *((number, number) for number in range(5, 7)), first=first)
+    other = history.ledger.view("other", "channel", complete=False)
+    keep(history, other, (4, 4))
+    assert history.ledger.verdict().doubts[0].startswith("sub misses 1 acknowledged messages that the channel's limits")
+
+
+def test_the_lowest_sequence_that_limits_left_is_owed_to_store_and_subscription() -> None:
+    history = History(4)
+    history.deliver(1, 2, 4)
+    other = history.ledger.view("other", "channel", complete=False)
+    keep(history, other, (3, 3))
+    store_of(history, (4, 4), first=3)
+    assert history.found() == {"dropped": 2, "lost": 2}
+
+
+def test_an_unread_message_without_a_place_is_lost_to_store_and_subscription() -> None:
+    history = History(10)
+    history.deliver(1, 2, 3)
+    store_of(history, *((number, number - 1) for number in range(7, 11)), first=6)
+    history.deliver(*range(7, 11), sequence=None)
+    assert history.found()["lost"] == 2
+
+
+def test_where_nothing_came_at_all_everything_is_lost_from_the_beginning() -> None:
+    history = History(3)
+    assert history.ledger.verdict().lost_where == {"prefix": 3, "middle": 0, "postfix": 0}
+
+
+def test_what_was_sent_after_the_oldest_that_is_kept_has_no_place_below_it() -> None:
+    history = History(8)
+    history.view.complete = False
+    store_of(history, (7, 7), first=7)
+    verdict = history.ledger.verdict()
+    assert verdict.findings["dropped"].count == 6
+    assert verdict.findings["lost"].examples == ("channel/pub/8 to last read",)
+
+
+def test_a_message_without_an_answer_that_is_kept_says_nothing_of_those_sent_after_it() -> None:
+    history = History(2)
+    history.view.complete = False
+    kept = history.send(Outcome.UNKNOWN)
+    history.store()
+    store_of(history, (kept, 8), first=4)
+    assert history.found() == {"dropped": 3, "recovered": 1}
+
+
+def test_a_message_without_an_answer_that_was_seen_has_its_place() -> None:
+    history = History(1)
+    history.view.complete = False
+    history.send(Outcome.UNKNOWN)
+    history.store()
+    history.store()
+    history.deliver(2)
+    store_of(history, (4, 4), first=4)
+    assert history.found() == {"dropped": 2, "recovered": 1}
+    assert history.ledger.verdict().passed
