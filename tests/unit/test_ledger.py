@@ -761,18 +761,24 @@ def test_a_kept_ledger_is_judged_the_same_again() -> None:
     history.ledger.last_value("channel", 19)
 
     store = history.ledger.view("last read", "channel", complete=False, ordered=False, window=7, last=True)
-    store.unfinished, store.first = "it was cut off", 3
+    store.unfinished, store.begins, store.first = "it was cut off", 2, 3
 
     copy = Ledger.from_dict(json.loads(json.dumps(history.ledger.to_dict())))
 
     kept = copy.views[1]
     assert (kept.complete, kept.ordered, kept.window, kept.last) == (False, False, 7, True)
-    assert (kept.unfinished, kept.first) == ("it was cut off", 3)
+    assert (kept.unfinished, kept.begins, kept.first) == ("it was cut off", 2, 3)
 
     assert copy.verdict() == history.ledger.verdict()
     assert copy.to_dict() == history.ledger.to_dict()
     assert copy.marks == [("fault", 100.01)]
     assert copy.outage(100.01).seconds == pytest.approx(history.ledger.outage(100.01).seconds, abs=1e-5)
+
+
+def test_a_run_that_was_kept_before_its_beginning_was_told_began_with_the_channel() -> None:
+    data = History(1).ledger.to_dict()
+    del data["views"][0]["begins"]
+    assert Ledger.from_dict(data).views[0].begins == 1
 
 
 def test_verdict_and_outage_are_plain_data() -> None:

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from stanft.traffic.verdict import Judgement, Word, exit_code
+from stanft.traffic.verdict import Judgement, Word, exit_code, too_many_or_few
 
 PARTS = {
     Word.LOST: {"lost": ("1 lost",)},
@@ -57,3 +57,20 @@ def test_only_a_void_attempt_can_be_made_good_by_another(attempts: list[Word], c
 
 def test_no_run_that_failed_is_no_failure() -> None:
     assert exit_code([]) == 0
+
+
+@pytest.mark.parametrize("takeovers", [1, 2])
+def test_as_many_takeovers_as_are_right_are_no_failure(takeovers: int) -> None:
+    assert too_many_or_few(takeovers, (1, 2)) == ()
+
+
+@pytest.mark.parametrize(
+    ("takeovers", "right", "told"),
+    [
+        (0, (1, 2), "0 takeovers, where 1 to 2 would be right"),
+        (3, (1, 2), "3 takeovers, where 1 to 2 would be right"),
+        (2, (1, 1), "2 takeovers, where 1 would be right"),
+    ],
+)
+def test_more_or_fewer_takeovers_than_are_right_are_told(takeovers: int, right: tuple[int, int], told: str) -> None:
+    assert too_many_or_few(takeovers, right) == (told,)
