@@ -12,6 +12,7 @@ import math
 import zlib
 from array import array
 from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -52,6 +53,10 @@ NOTED = {
     "repeated": "came again without the mark (the server's record of sending was lost with it)",
     "dropped": "delivered, and no more in the store, which may drop the oldest (its limits)",
 }
+
+
+def _kept(at: float) -> float:
+    return round(at, 6)
 
 
 def _again(marked: int, before: bool) -> str:
@@ -116,6 +121,10 @@ class Track:
         """How many attempts have not ended."""
         return self.codes.count(PENDING)
 
+    def attempts(self) -> Iterator[tuple[float, float, int]]:
+        """When each was sent and ended, and how it ended, in the order of their numbers."""
+        return zip(self.sent, self.ended, self.codes, strict=False)  # another thread may be about to send one
+
 
 class View:
     """What one subscription saw of a channel; the members of a queue group share one view.
@@ -153,6 +162,13 @@ class View:
         self.sequences = array("q")
         self.marks = bytearray()  # 1 = marked as redelivered
         self.seen: dict[int, bytearray] = {}  # track -> by number: 1 = delivered
+
+    def saw(self, track: int, number: int) -> None:
+        """Remember that a message of a track was delivered."""
+        seen = self.seen.setdefault(track, bytearray())
+        if len(seen) <= number:
+            seen.extend(bytes(number + 1024 - len(seen)))
+        seen[number] = 1
 
     def distinct(self, track: int) -> int:
         """How many different messages of a track were delivered."""
@@ -298,10 +314,7 @@ class Ledger:
         view.sequences.append(sequence)
         view.marks.append(redelivered)
         if index >= 0:
-            seen = view.seen.setdefault(index, bytearray())
-            if len(seen) <= number:
-                seen.extend(bytes(number + 1024 - len(seen)))
-            seen[number] = 1
+            view.saw(index, number)
 
     def _whose(self, channel: str, payload: bytes) -> tuple[int, int]:
         found = decode(payload)
@@ -333,9 +346,9 @@ class Ledger:
     def acks(self, tracks: Iterable[Track] | None = None) -> list[float]:
         """The times of all acknowledgements, in order."""
         return sorted(
-            at
+            ended
             for track in (self.tracks if tracks is None else tracks)
-            for at, code in zip(track.ended, track.codes, strict=False)
+            for _, ended, code in track.attempts()
             if code == STORED
         )
 
@@ -359,7 +372,7 @@ class Ledger:
         took = sorted(
             ended - sent
             for track in self.tracks
-            for sent, ended, code in zip(track.sent, track.ended, track.codes, strict=False)
+            for sent, ended, code in track.attempts()
             if code == STORED and start <= sent < end
         )
         if not took:
@@ -384,7 +397,7 @@ class Ledger:
         acks = sorted(
             ended
             for track in chosen
-            for sent, ended, code in zip(track.sent, track.ended, track.codes, strict=True)
+            for sent, ended, code in track.attempts()
             if code == STORED and (sent > fault or ended <= fault)
         )
         after = bisect_right(acks, fault)
@@ -484,8 +497,10 @@ class Ledger:
     def _judge(self, view: View, holds: dict[int, tuple[int, int]], found: dict[str, list[str]], fault: float) -> None:
         """Add to the findings what one subscription got; holds is what the channel's sequences were seen to hold."""
         stored_as: dict[tuple[int, int], int] = {}  # message -> its sequence
-        newest: dict[int, int] = {}  # track -> highest number delivered in good order
-        placed: dict[int, tuple[int, int]] = {}  # track -> highest number delivered at all, and its sequence
+        newest: dict[int, int] = defaultdict(int)  # track -> highest number delivered in good order
+        placed: dict[int, tuple[int, int]] = defaultdict(
+            lambda: (0, 0)
+        )  # track -> highest number delivered at all, and its sequence
         highest = 0  # sequence delivered so far
         again: set[int] = set()  # sequences that came again, marked, since a new one came
         for at, index, number, sequence, marked in zip(
@@ -517,16 +532,16 @@ class Ledger:
             # Only what was acknowledged in time has a place in the order: the rest may have waited in a hung server.
             if code != STORED or number in track.late:
                 continue
-            later, place = placed.get(index, (0, 0))
+            later, place = placed[index]
             came = view.ordered and not marked
             # What comes out of order may come so, if it is marked or to one of several; what is stored so may not.
             if number < later and sequence > place:
                 found["reordered"].append(f"{name} after {later}")
-            elif came and number < newest.get(index, 0):
+            elif came and number < newest[index]:
                 found["reordered"].append(f"{name} after {newest[index]}")
-            placed[index] = max(placed.get(index, (0, 0)), (number, sequence))
+            placed[index] = max(placed[index], (number, sequence))
             if came:
-                newest[index] = max(newest.get(index, 0), number)
+                newest[index] = max(newest[index], number)
 
     def _holes(self, view: View, holds: dict[int, tuple[int, int]]) -> list[str]:
         """The sequences between others that a store has nothing at; an acknowledged message there is lost anyway."""
@@ -554,7 +569,7 @@ class Ledger:
             if track.channel != view.channel:
                 continue
             seen = view.seen.get(index, b"")
-            first, last = seen.find(1), seen.rfind(1)
+            first, last = seen.find(1) if 1 in seen else math.inf, seen.rfind(1)
             for number, code in enumerate(track.codes, 1):
                 if code != STORED or self._has(view, index, number):
                     continue
@@ -570,7 +585,7 @@ class Ledger:
                     gone += 1
                 else:
                     found["lost"].append(name)
-                    where["prefix" if first < 0 or number < first else "postfix" if number > last else "middle"] += 1
+                    where["prefix" if number < first else "postfix" if number > last else "middle"] += 1
         # A reader that did not end is a doubt even where it misses nothing: it may have missed a double.
         if view.unfinished and (missed or view.last):
             yield f"{view.name} misses {missed} acknowledged messages, and its reading did not end: {view.unfinished}"
@@ -627,14 +642,14 @@ class Ledger:
         """The whole history as JSON-serialisable data (times in seconds, to the microsecond)."""
         return {
             "run": self.run,
-            "marks": [[name, round(at, 6)] for name, at in self.marks],
+            "marks": [[name, _kept(at)] for name, at in self.marks],
             "last_values": [list(each) for each in self.last_values],
             "tracks": [
                 {
                     "channel": track.channel,
                     "publisher": track.publisher,
-                    "sent": [round(at, 6) for at in track.sent],
-                    "ended": [None if math.isnan(at) else round(at, 6) for at in track.ended],
+                    "sent": [_kept(at) for at in track.sent],
+                    "ended": [None if math.isnan(at) else _kept(at) for at in track.ended],
                     "codes": list(track.codes),
                     "late": sorted(track.late),
                     "retries": {str(new): old for new, old in track.retries.items()},
@@ -653,7 +668,7 @@ class Ledger:
                     "unfinished": view.unfinished,
                     "begins": view.begins,
                     "first": view.first,
-                    "times": [round(at, 6) for at in view.times],
+                    "times": [_kept(at) for at in view.times],
                     "tracks": list(view.tracks),
                     "numbers": list(view.numbers),
                     "sequences": list(view.sequences),
@@ -690,7 +705,5 @@ class Ledger:
             view.marks.extend(page["marks"])
             for index, number in zip(view.tracks, view.numbers, strict=True):
                 if index >= 0:
-                    seen = view.seen.setdefault(index, bytearray())
-                    seen.extend(bytes(max(0, number + 1 - len(seen))))
-                    seen[number] = 1
+                    view.saw(index, number)
         return ledger
