@@ -163,7 +163,7 @@ def measure(seen: Seen) -> dict[str, Any]:
         "acknowledged": verdict.acknowledged,
         "refused": ledger.count(Outcome.REFUSED),
         "unknown": ledger.count(Outcome.UNKNOWN),
-        "lost": verdict.findings["lost"].count,
+        "lost": verdict.lost,
         "lost_where": verdict.lost_where,
         "verdict": verdict.sentence(),
         "damage": seen.damage,

@@ -187,7 +187,8 @@ class Finding:
 class Verdict:
     """What the messages of a run showed.
 
-    valid = none of FATAL; doubts = what could not be found out; void = why the run proves nothing (empty if it does).
+    findings count what each subscription missed or got, lost the messages that any of them missed for good. valid = none
+    of FATAL; doubts = what could not be found out; void = why the run proves nothing (empty if it does).
     """
 
     attempted: int
@@ -196,6 +197,7 @@ class Verdict:
     refused: int
     unknown: int
     delivered: int
+    lost: int
     findings: dict[str, Finding]
     lost_where: dict[str, int]  # prefix, middle or postfix of a publisher's messages
     void: str = ""
@@ -480,6 +482,7 @@ class Ledger:
             delivered=max(
                 (sum(view.distinct(index) for index in range(len(self.tracks))) for view in self.views), default=0
             ),
+            lost=len({name.partition(" to ")[0] for name in found["lost"]}),
             findings={kind: Finding(len(names), tuple(names[:EXAMPLES])) for kind, names in found.items()},
             lost_where=where,
             void="" if fault is None else self.too_quiet(fault, minimum_rate),

@@ -930,6 +930,15 @@ def test_an_unread_message_without_a_place_is_lost_to_store_and_subscription() -
     assert history.found()["lost"] == 2
 
 
+def test_a_message_that_two_readings_miss_is_one_lost_message() -> None:
+    history = History(4)
+    history.view.complete = False
+    for _ in range(2):
+        store_of(history, (1, 1), (2, 2), (4, 4), first=0)
+    verdict = history.ledger.verdict()
+    assert (verdict.findings["lost"].count, verdict.lost) == (2, 1)
+
+
 def test_where_nothing_came_at_all_everything_is_lost_from_the_beginning() -> None:
     history = History(3)
     assert history.ledger.verdict().lost_where == {"prefix": 3, "middle": 0, "postfix": 0}
