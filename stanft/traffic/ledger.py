@@ -187,8 +187,8 @@ class Finding:
 class Verdict:
     """What the messages of a run showed.
 
-    findings count what each subscription missed or got, lost the messages that any of them missed for good. valid = none
-    of FATAL; doubts = what could not be found out; void = why the run proves nothing (empty if it does).
+    findings count what each subscription missed or got, lost the messages that any of them missed for good. valid =
+    none of FATAL; doubts = what could not be found out; void = why the run proves nothing (empty if it does).
     """
 
     attempted: int
