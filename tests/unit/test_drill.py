@@ -164,8 +164,9 @@ def test_a_watch_waits_for_the_rest_of_a_period_after_a_slow_answer() -> None:
     way: Any = SimpleNamespace(period=0.3, monitor=monitor)
     with Watch(NOWHERE, way, find=lambda: [Place("stan-0", "10.0.0.1")]):
         assert wait.happens(lambda: len(asked) > 5, 30)
-    # A machine that is busy for a moment delays one of them, hardly half.
-    assert sorted(after - before for before, after in itertools.pairwise(asked))[2] == pytest.approx(0.3, abs=0.08)
+    # A busy machine makes some of them longer, none of them shorter.
+    shortest = min(after - before for before, after in itertools.pairwise(asked))
+    assert 0.29 < shortest < 0.45
 
 
 def test_a_watch_that_is_over_has_ended_what_it_asked_and_looks_for_no_pods_any_more() -> None:
