@@ -11,6 +11,17 @@ from harness.loopback.supervised import SUPERVISOR
 from stanft.kube import objects
 from stanft.kube.objects import Object, dig, find
 
+OVERRIDE = """\
+port: 4222
+http: 8222
+streaming {
+  store: file
+  dir: /data/stan/store
+  ft_group_name: test-cluster
+  file_options { sync_on_flush: false }
+}
+"""
+
 DIGEST = f"sha256:{'a' * 64}"
 SQL = {"store": {"type": "sql", "sql": {"existingSecret": "database"}}}
 OFF = {"fencing": {"mode": "off"}}
@@ -88,6 +99,23 @@ def test_its_values_reach_it() -> None:
     assert {"--mode=prefer", "--lease=20", "--beyond-quota=prove", "--listen=:8333"} <= set(
         server({"fencing": values})["args"]
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "given_up"),
+    [
+        ({}, False),
+        ({"store": {"durability": "throughput"}}, True),
+        ({"config": {"streaming": {"file_options": {"sync_on_flush": False}}}}, True),
+        ({"store": {"durability": "throughput"}, "config": {"streaming": {"file": {"sync": True}}}}, False),
+        ({"store": {"durability": "throughput"}, "configFile": {"override": OVERRIDE}}, False),
+    ],
+    ids=["durable", "throughput", "its key", "its key in another spelling", "a file of the user's"],
+)
+def test_it_gives_up_what_the_storage_never_got_only_where_the_server_does_not_wait_for_it(
+    values: dict[str, Any], given_up: bool
+) -> None:
+    assert ("--unsynced" in server(values)["args"]) is given_up
 
 
 def test_its_metrics_are_scraped_and_let_through() -> None:

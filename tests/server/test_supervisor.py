@@ -173,23 +173,32 @@ def test_slices_roll_and_quiet_channels_go_under_the_gate(make_group: Callable[.
     assert active.alive
 
 
-def test_a_store_whose_node_lost_its_power_before_a_file_was_begun_is_served(make_group: Callable[..., Group]) -> None:
+@pytest.mark.parametrize(
+    ("durability", "empty", "told"),
+    [
+        ("durable", ("msgs.3.dat", "msgs.3.idx", "subs.dat"), "reached the storage"),
+        ("throughput", ("msgs.3.dat",), "reached the storage, of 5 messages by its index"),
+    ],
+)
+def test_a_store_whose_node_lost_its_power_before_a_file_was_begun_is_served(
+    make_group: Callable[..., Group], durability: str, empty: tuple[str, ...], told: str
+) -> None:
     """The names are there, and nothing is in them: a server by itself ends on that, and so does each after it."""
-    values = {"replicas": 1, "allowSingleReplica": True}
+    values = {"replicas": 1, "allowSingleReplica": True, "store": {"durability": durability}}
     group = make_group(layered(values, at("config.streaming.file_options.slice_max_msgs", 10)), size=1)
-    supervised.supervise(group)
+    supervised.supervise(group, ["--unsynced"] if durability == "throughput" else [])
     group.start()
     group.wait_active()
     publish(group, "orders", 25)
     [server] = group.servers
     server.kill()
     folder = group.store / "orders"
-    for name in ("msgs.3.dat", "msgs.3.idx", "subs.dat"):
+    for name in empty:
         (folder / name).write_bytes(b"")
     server.start()
     group.wait_active()
     publish(group, "orders", 3)
-    assert "orders/msgs.3.dat was empty and is begun" in server.log
+    assert f"orders/msgs.3.dat was empty and is begun: what was to be in it never {told}\n" in server.log
     assert (folder / "msgs.3.dat").stat().st_size > 100
     group.stop()
 

@@ -204,15 +204,26 @@ def test_a_channels_file_that_was_made_and_never_begun_is_begun_and_told(play: P
 
 def test_a_file_whose_messages_the_index_tells_stays_empty_for_somebody_to_see(play: Play, channel: Path) -> None:
     (channel / "msgs.2.dat").touch()
-    (channel / "msgs.2.idx").write_bytes(BEGINNING + b"x")
+    (channel / "msgs.2.idx").write_bytes(BEGINNING + b"x" * 32)
     assert play.open(channel / "msgs.2.dat") == "given"
     assert (channel / "msgs.2.dat").read_bytes() == b""
     assert play.told == []
 
 
+def test_what_the_storage_never_got_is_given_up_and_told_where_the_server_does_not_wait_for_it(
+    play: Play, channel: Path
+) -> None:
+    play.gate.unsynced = True
+    (channel / "msgs.2.dat").touch()
+    (channel / "msgs.2.idx").write_bytes(BEGINNING + b"x" * 32 * 16)
+    assert play.open(channel / "msgs.2.dat") == "given"
+    assert (channel / "msgs.2.dat").read_bytes() == BEGINNING
+    assert play.told[0].endswith("never reached the storage, of 16 messages by its index")
+
+
 def test_a_file_whose_index_holds_no_more_than_its_beginning_is_begun(play: Play, channel: Path) -> None:
     (channel / "msgs.2.dat").touch()
-    (channel / "msgs.2.idx").write_bytes(BEGINNING)
+    (channel / "msgs.2.idx").write_bytes(BEGINNING + b"x" * 31)
     play.open(channel / "msgs.2.dat")
     assert (channel / "msgs.2.dat").read_bytes() == BEGINNING
 

@@ -7,6 +7,7 @@ lost. Names and sizes, which carry no lock, are changed only after a proof.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -28,6 +29,7 @@ ROOT_LOCK = b".rootdir.lck"  # the server's own lock, taken with fcntl(2): a flo
 NEVER_SYNCED = re.compile(rb"(clients|server|subs)(\.dat|\d+)")
 # What a channel's files begin with, without which no server starts: fileVersion in stores/filestore.go.
 BEGINNING = (1).to_bytes(4, "little")
+INDEX_RECORD = 32  # bytes of an index for each message
 BEGUN = re.compile(rb"(?P<slice>msgs\.\d+)\.(?:dat|idx)|subs\.dat")
 PATIENCE = 10.0  # seconds for the locks of a server that has just been killed: its kernel closes file by file
 TELLS = 60.0  # seconds between two lines about locks that are not to be had
@@ -79,7 +81,8 @@ class Gate:
     """The decisions for one server and one store (its real path).
 
     end is called with a sentence when the server must not go on, tell with one for the log; beyond_quota_prove lets a
-    file that gets no lock any more be written after a proof alone, instead of refusing it.
+    file that gets no lock any more be written after a proof alone, instead of refusing it; unsynced gives up messages
+    that the index tells of and the storage never got.
     """
 
     store: bytes
@@ -88,6 +91,7 @@ class Gate:
     end: Callable[[str], None]
     umask: int = 0o022
     beyond_quota_prove: bool = False
+    unsynced: bool = False
     patience: float = PATIENCE
     read_path: Callable[[int, int], bytes] = seccomp.read_path
     tally: Tally = field(default_factory=Tally)
@@ -218,21 +222,25 @@ class Gate:
     def _begin(self, descriptor: int, place: Place) -> None:
         """Begin a channel's file that was made and, as its node lost its power, never begun.
 
-        Not one of whose messages the index tells: then it had some, and somebody has to know.
+        Not one of whose messages the index tells, unless nobody waited for the storage: it had some, and somebody has
+        to know.
         """
         name = BEGUN.fullmatch(place.name)
         if not name or os.path.dirname(place.where) != self.store or os.fstat(descriptor).st_size:
             return
+        told = 0
         if place.name.endswith(b".dat") and name["slice"]:
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 index = os.stat(name["slice"] + b".idx", dir_fd=place.directory).st_size
-            except FileNotFoundError:
-                index = 0
-            if index > len(BEGINNING):
-                return
+                told = max(0, index - len(BEGINNING)) // INDEX_RECORD
+        if told and not self.unsynced:
+            return
         os.pwrite(descriptor, BEGINNING, 0)
         os.fsync(descriptor)
-        self.tell(f"{os.fsdecode(place.path)} was empty and is begun: what was to be in it never reached the storage")
+        lost = f", of {told} messages by its index" if told else ""
+        self.tell(
+            f"{os.fsdecode(place.path)} was empty and is begun: what was to be in it never reached the storage{lost}"
+        )
 
     def _opened(self, place: Place, flags: int, mode: int) -> tuple[int, bool]:
         """The file's descriptor, and whether this made it. Nothing is made or cut before a proof."""

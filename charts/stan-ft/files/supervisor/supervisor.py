@@ -60,6 +60,7 @@ class Options:
     mode: str
     seconds: float
     beyond_quota: str
+    unsynced: bool
     monitor: str
     listen: str
     name: str
@@ -77,6 +78,11 @@ def parsed(arguments: Sequence[str]) -> Options:
     )
     parser.add_argument("--lease", type=float, default=0.0, dest="seconds", help="seconds; 0: what the kernel says")
     parser.add_argument("--beyond-quota", choices=("refuse", "prove"), default="refuse", help="a file without a lock")
+    parser.add_argument(
+        "--unsynced",
+        action="store_true",
+        help="what the storage never got is given up, as the server does not wait for it",
+    )
     parser.add_argument("--monitor", default="", help="URL of the server's monitoring port")
     parser.add_argument("--listen", default="", help="ADDRESS:PORT for /metrics")
     parser.add_argument("--name", default=socket.gethostname(), help="whose lease file; the pod's name")
@@ -300,6 +306,7 @@ class Supervisor:
             self.end,
             umask=umask,
             beyond_quota_prove=prove,
+            unsynced=self.options.unsynced,
             tally=self.status.tally,
             tell=say,
         )
