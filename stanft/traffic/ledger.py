@@ -610,10 +610,10 @@ class Ledger:
         its publisher that was stored above. Surely: every such sequence is taken by what is sought here.
         """
         stores, oldest = self._stores(channel)
-        begins = min((store.begins for store in stores), default=1)
-        places = sum(sequence not in held for sequence in range(begins, oldest))
-        if not places:
+        if not oldest:
             return set(), True
+        begins = min(store.begins for store in stores)
+        places = sum(sequence not in held for sequence in range(begins, oldest))
         placed = {message: sequence for sequence, message in held.items()}
         waiting: list[tuple[float, tuple[int, int]]] = []
         others = 0

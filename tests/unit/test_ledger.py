@@ -945,12 +945,52 @@ def test_where_nothing_came_at_all_everything_is_lost_from_the_beginning() -> No
 
 
 def test_what_was_sent_after_the_oldest_that_is_kept_has_no_place_below_it() -> None:
-    history = History(8)
+    history = History(2)
     history.view.complete = False
+    history.send(Outcome.UNKNOWN)
+    for _ in range(5):
+        history.store()
     store_of(history, (7, 7), first=7)
     verdict = history.ledger.verdict()
-    assert verdict.findings["dropped"].count == 6
+    assert verdict.findings["dropped"].count == 5
     assert verdict.findings["lost"].examples == ("channel/pub/8 to last read",)
+
+
+def test_the_first_message_of_a_channel_may_be_what_the_limits_dropped() -> None:
+    history = History(4)
+    history.deliver(2, 3, 4)
+    keep(history, history.ledger.view("other", "channel", complete=False), (1, 1))
+    store_of(history, (3, 3), (4, 4), first=3)
+    verdict = history.ledger.verdict()
+    assert (verdict.valid, len(verdict.doubts)) == (True, 1)
+
+
+def test_a_place_that_was_somebody_elses_leaves_no_doubt_where_nothing_of_ours_is_missing() -> None:
+    history = History(3)
+    history.view.complete = False
+    history.deliver(1, 2)
+    store_of(history, (3, 4), first=4)
+    assert history.ledger.verdict().passed
+
+
+def test_a_message_beyond_what_was_ever_delivered_is_missing() -> None:
+    history = History(1100)
+    history.deliver(1)
+    assert history.found() == {"lost": 1099}
+
+
+def test_the_rate_counts_from_the_first_acknowledgement_on() -> None:
+    assert acknowledged(9.0, 9.9).too_quiet(10.0, minimum=3.0).startswith("2 acknowledged messages per second")
+
+
+@pytest.mark.parametrize("cut", ["marks", "numbers"])
+def test_a_kept_run_of_which_a_part_is_missing_is_not_judged(cut: str) -> None:
+    history = History(3)
+    history.deliver(1, 2, 3)
+    data = history.ledger.to_dict()
+    data["views"][0][cut].pop()
+    with pytest.raises(ValueError, match="zip"):
+        Ledger.from_dict(data).verdict()
 
 
 def test_a_message_without_an_answer_that_is_kept_says_nothing_of_those_sent_after_it() -> None:
