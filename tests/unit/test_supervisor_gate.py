@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -252,6 +253,38 @@ def test_nothing_is_begun_that_the_server_makes_cuts_or_only_reads(play: Play, c
     assert play.open(channel / "msgs.1.dat", os.O_RDWR | os.O_TRUNC) == "given"
     assert play.open(channel / "msgs.1.dat", os.O_RDONLY) == "given"
     assert [each.read_bytes() for each in sorted(channel.iterdir())] == [b"", b""]
+
+
+@pytest.mark.parametrize("answers", [0, 1], ids=["while it waits for its lock", "as it is given"])
+def test_a_file_that_was_made_for_a_call_that_is_made_again_is_begun_by_the_server_alone(
+    play: Play, channel: Path, answers: int
+) -> None:
+    """A signal interrupts a call before Linux 5.19; the server has looked before, and writes the beginning itself."""
+    file = channel / "msgs.1.dat"
+    others: list[int] = []
+
+    def lock_it_before() -> None:
+        if not answers and file.exists():
+            others.append(os.open(file, os.O_RDWR))
+            fcntl.flock(others[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    made = play.gate._opened
+
+    def opened(*words: Any) -> tuple[int, bool]:
+        found = made(*words)
+        lock_it_before()
+        return found
+
+    play.gate._opened = opened  # type: ignore[method-assign]
+    play.valid_for = 1
+    play.open(file)
+    for descriptor in others:
+        os.close(descriptor)
+    play.gate._opened = made  # type: ignore[method-assign]
+    assert (play.given, file.read_bytes()) == ([], b"")
+    play.valid_for = 1000
+    assert play.open(file) == "given"
+    assert file.read_bytes() == b""
 
 
 def test_nothing_is_begun_without_the_lease(play: Play, channel: Path) -> None:

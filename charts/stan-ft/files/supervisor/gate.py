@@ -97,6 +97,7 @@ class Gate:
     tally: Tally = field(default_factory=Tally)
     tell: Callable[[str], None] = lambda _text: None
     _told: float = -TELLS
+    _made: set[tuple[int, int]] = field(default_factory=set)
 
     def handle(self, notification: Notification) -> None:
         """Answer one question. Never raises for anything that the server or the storage does."""
@@ -195,6 +196,8 @@ class Gate:
     def _give(self, notification: Notification, place: Place, flags: int, mode: int) -> None:
         descriptor, made = self._opened(place, flags, mode)
         try:
+            if made and BEGUN.fullmatch(place.name):
+                self._made.add(_identity(descriptor))
             # What is no regular file holds nothing of the store, and a lock needs a descriptor that writes.
             guarded = bool(flags & seccomp.WRITES) and stat.S_ISREG(os.fstat(descriptor).st_mode)
             locked = guarded and self._lock(notification, descriptor, place)
@@ -227,6 +230,8 @@ class Gate:
         """
         name = BEGUN.fullmatch(place.name)
         if not name or os.path.dirname(place.where) != self.store or os.fstat(descriptor).st_size:
+            return
+        if _identity(descriptor) in self._made:  # for a call that was interrupted then: the server begins it itself
             return
         told = 0
         if place.name.endswith(b".dat") and name["slice"]:
@@ -304,6 +309,11 @@ class Gate:
 
 
 _AT_FDCWD = -100
+
+
+def _identity(descriptor: int) -> tuple[int, int]:
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino
 
 
 def _real(link: str) -> bytes:
