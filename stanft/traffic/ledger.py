@@ -460,8 +460,19 @@ class Ledger:
         for view in self.views:
             if view.last and not view.unfinished:
                 found["vanished"] += self._holes(view, holds[view.channel])
-        doubts = [doubt for view in self.views if view.complete for doubt in self._missed(view, holds, found, where)]
-        doubts += [doubt for channel in sorted(holds) for doubt in self._unseen(channel, holds[channel])]
+        unread = {channel: self._dropped_unread(channel, held) for channel, held in holds.items()}
+        doubts = [
+            doubt
+            for view in self.views
+            if view.complete
+            for doubt in self._missed(view, holds[view.channel], unread[view.channel][0], found, where)
+        ]
+        doubts += [
+            f"{len(messages)} acknowledged messages of {channel} were seen by nobody, and neither was what its limits "
+            "have dropped, so nobody knows whether they were stored"
+            for channel, (messages, surely) in sorted(unread.items())
+            if messages and not surely
+        ]
         recovered = [
             self._name(track, number)
             for index, track in enumerate(self.tracks)
@@ -501,9 +512,8 @@ class Ledger:
         """Add to the findings what one subscription got; holds is what the channel's sequences were seen to hold."""
         stored_as: dict[tuple[int, int], int] = {}  # message -> its sequence
         newest: dict[int, int] = defaultdict(int)  # track -> highest number delivered in good order
-        placed: dict[int, tuple[int, int]] = defaultdict(
-            lambda: (0, 0)
-        )  # track -> highest number delivered at all, and its sequence
+        # track -> highest number delivered at all, and its sequence
+        placed: dict[int, tuple[int, int]] = defaultdict(lambda: (0, 0))
         highest = 0  # sequence delivered so far
         again: set[int] = set()  # sequences that came again, marked, since a new one came
         for at, index, number, sequence, marked in zip(
@@ -559,15 +569,15 @@ class Ledger:
     def _missed(
         self,
         view: View,
-        holds: dict[str, dict[int, tuple[int, int]]],
+        held: dict[int, tuple[int, int]],
+        unread: set[tuple[int, int]],
         found: dict[str, list[str]],
         where: dict[str, int],
     ) -> Iterator[str]:
         """Sort what a subscription should have seen and did not into the findings; gives the doubts."""
         missed = gone = 0
         stores, oldest = self._stores(view.channel)
-        known = {message: sequence for sequence, message in holds[view.channel].items()} if view.first or oldest else {}
-        unread, _ = self._dropped_unread(view.channel, holds[view.channel])
+        known = {message: sequence for sequence, message in held.items()} if view.first or oldest else {}
         for index, track in enumerate(self.tracks):
             if track.channel != view.channel:
                 continue
@@ -629,15 +639,6 @@ class Ledger:
                 others += not sequence and code in (UNKNOWN, PENDING)
         unread = {message for _, message in sorted(waiting)[:places]}
         return unread, places == len(waiting) + others
-
-    def _unseen(self, channel: str, held: dict[int, tuple[int, int]]) -> Iterator[str]:
-        """The doubt about messages that only a count speaks for."""
-        unread, surely = self._dropped_unread(channel, held)
-        if unread and not surely:
-            yield (
-                f"{len(unread)} acknowledged messages of {channel} were seen by nobody, and neither was what its "
-                "limits have dropped, so nobody knows whether they were stored"
-            )
 
     # --- keeping ----------------------------------------------------------------------------------------------
 

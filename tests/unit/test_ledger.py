@@ -333,13 +333,34 @@ def limited(seen: range, kept: range, *, messages: int = 10) -> History:
     return history
 
 
+def keep(history: History, store: View, *places: tuple[int, int]) -> None:
+    """The last read gave these messages, as (number, sequence)."""
+    for number, sequence in places:
+        history.ledger.deliver(store, encode("run", "pub", number), sequence, False, history.now)
+
+
+def store_of(history: History, *places: tuple[int, int], first: int) -> View:
+    """A last read that gave these messages; first is the lowest sequence that the limits may have left."""
+    store = history.ledger.view("last read", "channel", last=True)
+    keep(history, store, *places)
+    store.first = first
+    return store
+
+
 def read_store(history: History, kept: range, *, shift: int = 0) -> View:
     """The last read of what is kept, each under its number and shift."""
-    store = history.ledger.view("last read", "channel", last=True)
-    for number in kept:
-        history.ledger.deliver(store, encode("run", "pub", number), number + shift, False, history.now)
-    store.first = kept.start + shift
-    return store
+    return store_of(history, *((number, number + shift) for number in kept), first=kept.start + shift)
+
+
+def unanswered() -> History:
+    """The first two of ten messages were read, the fourth had no answer."""
+    history = History(3)
+    history.view.complete = False
+    history.send(Outcome.UNKNOWN)
+    for _ in range(6):
+        history.store()
+    history.deliver(1, 2)
+    return history
 
 
 def test_what_nobody_read_and_the_limits_dropped_was_stored_if_its_sequences_are_all_there() -> None:
@@ -369,12 +390,7 @@ def test_a_message_after_one_that_is_kept_is_lost_whatever_the_limits_dropped() 
 
 
 def test_whether_an_unread_message_was_stored_is_not_known_where_one_without_an_answer_may_have_its_place() -> None:
-    history = History(3)
-    history.view.complete = False
-    history.send(Outcome.UNKNOWN)
-    for _ in range(6):
-        history.store()
-    history.deliver(1, 2)
+    history = unanswered()
     read_store(history, range(8, 11), shift=-1)
     verdict = history.ledger.verdict()
     assert (verdict.valid, verdict.passed) == (True, False)
@@ -385,12 +401,7 @@ def test_whether_an_unread_message_was_stored_is_not_known_where_one_without_an_
 
 
 def test_an_unanswered_message_leaves_no_doubt_where_the_sequences_have_a_place_for_it() -> None:
-    history = History(3)
-    history.view.complete = False
-    history.send(Outcome.UNKNOWN)
-    for _ in range(6):
-        history.store()
-    history.deliver(1, 2)
+    history = unanswered()
     read_store(history, range(8, 11))
     assert history.ledger.verdict().passed
 
@@ -847,20 +858,6 @@ def test_what_was_delivered_is_what_the_subscription_got_that_got_most() -> None
 
 
 # --- edges that only a store and a subscription together show
-
-
-def keep(history: History, store: View, *places: tuple[int, int]) -> None:
-    """The last read gave these messages, as (number, sequence)."""
-    for number, sequence in places:
-        history.ledger.deliver(store, encode("run", "pub", number), sequence, False, history.now)
-
-
-def store_of(history: History, *places: tuple[int, int], first: int) -> View:
-    """A last read that gave these messages; first is the lowest sequence that the limits may have left."""
-    store = history.ledger.view("last read", "channel", last=True)
-    keep(history, store, *places)
-    store.first = first
-    return store
 
 
 def test_what_is_none_of_ours_conflicts_with_nothing() -> None:
