@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -255,32 +256,25 @@ def test_nothing_is_begun_that_the_server_makes_cuts_or_only_reads(play: Play, c
     assert [each.read_bytes() for each in sorted(channel.iterdir())] == [b"", b""]
 
 
-@pytest.mark.parametrize("answers", [0, 1], ids=["while it waits for its lock", "as it is given"])
+@pytest.mark.parametrize("waits", [True, False], ids=["while it waits for its lock", "as it is given"])
 def test_a_file_that_was_made_for_a_call_that_is_made_again_is_begun_by_the_server_alone(
-    play: Play, channel: Path, answers: int
+    play: Play, channel: Path, monkeypatch: pytest.MonkeyPatch, waits: bool
 ) -> None:
     """A signal interrupts a call before Linux 5.19; the server has looked before, and writes the beginning itself."""
     file = channel / "msgs.1.dat"
-    others: list[int] = []
-
-    def lock_it_before() -> None:
-        if not answers and file.exists():
-            others.append(os.open(file, os.O_RDWR))
-            fcntl.flock(others[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
-
     made = play.gate._opened
 
-    def opened(*words: Any) -> tuple[int, bool]:
-        found = made(*words)
-        lock_it_before()
-        return found
+    with ExitStack() as held, monkeypatch.context() as patched:
 
-    play.gate._opened = opened  # type: ignore[method-assign]
-    play.valid_for = 1
-    play.open(file)
-    for descriptor in others:
-        os.close(descriptor)
-    play.gate._opened = made  # type: ignore[method-assign]
+        def locked_by_another(*words: Any) -> tuple[int, bool]:
+            found = made(*words)
+            fcntl.flock(held.enter_context(file.open("rb")), fcntl.LOCK_EX)
+            return found
+
+        if waits:
+            patched.setattr(play.gate, "_opened", locked_by_another)
+        play.valid_for = 1
+        play.open(file)
     assert (play.given, file.read_bytes()) == ([], b"")
     play.valid_for = 1000
     assert play.open(file) == "given"

@@ -210,8 +210,8 @@ args:
   - --lease={{ . }}
   {{- end }}
   - --beyond-quota={{ .Values.fencing.beyondLockQuota }}
-  {{- $file := or .Values.configFile.override .Values.configFile.existingConfigMap }}
-  {{- if and (not $file) (eq (toString (get (.conf.streaming.file_options | default dict) "sync_on_flush")) "false") }}
+  {{- $own := or .Values.configFile.override .Values.configFile.existingConfigMap }}
+  {{- if and (not $own) (eq (toString (get (.conf.streaming.file_options | default dict) "sync_on_flush")) "false") }}
   - --unsynced
   {{- end }}
   - --monitor=http://127.0.0.1:{{ int64 .conf.http }}
