@@ -10,6 +10,9 @@ from harness.charts.render import render
 from harness.charts.render import stan_conf as rendered_conf
 
 T = TypeVar("T")
+# nats-streaming-server server/ft.go: heartbeats every 1 s, missed after 1.25 s, each +-10 %; a try for the lock that
+# comes too early is repeated after another such wait.
+HEARTBEAT, MISSED = 1.1, 1.375
 LIMIT = 60.0  # seconds after which something asynchronous hangs for good
 
 

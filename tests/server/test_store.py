@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from loopback import run
+from loopback import MISSED, run
 
 from harness.ground import toolchain
 from harness.loopback.server import ACTIVE, STANDBY, Group, Server
@@ -24,7 +24,6 @@ from stanft.stan.options import Start
 from stanft.stan.outcome import PublishResult
 from stanft.traffic.ledger import Ledger, encode
 
-MISSED = 1.375  # seconds: the longest wait of a standby, nats-streaming-server server/ft.go 1.25 s + 10 %
 OWNER, STRANGER = 10001, 10002  # uids that nobody has
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from standby import Waiting
 
 from gate import Gate
 from lease import Lease
@@ -49,6 +50,7 @@ class Play:
             self.lease,
             self,
             self.ended.append,
+            Waiting(PATIENCE),
             umask=0o027,
             patience=PATIENCE,
             tell=self.told.append,
@@ -286,6 +288,17 @@ def test_nothing_is_begun_without_the_lease(play: Play, channel: Path) -> None:
     play.failure = LOST
     assert play.open(channel / "msgs.1.dat") == errno.EIO
     assert (channel / "msgs.1.dat").read_bytes() == b""
+
+
+# --- the server's own lock
+
+
+def test_a_standby_that_waited_at_the_lock_gets_it_after_a_proof(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(play.gate.waiting, "until_free", lambda *_: order.append("waited"))
+    play.at_proof = lambda: order.append("proven")
+    assert play.open(play.store / ".rootdir.lck", os.O_RDWR | os.O_CREAT | os.O_TRUNC) == "proceed"
+    assert order == ["waited", "proven"]
 
 
 # --- locks that are not there

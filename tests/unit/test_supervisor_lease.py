@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import threading
 import time
@@ -13,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 import supervisor
-from lease import PREFIX, Lease, LostError, Silence, file_system, hold, lease_seconds
+from lease import PREFIX, Lease, LostError, Silence, _past_memory, file_system, hold, lease_seconds
 
 PATIENCE = 10.0
 
@@ -154,6 +155,63 @@ def test_on_a_disk_of_this_machine_alone_only_the_renewal_asks() -> None:
     assert asked == []
     lease.renew()
     assert asked == [7]
+
+
+def test_a_renewal_writes_and_a_proof_only_asks() -> None:
+    told: list[str] = []
+    lease = Lease(7, locked=True, write=lambda _: told.append("written"), ask=lambda _: told.append("asked"))
+    lease.renew()
+    lease.prove()
+    assert told == ["written", "asked"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "past", "written"), [("nfs4", True, False), ("nfs4", False, True), ("ceph", True, True)]
+)
+def test_a_proof_is_a_read_where_it_reaches_the_storage_past_the_nodes_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, past: bool, written: bool
+) -> None:
+    monkeypatch.setattr("lease.file_system", lambda _: kind)
+    monkeypatch.setattr("lease._past_memory", lambda _: past)
+    lease = hold(os.fsencode(tmp_path), "stan-0")
+    file = tmp_path / f"{PREFIX.decode()}stan-0"
+    os.utime(file, (1, 1))
+    lease.prove()
+    assert (file.stat().st_mtime != 1) == written
+    lease.renew()
+    assert file.stat().st_mtime != 1
+
+
+def test_a_descriptor_that_cannot_go_past_the_nodes_memory_says_so() -> None:
+    one, other = os.pipe()
+    os.close(other)
+    os.close(one)
+    assert not _past_memory(one)
+
+
+def test_what_is_asked_past_the_nodes_memory_stays_so_for_the_descriptor(tmp_path: Path) -> None:
+    descriptor = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+    assert _past_memory(descriptor)
+    assert fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT
+    os.close(descriptor)
+
+
+def test_an_older_answer_that_comes_late_does_not_age_the_lease() -> None:
+    inside, release = threading.Event(), threading.Event()
+
+    def slow(_: int) -> None:
+        inside.set()
+        release.wait(PATIENCE)
+
+    lease = Lease(7, locked=True, write=slow, ask=lambda _: None)
+    renewal = threading.Thread(target=lease.renew)
+    renewal.start()
+    assert inside.wait(PATIENCE)
+    lease.prove()
+    newer = lease.good
+    release.set()
+    renewal.join()
+    assert lease.good == newer
 
 
 def test_a_lease_that_a_renewal_found_lost_is_lost_to_all() -> None:

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Protocol
 
+from standby import Waiting
+
 import seccomp
 from lease import NO_LOCKS, NO_MORE_LOCKS, Lease, LostError
 from seccomp import GoneError, Notification
@@ -89,6 +91,7 @@ class Gate:
     lease: Lease
     answers: Answers
     end: Callable[[str], None]
+    waiting: Waiting
     umask: int = 0o022
     beyond_quota_prove: bool = False
     unsynced: bool = False
@@ -186,25 +189,34 @@ class Gate:
             if not self._inside(place.path) or flags & os.O_PATH:
                 self.answers.proceed(notification)
             elif place.name == ROOT_LOCK:
-                self._change(notification)
+                self._try_root_lock(notification, place)
             else:
                 mode = args[call.mode] & 0o7777 & ~self.umask if call.mode is not None else 0
                 self._give(notification, place, flags, mode)
         finally:
             os.close(place.directory)
 
+    def _try_root_lock(self, notification: Notification, place: Place) -> None:
+        self.waiting.until_free(place.directory, place.name, lambda: self.answers.valid(notification))
+        self._change(notification)
+
     def _give(self, notification: Notification, place: Place, flags: int, mode: int) -> None:
         descriptor, made = self._opened(place, flags, mode)
         try:
             if made and BEGUN.fullmatch(place.name):
                 self._made.add(_identity(descriptor))
+            found = os.fstat(descriptor)  # once, as the storage is asked again after a lock
+            # A directory can be opened, but neither made nor cut so.
+            if flags & (os.O_CREAT | os.O_TRUNC) and stat.S_ISDIR(found.st_mode):
+                raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
             # What is no regular file holds nothing of the store, and a lock needs a descriptor that writes.
-            guarded = bool(flags & seccomp.WRITES) and stat.S_ISREG(os.fstat(descriptor).st_mode)
+            regular = stat.S_ISREG(found.st_mode)
+            guarded = bool(flags & seccomp.WRITES) and regular
             locked = guarded and self._lock(notification, descriptor, place)
             self.lease.prove()
-            if flags & os.O_TRUNC and stat.S_ISREG(os.fstat(descriptor).st_mode):
+            if flags & os.O_TRUNC and regular:
                 os.truncate(f"/proc/self/fd/{descriptor}", 0)  # the call may ask for it without asking to write
-            if guarded and not made and not flags & os.O_TRUNC:
+            elif guarded and not made and not found.st_size:
                 self._begin(descriptor, place)
             self.tally.count("locked" if locked else "unguarded", int(guarded))
             self.answers.give(notification, descriptor, cloexec=bool(flags & os.O_CLOEXEC))
@@ -255,16 +267,10 @@ class Gate:
         exclusive = flags & os.O_CREAT and flags & os.O_EXCL
         if not exclusive:
             try:
-                found = os.open(place.name, plain & ~os.O_CREAT, dir_fd=place.directory)
+                return os.open(place.name, plain & ~os.O_CREAT, dir_fd=place.directory), False
             except FileNotFoundError:
                 if not flags & os.O_CREAT:
                     raise
-            else:
-                # A directory can be opened, but neither made nor cut so.
-                if flags & (os.O_CREAT | os.O_TRUNC) and stat.S_ISDIR(os.fstat(found).st_mode):
-                    os.close(found)
-                    raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
-                return found, False
         self.lease.prove()
         return os.open(place.name, plain, mode, dir_fd=place.directory), True
 

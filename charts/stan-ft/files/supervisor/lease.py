@@ -44,16 +44,33 @@ def overwrite(descriptor: int) -> None:
     os.fdatasync(descriptor)
 
 
+def reread(descriptor: int) -> None:
+    """Read one byte past the node's memory. Raises OSError.
+
+    The storage looks at the lock as for a write, but has nothing to put on a disk.
+    """
+    os.pread(descriptor, 1, 0)
+
+
 class Lease:
-    """A locked file of the store. locked: the file system granted the lock; local: it is one that nobody shares."""
+    """A locked file of the store. locked: the file system granted the lock; local: it is one that nobody shares.
+
+    write renews it, ask (by default the same) is the question of a proof; both return when the storage has answered.
+    """
 
     def __init__(
-        self, descriptor: int, *, locked: bool, local: bool = False, write: Callable[[int], None] = overwrite
+        self,
+        descriptor: int,
+        *,
+        locked: bool,
+        local: bool = False,
+        write: Callable[[int], None] = overwrite,
+        ask: Callable[[int], None] | None = None,
     ) -> None:
         self.locked, self.local = locked, local
         self.good = now()  # when the last proof that succeeded was sent
         self.skew = 0.0  # seconds by which this node's clock is at least ahead of the storage's; negative: behind
-        self._descriptor, self._write = descriptor, write
+        self._descriptor, self._write, self._question = descriptor, write, ask or write
         self._changed = threading.Condition()
         self._begun = self._done = 0
         self._lost = ""
@@ -64,25 +81,26 @@ class Lease:
         return self._lost
 
     def prove(self) -> None:
-        """Return when the storage has confirmed the lock after this call began. Raises LostError, then for ever."""
-        if self._lost:
-            raise LostError(self._lost)
-        if not self.local:
-            self.renew()
-
-    def renew(self) -> None:
-        """Ask the storage. Raises LostError.
+        """Return when the storage has confirmed the lock after this call began. Raises LostError, then for ever.
 
         Callers at the same time share an answer: a question that was sent before a caller came is none of its own.
         """
         with self._changed:
             wanted = self._begun + 1
-            while self._done < wanted and not self._lost:
+            while self._done < wanted and not self.local and not self._lost:
                 if self._begun > self._done:
                     self._changed.wait()
                 else:
                     self._begun += 1
-                    self._ask()
+                    self._ask(self._question)
+                    self._done += 1
+            if self._lost:
+                raise LostError(self._lost)
+
+    def renew(self) -> None:
+        """Write, and wait until the storage has it. Raises LostError."""
+        with self._changed:
+            self._ask(self._write)
             if self._lost:
                 raise LostError(self._lost)
 
@@ -95,20 +113,19 @@ class Lease:
             stamped = os.fstat(self._descriptor).st_mtime
             self.skew = max(0.0, began - STAMP - stamped) + min(0.0, time.time() - stamped)
 
-    def _ask(self) -> None:
+    def _ask(self, question: Callable[[int], None]) -> None:
         sent, failure = now(), ""
         self._changed.release()
         try:
-            self._write(self._descriptor)
+            question(self._descriptor)
         except OSError as error:
             failure = "" if error.errno in _NO_ROOM else os.strerror(error.errno or 0)
         finally:
             self._changed.acquire()
         if failure:
-            self._lost = failure
+            self._lost = self._lost or failure
         else:
-            self.good = sent
-        self._done += 1
+            self.good = max(self.good, sent)
         self._changed.notify_all()
 
 
@@ -126,13 +143,24 @@ def hold(store: bytes, owner: str, *, attempts: int = 100) -> Lease:
             if os.fstat(descriptor).st_size == 0:
                 os.pwrite(descriptor, b"\n", 0)
             os.fsync(descriptor)
-            return Lease(descriptor, locked=locked, local=file_system(store) in LOCAL)
+            kind = file_system(store)
+            ask = reread if kind == "nfs4" and _past_memory(descriptor) else None
+            return Lease(descriptor, locked=locked, local=kind in LOCAL, ask=ask)
         except BlockingIOError:
             os.close(descriptor)
         except OSError:
             os.close(descriptor)
             raise
     raise OSError(errno.EAGAIN, f"other processes hold {attempts} lease files of {owner}", os.fsdecode(store))
+
+
+def _past_memory(descriptor: int) -> bool:
+    """Whether what is read and written goes to the storage at once from now on."""
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_DIRECT)
+    except OSError:
+        return False
+    return True
 
 
 def _lock(descriptor: int) -> bool:

@@ -22,6 +22,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NoReturn
 
+from standby import Waiting
+
 import lease as leases
 import seccomp
 from gate import PROBE, Gate
@@ -37,6 +39,7 @@ RENEWAL = 1.0  # seconds between two proofs
 SKEW = 30.0  # seconds between the clocks of node and storage that are told
 WORKERS = 256  # questions answered at once; the server recovers up to parallel_recovery (64) channels at a time
 HANDSHAKE = 20.0  # seconds for a child to come up, on a busy machine
+LEASES = 2.0  # leases for which a standby waits at the lock of an active that it does not hear: a dead one's is free
 LAST_WORDS = 5.0  # seconds for a killed server to be gone
 ACTS = 600.0  # seconds in which a silent store ends an active server once only
 FENCED = 1  # exit code of a supervisor that ended its server, or could not start it
@@ -224,6 +227,7 @@ class Supervisor:
         self.reason = ""  # why the server was ended, once it was
         self.code: int | None = None  # its exit code, once it has ended
         self._ended, self._told = threading.Event(), threading.Event()
+        self._waiting = Waiting(LEASES * seconds)
         self._mutex = threading.Lock()
         self._held_back = 0.0  # since when the server stands still until a proof, 0 while it runs
 
@@ -304,6 +308,7 @@ class Supervisor:
             held,
             listener,
             self.end,
+            self._waiting,
             umask=umask,
             beyond_quota_prove=prove,
             unsynced=self.options.unsynced,
@@ -403,6 +408,8 @@ class Supervisor:
             self.child.signal(signal.SIGCONT)
 
     def _forward(self, number: int) -> None:
+        if number in _ENDING:
+            self._waiting.leave()
         if self.status.lease is not None:
             self.child.signal(number)
         elif number in _ENDING:
