@@ -28,7 +28,6 @@ from stanft.words import ACTIVE
 MESSAGE_GOAL = 2.0  # percent per message
 RECOVERY_GOAL = 10.0  # percent of a recovery
 CHANNELS = (1000, 2000)
-IN_EACH = 3  # messages in each channel
 ROUNDS = 5  # recoveries of each
 NEEDED = 4 * 2**30  # bytes of disk
 BARE, SUPERVISED = "bare", "supervised"
@@ -77,7 +76,7 @@ def _recoveries(channels: int, directory: Path) -> dict[str, list[tuple[float, f
             filling = groups[BARE][0]
             filling.start()
             filling.wait_state(ACTIVE, 30)
-            asyncio.run(rates.fill(filling, channels, IN_EACH))
+            asyncio.run(rates.fill(filling.url, filling.cluster_id, channels, rates.IN_EACH))
             filling.stop()
         with step(f"{channels:,} channels recovered {ROUNDS} times by each"):
             for turn in range(ROUNDS + 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from dataclasses import replace
 from functools import partial
@@ -10,8 +11,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from harness.dev import rates
 from harness.ground import paths, system, toolchain
-from harness.nfs_lab import engines, image, jobs, packages, report
+from harness.nfs_lab import engines, image, jobs, packages, recovery, report
 from harness.nfs_lab.computer import Engine
 from harness.nfs_lab.faults import FAULTS, Fault
 from harness.nfs_lab.lab import Settings
@@ -81,6 +83,13 @@ def parser() -> argparse.ArgumentParser:
         "--output", type=Path, metavar="FILE", help="add the results to this JSON file, a table beside it"
     )
     what.add_argument("--prepare", action="store_true", help="only install and build what the machines need")
+    what.add_argument(
+        "--recovery",
+        type=_positive,
+        metavar="N",
+        help="no fault: how long a store with N channels takes to recover, with the supervisor and without in turns, "
+        "and what each asks of the NFS server (--runs: of each, default 5)",
+    )
     made.add_argument("--events", action="store_true", help="tell what happens in each run while it does")
     return made
 
@@ -109,6 +118,10 @@ def main() -> int:
     packages.require_host()
     ways = engines.ensure()
     if options.prepare:
+        return 0
+    if options.recovery:
+        engine = engines.choose(FAULTS["kill"], ways, options.machines)
+        print(_recoveries(engine, options.recovery, options.runs or 5))
         return 0
     plan = [(FAULTS[name], settings) for name, settings in _plan(options)]
     players = {
@@ -139,6 +152,17 @@ def main() -> int:
             paths.keep_owner(made)  # root wrote it into a user's folder
     print(report.table(results), end="")
     return exit_code(judged)
+
+
+def _recoveries(engine: Engine, channels: int, rounds: int) -> str:
+    """A table of recoveries on NFS, bare and supervised in turns."""
+
+    def fill(url: str, cluster_id: str) -> None:
+        asyncio.run(rates.fill(url, cluster_id, channels, rates.IN_EACH))
+
+    with step(f"{channels:,} channels recovered {rounds} times by each, machines played by {engine.title}"):
+        (_, found), *_ = jobs.each([partial(recovery.in_turns, engine, channels, rounds, fill)], 1)
+    return recovery.table(found, channels)
 
 
 def _title(fault: Fault, settings: Settings) -> str:

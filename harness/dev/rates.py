@@ -24,6 +24,7 @@ from stanft.words import ACTIVE
 MESSAGES = 40_000  # per round and server, from four publishers that do not wait: about a second
 WAITING = 200  # messages of one publisher that waits for each acknowledgement
 SIZE = 512  # bytes
+IN_EACH = 3  # messages in each channel of a store that is recovered
 AT_ONCE = 50  # channels that are made side by side
 RECOVERY = 300.0  # seconds that one may take on a busy machine
 _RECOVERING = re.compile(r"(\S+ \S+) \[INF\] STREAM: Recovering the state")
@@ -99,10 +100,10 @@ async def wait(server: Server, channel: str) -> list[float]:
     return found
 
 
-async def fill(server: Server, channels: int, messages: int) -> None:
-    """Make so many channels with so many messages in each."""
+async def fill(url: str, cluster_id: str, channels: int, messages: int) -> None:
+    """Make so many channels with so many messages in each, at the server with this URL and cluster id."""
     payload = os.urandom(SIZE)
-    async with await Client.connect(server.url, client_id="filling", cluster_id=server.cluster_id) as client:
+    async with await Client.connect(url, client_id="filling", cluster_id=cluster_id) as client:
 
         async def one(number: int) -> None:
             for _ in range(messages):

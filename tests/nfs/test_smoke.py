@@ -3,39 +3,23 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from typing import Any
 
+import nfslab
 import pytest
 
 from harness.cli.nfs_lab import SMOKE
-from harness.ground import system
-from harness.ground.paths import REPO
-from harness.nfs_lab import packages
 
 pytestmark = [pytest.mark.nfs, pytest.mark.timeout(900)]
 LEASE = 20.0  # seconds, the lab's default
-PATIENCE = 840.0  # seconds, against a lab that hangs; how long it takes says nothing
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """The smoke runs, by fault."""
-    if reason := packages.unfit():
-        pytest.skip(reason)
     output = tmp_path_factory.mktemp("nfs") / "results.json"
-    command = [REPO / "scripts" / "nfs-lab", "--smoke", "--events", "--output", output]
-    # The lab gets its own session, and a terminate at the end of our patience, so that it ends its machines.
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True) as lab:
-        try:
-            log, _ = lab.communicate(timeout=PATIENCE)
-        except subprocess.TimeoutExpired:
-            # A user's sudo belongs to root.
-            subprocess.run(system.as_root(["sh", "-c", f"kill -TERM {lab.pid}"]), check=False)
-            log, _ = lab.communicate(timeout=30)
-            pytest.fail(f"the lab was not done after {PATIENCE:.0f} s:\n{log.decode()[-4000:]}")
-    print(log.decode()[-8000:])
-    assert output.exists(), f"the lab gave no results:\n{log.decode()[-4000:]}"
+    log = nfslab.run("--smoke", "--events", "--output", output)
+    assert output.exists(), f"the lab gave no results:\n{log[-4000:]}"
     attempts = json.loads(output.read_text())
     bad = [each for each in attempts if each["harm"] or each["doubts"]]
     assert not bad, (

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from standby import Waiting
 
 from gate import Gate
 from lease import Lease
 from seccomp import GoneError, Notification, calls
+from standby import Waiting
 
 PATIENCE = 0.3  # seconds for a lock that another holds, in these tests
 CWD = 0xFFFFFF9C  # AT_FDCWD in a register

@@ -19,11 +19,10 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Protocol
 
-from standby import Waiting
-
 import seccomp
 from lease import NO_LOCKS, NO_MORE_LOCKS, Lease, LostError
 from seccomp import GoneError, Notification
+from standby import Waiting
 
 PROBE = b"/proc/stan-supervisor-probe"  # what a new child opens to find out whether all of this works here
 ROOT_LOCK = b".rootdir.lck"  # the server's own lock, taken with fcntl(2): a flock of ours would keep it out on NFS

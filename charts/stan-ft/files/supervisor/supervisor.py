@@ -22,13 +22,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NoReturn
 
-from standby import Waiting
-
 import lease as leases
 import seccomp
 from gate import PROBE, Gate
 from lease import Lease, LostError, Silence
 from reread import Files
+from standby import Waiting
 from status import Activity, Server, Status
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGABRT)
