@@ -132,12 +132,13 @@ def test_a_standby_that_hears_no_active_takes_over_as_soon_as_the_lock_is_free(g
     assert sum(took) < 3 * 0.5, took
 
 
-def test_a_standby_that_waits_at_the_lock_stops_when_it_is_asked_to(group: Group) -> None:
+def test_a_standby_that_waits_at_the_lock_answers_and_stops_when_it_is_asked_to(group: Group) -> None:
     active = group.start()
     standby = group.standbys()[0]
     os.kill(streaming(active), signal.SIGSTOP)
     time.sleep(2 * MISSED + 1.0)
     began = time.monotonic()
+    assert standby.state == STANDBY
     assert standby.stop() == 143
     assert time.monotonic() - began < 5.0, "it does not wait for the lock any more"
     assert "STREAM: Shutting down." in standby.log
