@@ -1,5 +1,10 @@
 {{/* stan.conf: the user's keys laid over what only the chart knows, and written by one renderer. */}}
 
+{{/* What the user gives in the place of stan.conf: its text or the name of its ConfigMap; empty without. */}}
+{{- define "stan-ft.ownFile" -}}
+{{- or .Values.configFile.override .Values.configFile.existingConfigMap -}}
+{{- end -}}
+
 {{/* What only the chart knows. */}}
 {{- define "stan-ft.config.own" -}}
 {{- $fullname := include "stan-ft.fullname" . -}}

@@ -6,7 +6,7 @@
 {{- $options := $streaming.file_options | default dict -}}
 {{- $limits := $streaming.store_limits | default dict -}}
 {{- $file := eq $store.type "file" -}}
-{{- $own := or .Values.configFile.override .Values.configFile.existingConfigMap -}}
+{{- $own := include "stan-ft.ownFile" . -}}
 {{- if and $file .Values.persistence.existingClaim .Values.persistence.checkExistingClaim -}}
 {{- /* A list, even an empty one, comes only from a real cluster: without one (helm template) nothing is known. */ -}}
 {{- if and (lookup "v1" "PersistentVolumeClaim" .Release.Namespace "") (not (lookup "v1" "PersistentVolumeClaim" .Release.Namespace .Values.persistence.existingClaim)) -}}

@@ -41,7 +41,7 @@ digits would be a number. The second variable puts quotes around the first.
 {{- /* A variable made of others cannot be written in the configuration itself, which only refers to it. */}}
 - name: CLUSTER_ADVERTISE
   value: $(POD_NAME).{{ include "stan-ft.fullname" . }}.$(POD_NAMESPACE).svc.{{ .Values.clusterDomain }}
-{{- if and (include "stan-ft.ownLogin" .) (not .Values.configFile.existingConfigMap) (not .Values.configFile.override) }}
+{{- if and (include "stan-ft.ownLogin" .) (not (include "stan-ft.ownFile" .)) }}
 - name: POD_UID
   valueFrom:
     fieldRef:
@@ -210,8 +210,7 @@ args:
   - --lease={{ . }}
   {{- end }}
   - --beyond-quota={{ .Values.fencing.beyondLockQuota }}
-  {{- $own := or .Values.configFile.override .Values.configFile.existingConfigMap }}
-  {{- if and (not $own) (eq (toString (get (.conf.streaming.file_options | default dict) "sync_on_flush")) "false") }}
+  {{- if and (not (include "stan-ft.ownFile" .)) (eq (toString (get (.conf.streaming.file_options | default dict) "sync_on_flush")) "false") }}
   - --unsynced
   {{- end }}
   - --monitor=http://127.0.0.1:{{ int64 .conf.http }}

@@ -550,7 +550,7 @@ Each helper gives a list of problems; every message begins with the value and en
 
 {{/* What a release's store is, as annotations of its StatefulSet: a later change of it is refused unless it is meant. */}}
 {{- define "stan-ft.identity" -}}
-{{- $own := or .Values.configFile.override .Values.configFile.existingConfigMap -}}
+{{- $own := include "stan-ft.ownFile" . -}}
 {{- $file := eq .Values.store.type "file" -}}
 stan-ft/store-type: {{ .Values.store.type }}
 stan-ft/store-id: {{ ternary "" (toString .conf.streaming.id) (not (empty $own)) | quote }}
