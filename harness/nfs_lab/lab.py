@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -135,14 +135,14 @@ class Lab:
             node.write(path, text)
         self.start_server(node)
 
-    def start_server(self, node: Machine) -> None:
-        """Run the streaming server on a node, from now on restarted whenever it ends."""
-        command = shlex.join(self.pod.started(self.nodes.index(node)))
-        node.run(f"touch /run/stan.wanted; /lab/stan.sh {command} </dev/null >/dev/null 2>&1 &")
+    def start_server(self, node: Machine, command: Sequence[str] = ()) -> None:
+        """Run the streaming server on a node (by default as the chart does), from now on restarted when it ends."""
+        words = shlex.join(command or self.pod.started(self.nodes.index(node)))
+        node.run(f"touch /run/stan.wanted; /lab/stan.sh {words} </dev/null >/dev/null 2>&1 &")
 
-    def kill_server(self, node: Machine) -> None:
-        """End a node's server at once (SIGKILL); it is started again like a container."""
-        program = Path(self.pod.command[0]).name
+    def kill_server(self, node: Machine, command: Sequence[str] = ()) -> None:
+        """End a node's server (see start_server) at once (SIGKILL); it is started again like a container."""
+        program = Path((command or self.pod.command)[0]).name
         node.run(f"kill -9 $(cat /run/{program}.pid) 2>/dev/null; true")
 
     def take_disk(self) -> Path:

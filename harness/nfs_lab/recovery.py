@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -48,10 +47,12 @@ def in_turns(engine: Engine, channels: int, rounds: int, fill: Callable[[str, st
     with running(settings, pod, engine, MEMORY) as lab:
         node = lab.nodes[0]
         fill(lab.client_url(node), edit.find(pod.configuration, "streaming", "id") or CLUSTER_ID)
+        runs = words
         for turn in range(rounds + 1):
             for side in (BARE, SUPERVISED) if turn % 2 else (SUPERVISED, BARE):
-                _stop(node)
-                recovery = _recovered(lab, node, commands[side])
+                _stop(lab, node, runs)
+                runs = commands[side]
+                recovery = _recovered(lab, node, runs)
                 if turn:  # the first one warms up
                     found[side].append(recovery)
     return found
@@ -66,16 +67,16 @@ def _values(channels: int) -> dict[str, Any]:
     return {"allowSingleReplica": True, "config": {"streaming": streaming}}
 
 
-def _stop(node: Machine) -> None:
-    """End the server and what would start it again."""
-    kill = "for pid in /run/python3.pid /run/nats-streaming-server.pid; do kill -9 $(cat $pid) 2>/dev/null; done"
-    wait = "while grep -qs '[s]tan.sh' /proc/[0-9]*/cmdline; do sleep 0.2; done"
-    node.run(f"rm -f /run/stan.wanted; {kill}; {wait}; rm -f /run/*.pid")
+def _stop(lab: Lab, node: Machine, command: list[str]) -> None:
+    """End the server that runs so, and what would start it again."""
+    node.run("rm -f /run/stan.wanted")
+    lab.kill_server(node, command)
+    node.run("while grep -qs '[s]tan.sh' /proc/[0-9]*/cmdline; do sleep 0.2; done")
 
 
 def _recovered(lab: Lab, node: Machine, command: list[str]) -> Recovery:
     began, before = time.monotonic(), _requests(lab, node)
-    node.run(f"touch /run/stan.wanted; /lab/stan.sh {shlex.join(command)} </dev/null >/dev/null 2>&1 &")
+    lab.start_server(node, command)
     started = node.wait_line(RECOVERING, LONGEST, began).at
     ended = node.wait_line(READY, LONGEST, began).at
     after = _requests(lab, node)

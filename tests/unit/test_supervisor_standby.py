@@ -29,7 +29,6 @@ class Holder:
     """Another process with the lock that the server takes."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         self.process = subprocess.Popen(
             [sys.executable, "-c", HOLD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
